@@ -1,0 +1,103 @@
+"""Every error that a user's input can cause, under one root.
+
+An error says what went wrong, what was expected, what was found, where in the user's formula, and what to do.
+Each class is also the built-in that a NumPy user would expect to catch.
+"""
+
+from __future__ import annotations
+
+
+class LazymlError(Exception):
+    """Root of all errors of lazyml.
+
+    Parameters
+    ----------
+    what : str
+        One sentence that names the problem.
+    expected, found, formula, where, fix : str, optional
+        The lines below it: what would have been right, what there was, the user's expression, the user's source line,
+        and the remedy.
+
+    >>> print(ShapeError("cannot add", expected="(3,) or ()", found="(4,)", fix="reshape one side"))
+    cannot add
+      expected  (3,) or ()
+      found     (4,)
+      fix       reshape one side
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: object = None,
+        found: object = None,
+        formula: str | None = None,
+        where: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        lines = {"expected": expected, "found": found, "formula": formula, "where": where, "fix": fix}
+        self.message = "\n".join([what, *(f"  {label:<9} {text}" for label, text in lines.items() if text is not None)])
+        super().__init__(self.message)
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return self.message
+
+
+class ShapeError(LazymlError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class DtypeError(LazymlError, TypeError):
+    """A type of element that the operation is not defined for."""
+
+
+class UnsupportedError(LazymlError, TypeError):
+    """An expression that lazyml can not plan, or a use of an Array that would read the data by accident."""
+
+
+class FormulaError(LazymlError, ValueError):
+    """A formula string, or a model file, that is not allowed or not understood."""
+
+
+class ParameterError(LazymlError, ValueError):
+    """A parameter that is missing, unknown, or has the wrong shape."""
+
+
+class BudgetError(LazymlError, MemoryError):
+    """A plan that needs more memory than allowed; raised before a byte is read."""
+
+
+class EmptyDataError(LazymlError, ValueError):
+    """Training on no rows."""
+
+
+class NonFiniteError(LazymlError, ArithmeticError):
+    """NaN or infinity reached the objective."""
+
+
+class SourceNotFoundError(LazymlError, FileNotFoundError):
+    """The file does not exist."""
+
+
+class DatasetNotFoundError(LazymlError, KeyError):
+    """The file exists, the dataset in it does not."""
+
+
+class SourceError(LazymlError, OSError):
+    """A file that cannot be read as it is: not HDF5, no permission, refused for safety."""
+
+
+class CorruptFileError(SourceError):
+    """A file that is truncated, or a chunk that does not decode."""
+
+
+class FileChangedError(SourceError):
+    """The file changed while it was being read."""
+
+
+class OutputExistsError(LazymlError, FileExistsError):
+    """The output is there already and was not to be replaced."""
+
+
+class CheckpointError(LazymlError, ValueError):
+    """A checkpoint that is damaged, or that belongs to another problem."""

@@ -1,0 +1,210 @@
+"""The intermediate representation: immutable, interned nodes, and the registry of operators."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Rows(int):
+    """The length of the row axis of streamed data: an int that equals no plain dimension, nor a row axis of other length.
+
+    >>> Rows(5) == Rows(5), Rows(5) == 5, Rows(5) + 1
+    (True, False, 6)
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rows) and int(self) == int(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(("rows", int(self)))
+
+    def __repr__(self) -> str:
+        return f"n={int(self)}"
+
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SourceKey:
+    """What a leaf knows of its data: enough to plan with, without opening anything.
+
+    `kind` is "hdf5" or "memory"; `location` the absolute path, or a token for an array in memory; `name` the dataset;
+    `shape` the stored shape, rows first; `dtype` what a tile holds (native byte order, float16 widened to float32).
+    """
+
+    kind: str
+    location: str
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def label(self) -> str:
+        return self.name.strip("/").rsplit("/", 1)[-1] or "source"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A small array as a hashable value: equal bytes, shape and dtype are the same constant."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    @classmethod
+    def of(cls, value: Any) -> Constant:
+        array = np.ascontiguousarray(value)
+        return cls(array.dtype.str, np.shape(value), array.tobytes())
+
+    @property
+    def value(self) -> NDArray[Any]:
+        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
+
+
+class Node:
+    """One operation on other nodes. Built by `apply` only, so that equal nodes are the same object.
+
+    Five fields: `op`, the operator's name; `src`, the nodes it works on; `arg`, what else it needs (an axis, a name, a
+    value), hashable; `dtype` and `shape` of its value. A shape holds at most one `Rows` dimension.
+    """
+
+    __slots__ = ("__weakref__", "arg", "dtype", "op", "shape", "src")
+
+    op: str
+    src: tuple[Node, ...]
+    arg: Any
+    dtype: np.dtype[Any]
+    shape: Shape
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"nodes are immutable: cannot set {name}")
+
+    @property
+    def row_axis(self) -> int | None:
+        """Which axis is aligned with the rows of the streamed sources; None for a small node."""
+        return next((axis for axis, size in enumerate(self.shape) if isinstance(size, Rows)), None)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        arg = "" if self.arg is None else f", {self.arg!r}"
+        return f"<{self.op}({', '.join(s.op for s in self.src)}{arg}) {self.dtype} {self.shape}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuild, (encode(self),)
+
+
+_interned: weakref.WeakValueDictionary[Hashable, Node] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def intern_node(op: str, src: tuple[Node, ...], arg: Any, dtype: np.dtype[Any], shape: Shape) -> Node:
+    key = (op, src, arg, dtype.str, shape)
+    with _lock:
+        node = _interned.get(key)
+        if node is None:
+            node = object.__new__(Node)
+            for name, value in zip(("op", "src", "arg", "dtype", "shape"), (op, src, arg, dtype, shape), strict=True):
+                object.__setattr__(node, name, value)
+            _interned[key] = node
+        return node
+
+
+Infer = Callable[[tuple[Node, ...], Any], tuple[Shape, np.dtype[Any]]]
+Derivative = Callable[[Node, Node], tuple["Node | None", ...]]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One row of the operator table.
+
+    `infer` checks the sources and gives shape and dtype. `reference` is the NumPy meaning, called with the arrays and
+    the node. `derivative` maps (node, cotangent) to one cotangent a source, None where there is none; for an operator
+    without any it is `constant_derivative`. `emit` is the Python expression of a fused loop with a slot a source, or
+    the name of the rule by which codegen lowers the operator. `flops` counts operations per element of the result
+    (per multiply-add pair of a product: two). `text` is how the operation prints, with a slot a source.
+    """
+
+    name: str
+    kind: str
+    infer: Infer
+    reference: Callable[..., Any]
+    derivative: Derivative
+    emit: str
+    flops: int
+    text: str
+
+
+OPS: dict[str, Op] = {}
+
+
+def apply(op: str, *src: Node, arg: Any = None) -> Node:
+    """The node for `op` on `src`, checked by the operator's own rule."""
+    shape, dtype = OPS[op].infer(src, arg)
+    return intern_node(op, src, arg, np.dtype(dtype), shape)
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """Every node that the roots need, sources first, each once; without recursion, so depth does not matter."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack: list[tuple[Node, Iterator[Node]]] = []
+    for root in roots:
+        if root in seen:
+            continue
+        seen.add(root)
+        stack.append((root, iter(root.src)))
+        while stack:
+            node, rest = stack[-1]
+            for source in rest:
+                if source not in seen:
+                    seen.add(source)
+                    stack.append((source, iter(source.src)))
+                    break
+            else:
+                order.append(node)
+                stack.pop()
+    return order
+
+
+def transform(roots: Iterable[Node], rule: Callable[[Node, tuple[Node, ...]], Node]) -> list[Node]:
+    """Rebuild the graph bottom-up: `rule(node, new sources)` gives what stands in the node's place."""
+    roots = list(roots)
+    new: dict[Node, Node] = {}
+    for node in topological(roots):
+        new[node] = rule(node, tuple(new[s] for s in node.src))
+    return [new[root] for root in roots]
+
+
+def with_sources(node: Node, src: tuple[Node, ...]) -> Node:
+    """The same operation on other sources; the node itself when they are the same."""
+    return node if src == node.src else apply(node.op, *src, arg=node.arg)
+
+
+def encode(root: Node) -> list[tuple[Any, ...]]:
+    """A graph as a flat list, sources as positions in it: pickles at any depth."""
+    order = topological([root])
+    position = {node: index for index, node in enumerate(order)}
+    return [(n.op, tuple(position[s] for s in n.src), n.arg, n.dtype.str, tuple(n.shape)) for n in order]
+
+
+def rebuild(rows: list[tuple[Any, ...]]) -> Node:
+    nodes: list[Node] = []
+    for op, src, arg, dtype, shape in rows:
+        nodes.append(intern_node(op, tuple(nodes[i] for i in src), arg, np.dtype(dtype), shape))
+    return nodes[-1]

@@ -1,0 +1,73 @@
+"""What the runtime asks of a matrix, wherever it lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from lazyml.expr.node import SourceKey
+
+
+@dataclass(frozen=True)
+class Route:
+    """How the bytes of a source reach a tile, in words that `explain` prints.
+
+    `name` is "preadv" (stored bytes are the values), "preadv + decode", "h5py" (one thread, library code) or "memory".
+    `detail` says the layout and filters; `slow` is None, or why this is slower than it could be and what to do.
+    """
+
+    name: str
+    detail: str
+    slow: str | None = None
+
+
+@dataclass(frozen=True)
+class MemoryItem:
+    """One line of a plan's memory: what it is for, and its bytes."""
+
+    name: str
+    bytes: int
+
+
+class Scan(Protocol):
+    """One pass over one source, opened for a fixed page size. Safe to call from several threads at once."""
+
+    bytes_read: int
+    """Stored (compressed) bytes read from the file so far."""
+
+    def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
+        """Rows first .. first + rows as a C-contiguous array of the key's dtype.
+
+        `frame` is the caller's uint8 buffer of at least rows x row bytes, page-aligned; the result may be a view of
+        it and is valid until the frame is used again. A source in memory gets None and returns a view of its array.
+        `worker` numbers the calling thread from 0, for scratch that belongs to it.
+        """
+
+    def prefetch(self, first: int, rows: int) -> None:
+        """Tell the operating system that these rows are needed soon; returns at once."""
+
+    def close(self, failed: bool = False) -> None:
+        """Release what the scan holds. Unless `failed`, raises FileChangedError when the file is not what it was."""
+
+
+class Source(Protocol):
+    """A matrix or vector whose first axis is the row axis."""
+
+    key: SourceKey
+    route: Route
+    stored_bytes: int
+    """Bytes that one whole scan reads from the file; 0 in memory."""
+
+    needs_frame: bool
+    """Whether a scan wants a frame of the pool for each page."""
+
+    preferred_rows: int
+    """Pages that start at a multiple of this many rows waste nothing (the rows of a chunk; 1 if it does not matter)."""
+
+    def memory(self, page_rows: int, threads: int) -> list[MemoryItem]:
+        """What a scan holds besides the frames: chunk table, decode scratch, chunks that straddle pages, copies."""
+
+    def scan(self, page_rows: int, threads: int, first: int, last: int) -> Scan:
+        """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`."""
