@@ -6,6 +6,8 @@ Each class is also the built-in that a NumPy user would expect to catch.
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 
 class LazymlError(Exception):
     """Root of all errors of lazyml.
@@ -35,9 +37,15 @@ class LazymlError(Exception):
         where: str | None = None,
         fix: str | None = None,
     ) -> None:
-        lines = {"expected": expected, "found": found, "formula": formula, "where": where, "fix": fix}
-        self.message = "\n".join([what, *(f"  {label:<9} {text}" for label, text in lines.items() if text is not None)])
+        self.what = what
+        self.details = {"expected": expected, "found": found, "formula": formula, "where": where, "fix": fix}
+        lines = [f"  {label:<9} {text}" for label, text in self.details.items() if text is not None]
+        self.message = "\n".join([what, *lines])
         super().__init__(self.message)
+
+    def with_details(self, **details: Any) -> Self:
+        """The same error with lines added where it has none: how an inner layer's error gets the user's formula."""
+        return type(self)(self.what, **{**details, **{k: v for k, v in self.details.items() if v is not None}})
 
     def __str__(self) -> str:  # KeyError would show the repr of the message
         return self.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,9 @@ class SourceKey:
     """What a leaf knows of its data: enough to plan with, without opening anything.
 
     `kind` is "hdf5" or "memory"; `location` the absolute path, or a token for an array in memory; `name` the dataset;
-    `shape` the stored shape, rows first; `dtype` what a tile holds (native byte order, float16 widened to float32).
+    `shape` the stored shape, rows first; `dtype` what a tile holds (native byte order, float16 widened to float32);
+    `identity` tells a file from what later stands at the same path. `holder` is the opened source: it takes no part in
+    equality, and lives as long as a node that names it.
     """
 
     kind: str
@@ -50,6 +52,8 @@ class SourceKey:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    identity: tuple[int, ...] = ()
+    holder: Any = field(default=None, compare=False, repr=False)
 
     @property
     def label(self) -> str:

@@ -34,8 +34,9 @@ class MemoryItem:
 class Scan(Protocol):
     """One pass over one source, opened for a fixed page size. Safe to call from several threads at once."""
 
-    bytes_read: int
-    """Stored (compressed) bytes read from the file so far."""
+    @property
+    def bytes_read(self) -> int:
+        """Stored (compressed) bytes read from the file so far."""
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows as a C-contiguous array of the key's dtype.
@@ -66,8 +67,11 @@ class Source(Protocol):
     preferred_rows: int
     """Pages that start at a multiple of this many rows waste nothing (the rows of a chunk; 1 if it does not matter)."""
 
-    def memory(self, page_rows: int, threads: int) -> list[MemoryItem]:
-        """What a scan holds besides the frames: chunk table, decode scratch, chunks that straddle pages, copies."""
+    def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
+        """What a scan holds besides the frames: chunk table, decode scratch, chunks that straddle pages, copies.
+
+        `first` is the row that pages are counted from: no chunk straddles pages of whole chunks that start at a chunk.
+        """
 
     def scan(self, page_rows: int, threads: int, first: int, last: int) -> Scan:
         """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`."""

@@ -1,0 +1,159 @@
+"""Products of a block of rows, summed in registers: row-dots, rank-4 updates, and the same through BLAS.
+
+Every function takes `(A, first, count, ...)`, A an (n, d) C-contiguous array of any real type, and works on the rows
+first .. first + count. It is called once per block, small enough that the block of A stays in cache between the
+row-dot and the update that follows it.
+
+A is sliced before it is indexed: from A[first + i, j] LLVM can not see that the index is not negative (a negative
+one would count from the end), and does not vectorise.
+
+`block` is scratch of the caller, of the type in which a block is to be summed: float32 data is summed in float32
+inside a block and in `acc`, float64, across blocks. The functions set it to zero themselves. Sums are in a fixed order
+given by shapes and types alone: the same bits every time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lazyml_kernels.bits import prefetch
+from lazyml_kernels.jit import sum_kernel
+
+COLUMNS = 1024
+"""Columns of an update at a time: the sums of a block stay in the first-level cache."""
+
+
+@sum_kernel
+def row_dot(A: Any, first: int, count: int, w: Any, out: Any) -> None:
+    """out[i] = sum_j A[first + i, j] w[j] for i < count; w (d,), out at least (count,).
+
+    >>> out = np.empty(2)
+    >>> row_dot(np.arange(8.0).reshape(4, 2), 1, 2, np.array([1.0, 10.0]), out)
+    >>> out.tolist()
+    [32.0, 54.0]
+    """
+    rows = A[first : first + count]
+    d = rows.shape[1]
+    zero = out.dtype.type(0)
+    whole = count // 4 * 4
+    for i in range(0, whole, 4):
+        x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        s0 = s1 = s2 = s3 = zero
+        for j in range(d):
+            wj = w[j]
+            s0 += x0[j] * wj
+            s1 += x1[j] * wj
+            s2 += x2[j] * wj
+            s3 += x3[j] * wj
+        out[i] = s0
+        out[i + 1] = s1
+        out[i + 2] = s2
+        out[i + 3] = s3
+    for i in range(whole, count):
+        x0 = rows[i]
+        s0 = zero
+        for j in range(d):
+            s0 += x0[j] * w[j]
+        out[i] = s0
+
+
+@sum_kernel
+def row_product(A: Any, first: int, count: int, W: Any, out: Any) -> None:
+    """out[i, :] = A[first + i, :] W for i < count; W (d, k), out at least (count, k). For small k.
+
+    >>> out = np.empty((1, 2))
+    >>> row_product(np.array([[1.0, 2.0]]), 0, 1, np.eye(2), out)
+    >>> out.tolist()
+    [[1.0, 2.0]]
+    """
+    rows = A[first : first + count]
+    d, k = W.shape
+    for i in range(count):
+        x, y = rows[i], out[i]
+        for c in range(k):
+            y[c] = 0
+        for j in range(d):
+            xj, wj = x[j], W[j]
+            for c in range(k):
+                y[c] += xj * wj[c]
+
+
+@sum_kernel
+def add_vector_product(A: Any, first: int, count: int, r: Any, block: Any, acc: Any) -> None:
+    """acc[j] += sum_i A[first + i, j] r[i] for i < count; r at least (count,), block and acc (d,).
+
+    >>> acc = np.ones(2)
+    >>> add_vector_product(np.arange(8.0).reshape(4, 2), 1, 2, np.array([1.0, 10.0]), np.empty(2), acc)
+    >>> acc.tolist()
+    [43.0, 54.0]
+    """
+    rows = A[first : first + count]
+    d = rows.shape[1]
+    line = 64 // A.itemsize
+    for begin in range(0, d, COLUMNS):
+        end = min(begin + COLUMNS, d)
+        width = end - begin
+        part, total = block[begin:end], acc[begin:end]
+        for j in range(width):
+            part[j] = 0
+        whole = count // 4 * 4
+        for i in range(0, whole, 4):
+            if width == d:
+                for ahead in range(0, 4 * d, line):
+                    prefetch(A, (first + count + i) * d + ahead)
+            else:
+                for k in range(4):
+                    for ahead in range(begin, end, line):
+                        prefetch(A, (first + count + i + k) * d + ahead)
+            x0, x1, x2, x3 = rows[i, begin:end], rows[i + 1, begin:end], rows[i + 2, begin:end], rows[i + 3, begin:end]
+            r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
+            for j in range(width):
+                part[j] += x0[j] * r0 + x1[j] * r1 + x2[j] * r2 + x3[j] * r3
+        for i in range(whole, count):
+            x0, r0 = rows[i, begin:end], r[i]
+            for j in range(width):
+                part[j] += x0[j] * r0
+        for j in range(width):
+            total[j] += part[j]
+
+
+@sum_kernel
+def add_matrix_product(A: Any, first_a: int, B: Any, first_b: int, count: int, block: Any, acc: Any) -> None:
+    """acc[p, q] += sum_i A[first_a + i, p] B[first_b + i, q] for i < count; block and acc (a, b). For small a or b.
+
+    >>> acc = np.zeros((2, 1))
+    >>> add_matrix_product(np.eye(2), 0, np.array([[3.0], [4.0]]), 0, 2, np.empty((2, 1)), acc)
+    >>> acc.tolist()
+    [[3.0], [4.0]]
+    """
+    left, right = A[first_a : first_a + count], B[first_b : first_b + count]
+    a, b = acc.shape
+    for p in range(a):
+        for q in range(b):
+            block[p, q] = 0
+    for i in range(count):
+        x, y = left[i], right[i]
+        for p in range(a):
+            xp, row = x[p], block[p]
+            for q in range(b):
+                row[q] += xp * y[q]
+    for p in range(a):
+        for q in range(b):
+            acc[p, q] += block[p, q]
+
+
+@sum_kernel
+def blas_row_product(A: Any, first: int, count: int, W: Any, out: Any) -> None:
+    """out[:count] = A[first : first + count] W through BLAS: one float type, C-contiguous, out exactly (n, k)."""
+    np.dot(A[first : first + count], W, out[:count])
+
+
+@sum_kernel
+def blas_add_matrix_product(A: Any, first_a: int, B: Any, first_b: int, count: int, block: Any, acc: Any) -> None:
+    """acc += A[first_a : first_a + count]' B[first_b : first_b + count] through BLAS: one float type, C-contiguous."""
+    np.dot(A[first_a : first_a + count].T, B[first_b : first_b + count], block)
+    for p in range(acc.shape[0]):
+        for q in range(acc.shape[1]):
+            acc[p, q] += block[p, q]

@@ -1,0 +1,49 @@
+"""The one way in which this project calls Numba: flags, GIL, caching.
+
+Flags are LLVM's, per instruction: code of different decorators keeps its own flags when one is inlined into the other.
+
+- `reassoc` and `contract` let sums be split over vector lanes and become fused multiply-adds.
+- Never `nnan`, `ninf` or `arcp`: a formula's nan, inf and division mean what they mean in NumPy. `nsz` only inside
+  `dense`, where a sum that starts at +0 cannot show a zero's sign: 1 / -0 is -inf in a formula.
+- `error_model="numpy"`: division by zero gives inf or nan; a check that raises would also stop vectorisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+"""Generated tile functions, and kernels in which a zero's sign may show."""
+
+SUM_FLAGS: dict[str, Any] = {**FLAGS, "fastmath": {"reassoc", "contract", "nsz"}}
+"""Kernels whose results are sums that start at +0."""
+
+ORDERED_FLAGS: dict[str, Any] = {**FLAGS, "fastmath": {"contract"}, "forceinline": True}
+"""Scalar helpers whose roundings must happen in the written order; LLVM inlines them into the loop that calls them.
+
+Inlining in Numba's own IR (`inline="always"`) would give the helper's instructions the caller's `reassoc`, which
+cancels a Cody-Waite reduction or a compensation, and it compiles several times slower.
+"""
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a hand-written kernel; not cached on disk, since the tile function that calls it contains it."""
+    return numba.njit(**FLAGS)(function)
+
+
+def sum_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a hand-written kernel whose results are sums that start at +0."""
+    return numba.njit(**SUM_FLAGS)(function)
+
+
+def tile(function: Callable[..., Any]) -> Any:
+    """Compile a generated tile function and keep the machine code on disk next to its source file (or NUMBA_CACHE_DIR)."""
+    return numba.njit(cache=True, **FLAGS)(function)
+
+
+def uncached_tile(function: Callable[..., Any]) -> Any:
+    """Compile a generated tile function where there is no folder to keep it in."""
+    return numba.njit(**FLAGS)(function)

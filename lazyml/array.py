@@ -1,0 +1,350 @@
+"""The user's handle on a formula: operators, NumPy's protocols, and where in the user's file each formula stands."""
+
+from __future__ import annotations
+
+import linecache
+import operator
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lazyml import engine
+from lazyml.config import SETTINGS, format_bytes
+from lazyml.errors import DtypeError, LazymlError, ShapeError, UnsupportedError
+from lazyml.expr import build
+from lazyml.expr.infer import widen
+from lazyml.expr.node import OPS, Node, Rows, SourceKey, apply, topological
+from lazyml.expr.show import formula
+from lazyml.sources.memory import MemorySource
+
+_PACKAGE = str(Path(__file__).parent)
+_origins: weakref.WeakKeyDictionary[Node, tuple[str, int]] = weakref.WeakKeyDictionary()
+
+
+def user_line() -> tuple[str, int]:
+    """File and line of the nearest caller outside lazyml and NumPy's dispatch."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def show_line(origin: tuple[str, int] | None) -> str | None:
+    if origin is None:
+        return None
+    file, line = origin
+    text = linecache.getline(file, line).strip()
+    return f"{file}:{line}" + (f": {text}" if text else "")
+
+
+def _binary(op: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
+    def method(self: Array, other: Any) -> Array:
+        return operation(op, other, self) if reflected else operation(op, self, other)
+
+    return method
+
+
+def _logical(op: str) -> Callable[[Any, Any], Array]:
+    def method(self: Array, other: Any) -> Array:
+        return operation(op, _truth(self), _truth(other))
+
+    return method
+
+
+def _truth(value: Any) -> Any:
+    dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
+    if dtype.kind != "b":
+        raise DtypeError("& | ~ combine truth values", expected="bool", found=str(dtype),
+                         where=show_line(user_line()), fix="compare first, as in (x > 0) & (y > 0)")  # fmt: skip
+    return value
+
+
+class Array:
+    """A lazy matrix, vector or scalar. Nothing is read until `compute`, `compile`, `store` or `minimize` asks for it.
+
+    Arrays come from `lz.open`, `lz.from_array` and `lz.param`, and from operators and NumPy functions on other Arrays.
+    """
+
+    __slots__ = ("node",)
+    __array_priority__ = 1000
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        if node not in _origins:
+            _origins[node] = user_line()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.node.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.node.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.node.ndim
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
+    def name(self) -> str:
+        """The name of a parameter or dataset; the formula of anything else."""
+        return formula(self.node)
+
+    @property
+    def T(self) -> Array:
+        return _wrap("transpose", self.node) if self.ndim == 2 else self
+
+    def parameters(self) -> list[Array]:
+        """The parameters that this formula depends on, by name."""
+        found = [node for node in topological([self.node]) if node.op == "param"]
+        return [Array(node) for node in sorted(found, key=lambda node: node.arg)]
+
+    def astype(self, dtype: DTypeLike) -> Array:
+        return self if np.dtype(dtype) == self.dtype else _wrap("cast", self.node, arg=np.dtype(dtype).str)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return reduce("sum", self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return mean(self, axis, keepdims)
+
+    def __getitem__(self, key: Any) -> Array:
+        return _index(self, key)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise UnsupportedError("a scalar has no length", formula=formula(self.node))
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        raise UnsupportedError("the truth of a lazy Array is not known until it is computed", formula=formula(self.node),
+                               fix="use lz.compute(...) first, or & | ~ and lz.where in a formula")  # fmt: skip
+
+    def __iter__(self) -> Iterator[Array]:
+        raise UnsupportedError("iterating over an Array would read it row by row", formula=formula(self.node),
+                               fix="write the statistic as a formula, or lz.compute(...) a small result")  # fmt: skip
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+        if self.nbytes > SETTINGS.asarray_bytes:
+            raise UnsupportedError(
+                "turning this Array into an ndarray would read it all into memory",
+                expected=f"at most {format_bytes(SETTINGS.asarray_bytes)}", found=format_bytes(self.nbytes),
+                fix="reduce it first, or write it to a file with lz.store",
+            )  # fmt: skip
+        return np.asarray(engine.compute([self.node])[0], dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Array:
+        if ufunc is np.matmul and method == "__call__" and not options:
+            return matmul(*inputs)
+        name = _UFUNCS.get(ufunc)
+        if name is None or method != "__call__" or options:
+            how = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+            raise UnsupportedError(f"{how} is not available on a lazy Array", found=", ".join(options) or None,
+                                   fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
+        return operation(name, *inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        ours = ARRAY_FUNCTIONS.get(function)
+        if ours is None:
+            raise UnsupportedError(f"np.{function.__name__} is not available on a lazy Array",
+                                   fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
+        return ours(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        rows = " rows" if self.node.row_axis == 0 and self.ndim == 1 else ""
+        what = formula(self.node, depth=4)
+        if isinstance(self.node.arg, SourceKey):
+            what = f"{self.node.arg.location}:{what}" if self.node.arg.kind == "hdf5" else f"{what} in memory"
+        return f"<lazyml.Array {self.shape}{rows} {self.dtype}: {what}, {format_bytes(self.nbytes)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Array, (self.node,)
+
+    __hash__ = object.__hash__
+
+    __add__, __radd__ = _binary("add"), _binary("add", reflected=True)
+    __sub__, __rsub__ = _binary("subtract"), _binary("subtract", reflected=True)
+    __mul__, __rmul__ = _binary("multiply"), _binary("multiply", reflected=True)
+    __truediv__, __rtruediv__ = _binary("divide"), _binary("divide", reflected=True)
+    __pow__, __rpow__ = _binary("power"), _binary("power", reflected=True)
+    __lt__, __le__ = _binary("less"), _binary("less_equal")
+    __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
+    __eq__, __ne__ = _binary("equal"), _binary("not_equal")  # type: ignore[assignment]
+    __and__ = __rand__ = _logical("logical_and")
+    __or__ = __ror__ = _logical("logical_or")
+
+    def __invert__(self) -> Array:
+        return operation("logical_not", _truth(self))
+
+    def __neg__(self) -> Array:
+        return operation("negative", self)
+
+    def __abs__(self) -> Array:
+        return operation("absolute", self)
+
+    def __matmul__(self, other: Any) -> Array:
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Array:
+        return matmul(other, self)
+
+
+def coerce(value: Any, like: Node) -> Node:
+    """An operand as a node: Python numbers take the dtype they would in NumPy, arrays of as many rows are streamed."""
+    if isinstance(value, Array):
+        return value.node
+    if isinstance(value, (bool, int, float)):
+        return build.const(value, np.result_type(like.dtype, value))
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise DtypeError("not a number or numeric array", found=f"{type(value).__name__} of dtype {array.dtype}")
+    return build.const(array.astype(widen(array.dtype)))
+
+
+def from_ndarray(array: NDArray[Any], name: str = "array") -> Array:
+    """An array in memory as a streamed source."""
+    source = MemorySource(array, name)
+    return Array(build.source(engine.held(source)))
+
+
+def _aligned(nodes: list[Node]) -> list[Node]:
+    """Give a plain ndarray a row axis where it meets one, counted from the right as broadcasting does."""
+    rows = {axis - s.ndim: size for s in nodes for axis, size in enumerate(s.shape) if isinstance(size, Rows)}
+    return [_with_rows(node, rows) if node.op == "const" else node for node in nodes]
+
+
+def _with_rows(node: Node, rows: dict[int, int]) -> Node:
+    for axis, size in rows.items():
+        if -axis <= node.ndim and node.shape[axis] == int(size) and int(size) != 1:
+            array = node.arg.value
+            if node.ndim + axis == 0:
+                return from_ndarray(array).node
+            return build.transpose(from_ndarray(array.T).node)
+    return node
+
+
+def _wrap(op: str, *src: Node, arg: Any = None) -> Array:
+    """Apply an operator; an error gets the formula and the user's line."""
+    try:
+        return Array(apply(op, *src, arg=arg))
+    except LazymlError as error:
+        names = [formula(s, depth=3) for s in src]
+        text = OPS[op].text.format(*names, arg=arg)
+        raise error.with_details(formula=text, where=show_line(user_line())) from None
+
+
+def operation(op: str, *operands: Any) -> Array:
+    """An elementwise operator on Arrays, numbers and ndarrays."""
+    like = next(x for x in operands if isinstance(x, Array)).node
+    return _wrap(op, *_aligned([coerce(x, like) for x in operands]))
+
+
+def matmul(left: Any, right: Any) -> Array:
+    """A matrix product; a plain ndarray that meets the row axis is streamed with it."""
+    like = left.node if isinstance(left, Array) else right.node
+    x, y = coerce(left, like), coerce(right, like)
+    if x.op == "const" and y.ndim and isinstance(y.shape[0], Rows):
+        x = build.transpose(from_ndarray(x.arg.value.T).node)
+    if y.op == "const" and x.ndim and isinstance(x.shape[-1], Rows):
+        y = from_ndarray(y.arg.value).node
+    return _wrap("matmul", x, y)
+
+
+def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
+    axes = tuple(range(node.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for one in axes:
+        if not isinstance(one, (int, np.integer)) or not -node.ndim <= one < node.ndim:
+            raise ShapeError("no such axis", expected=f"-{node.ndim} to {node.ndim - 1}" if node.ndim else "None",
+                             found=repr(axis), formula=formula(node), where=show_line(user_line()))  # fmt: skip
+    return tuple(sorted({int(one) % node.ndim for one in axes}))
+
+
+def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
+    axes = normalise_axes(axis, x.node)
+    if not axes:
+        return x
+    result = _wrap(op, x.node, arg=axes)
+    return Array(build.expand_axes(result.node, axes)) if keepdims else result
+
+
+def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    axes = normalise_axes(axis, x.node)
+    total = reduce("sum", x, axes, keepdims).node
+    plain = float(np.prod([x.shape[a] for a in axes if a != x.node.row_axis], dtype=np.float64))
+    count = build.scalar_like(plain, total)
+    if x.node.row_axis in axes:
+        rows = build.row_count(x.shape[x.node.row_axis or 0])
+        count = build.multiply(rows, count) if plain != 1 else rows
+    return Array(build.divide(total, count))
+
+
+def _index(x: Array, key: Any) -> Array:
+    """Columns by slice or number, and new axes; the row axis is taken whole."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    given = sum(k is not None and k is not Ellipsis for k in keys)
+    if Ellipsis not in keys:
+        keys.append(Ellipsis)
+    if given > x.ndim or sum(k is Ellipsis for k in keys) > 1:
+        raise ShapeError("too many indices", expected=f"at most {x.ndim}", found=str(given), where=show_line(user_line()))
+    at = next(i for i, k in enumerate(keys) if k is Ellipsis)
+    keys[at : at + 1] = [slice(None)] * (x.ndim - given)
+    entries = [_entry(x, axis, k) for axis, k in enumerate(k for k in keys if k is not None)]
+    node = x.node if all(e is None for e in entries) else _wrap("index", x.node, arg=tuple(entries)).node
+    axis = 0
+    for k in keys:
+        if k is None:
+            node = _wrap("expand", node, arg=axis).node
+        if k is None or not isinstance(k, (int, np.integer)):
+            axis += 1
+    return Array(node)
+
+
+def _entry(x: Array, axis: int, key: Any) -> int | tuple[int, int, int] | None:
+    size = x.node.shape[axis]
+    if isinstance(key, slice):
+        try:
+            entry = key.indices(int(size))
+        except TypeError:
+            entry = (0, 0, 0)
+        if entry == (0, int(size), 1):
+            return None
+        if entry[2] > 0 and not isinstance(size, Rows):
+            return entry
+    elif isinstance(key, (int, np.integer)) and not isinstance(key, bool) and not isinstance(size, Rows):
+        if -size <= key < size:
+            return int(key) % size
+        raise ShapeError("index out of range", expected=f"-{size} to {size - 1}", found=str(key),
+                         formula=formula(x.node), where=show_line(user_line()))  # fmt: skip
+    fix = "run the program with rows=slice(a, b)" if isinstance(size, Rows) else None
+    raise UnsupportedError(
+        "not an index that can be streamed", expected="slices with a positive step, whole numbers or None, and all rows",
+        found=f"{key!r} on axis {axis} of {formula(x.node)}", where=show_line(user_line()), fix=fix,
+    )  # fmt: skip
+
+
+_UFUNCS: dict[np.ufunc, str] = {
+    getattr(np, name): name for name, op in OPS.items() if isinstance(getattr(np, name, None), np.ufunc) and op.kind == "elementwise"
+}
+ARRAY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    np.sum: lambda a, axis=None, *, keepdims=False: reduce("sum", a, axis, keepdims),
+    np.mean: lambda a, axis=None, *, keepdims=False: mean(a, axis, keepdims),
+    np.where: lambda condition, x, y: operation("where", condition, x, y),
+    np.transpose: lambda a: a.T,
+    np.shape: lambda a: a.shape,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a: a.size,
+    np.dot: matmul,
+}

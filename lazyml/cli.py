@@ -1,0 +1,205 @@
+"""The command line: demo, inspect, explain, fit, predict, evaluate.
+
+Commands import what they need when they run, so that `lazyml --help` answers at once. An error that a user's input can
+cause is printed as text and ends with exit code 1; Ctrl-C ends with 130.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lazyml.errors import FormulaError, LazymlError
+
+if TYPE_CHECKING:
+    from lazyml.models import DataReference
+
+
+class _Commands(TyperGroup):
+    """The one place where errors of all commands are turned into messages and exit codes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--debug" in args:  # wherever it stands
+            args = ["--debug", *(argument for argument in args if argument != "--debug")]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LazymlError as error:
+            if ctx.params.get("debug"):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            print("interrupted; outputs that were not complete have not been written", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # [data] is a section of a model file here, not a colour
+    help="Train models on HDF5 data larger than memory, from formulas.",
+)
+
+_BUDGET = 'The memory budget, such as "512 MiB"; a quarter of the machine if not given.'
+Model = Annotated[Path, typer.Argument(help="A model file (TOML).", metavar="MODEL.toml")]
+Fitted = Annotated[Path, typer.Option("--model", help="What `lazyml fit` wrote.", metavar="MODEL.safetensors")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Use another dataset for a name of [data]; repeat it.", metavar="NAME=FILE:DATASET"),
+]
+Memory = Annotated[str | None, typer.Option(help=_BUDGET)]
+Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads; all processors if not given.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib import metadata
+
+        print(metadata.version("lazyml"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for everything it writes.")] = Path("lazyml-demo"),
+    memory: Annotated[str, typer.Option(help="The budget for every run.")] = "64 MiB",
+    threads: Threads = None,
+    rows: Annotated[int | None, typer.Option(min=1000, hidden=True)] = None,
+) -> None:
+    """Predict late flights: real data to HDF5, training, plan, scores on held-out days, plots."""
+    from lazyml.demo import run
+
+    run(out, memory=memory, threads=threads, rows=rows)
+
+
+@app.command()
+def inspect(file: Annotated[Path, typer.Argument(help="An HDF5 file.", metavar="FILE")]) -> None:
+    """List the datasets of a file: shape, type, layout, and how they would be read."""
+    import lazyml as lz
+
+    print(lz.inspect(file))
+
+
+@app.command()
+def explain(model: Model, memory: Memory = None, threads: Threads = None, data: Data = None) -> None:
+    """Show the plan of a training step: passes, bytes, memory, and why. Nothing is read."""
+    from lazyml.models import build, load_definition
+
+    built = build(load_definition(model), _references(data))
+    print(built.training_program(memory=memory, threads=threads).explain())
+
+
+@app.command()
+def fit(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Where the fitted model goes.", metavar="MODEL.safetensors")],
+    memory: Memory = None,
+    threads: Threads = None,
+    solver: Annotated[str | None, typer.Option(help="Instead of the one in the model file.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Stop when the gradient is this small.")] = None,
+    max_iterations: Annotated[int | None, typer.Option(min=1, help="Stop after this many.")] = None,
+    force: Force = False,
+) -> None:
+    """Train the parameters and save them."""
+    from lazyml import models
+    from lazyml.models.fitted import check_output
+    from lazyml.models.tables import print_facts
+
+    check_output(out, force)
+    given = {"solver": solver, "tolerance": tolerance, "max_iterations": max_iterations}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    fitted, result = models.fit(models.load_definition(model), solver=overrides, memory=memory, threads=threads)
+    fitted.save(out, force)
+    facts = [
+        ("loss", f"{result.value:.8g}"),
+        ("gradient", f"{result.gradient_norm:.2e} at most"),
+        ("iterations", str(result.n_iter)),
+        ("passes", str(result.passes)),
+        ("seconds", f"{result.history[-1].seconds:.2f}"),
+        ("outcome", result.message),
+        ("saved", str(out)),
+    ]
+    print_facts(f"{model}: trained", facts)
+
+
+@app.command()
+def predict(
+    model: Model,
+    fitted: Fitted,
+    out: Annotated[str, typer.Option(help="The dataset to write.", metavar="FILE:DATASET")],
+    formula: Annotated[str | None, typer.Option(help="Which one of [predict], if there are several.")] = None,
+    data: Data = None,
+    memory: Memory = None,
+    threads: Threads = None,
+    force: Force = False,
+) -> None:
+    """Write a formula of [predict] for every row to an HDF5 file."""
+    from lazyml import models
+    from lazyml.config import format_bytes
+    from lazyml.models.fitted import check_output
+    from lazyml.models.tables import print_facts
+
+    target = models.parse_reference(out)
+    check_output(target.path, force)
+    run = models.predict(
+        models.load_definition(model), models.load_fitted(fitted), str(target.path), target.dataset,
+        name=formula, data=_references(data), force=force, memory=memory, threads=threads,
+    )  # fmt: skip
+    facts = [
+        ("written", out),
+        ("passes", str(run.passes)),
+        ("read", format_bytes(run.bytes_read)),
+        ("seconds", f"{run.seconds:.2f}"),
+    ]
+    print_facts(f"{model}: predicted", facts)
+
+
+@app.command()
+def evaluate(model: Model, fitted: Fitted, data: Data = None, memory: Memory = None, threads: Threads = None) -> None:
+    """Compute the loss and every formula of [metrics], together."""
+    from lazyml import models
+    from lazyml.models.tables import print_table
+
+    definition, trained = models.load_definition(model), models.load_fitted(fitted)
+    values = models.evaluate(definition, trained, data=_references(data), memory=memory, threads=threads)
+    print_table(f"{model}: evaluated", ["metric", "value"], [[name, f"{value:.8g}"] for name, value in values.items()])
+
+
+def _references(data: list[str] | None) -> dict[str, DataReference]:
+    """NAME=FILE:DATASET options as references."""
+    from lazyml.models import parse_reference
+
+    references = {}
+    for option in data or []:
+        name, equals, text = option.partition("=")
+        if not equals:
+            raise FormulaError("--data needs a name", expected="NAME=FILE:DATASET", found=option)
+        references[name] = parse_reference(text)
+    return references
+
+
+def main() -> None:
+    """The entry point of the `lazyml` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The second backend: the same pass over the same tiles by NumPy, node by node. It is the oracle of the compiled one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lazyml.expr.node import OPS, Node, Rows, topological
+from lazyml.plan.levels import is_accumulator
+from lazyml.plan.plan import Pass
+from lazyml.plan.accumulate import ACCUMULATORS
+
+Values = NDArray[Any]
+
+
+def evaluate(node: Node, values: Sequence[Any], rows: int | None = None) -> Values:
+    """One node by its NumPy reference, in its own dtype and shape; `rows` is the length of the tile's row axis."""
+    result = np.asarray(OPS[node.op].reference(node, *values))
+    if result.dtype != node.dtype:
+        result = result.astype(node.dtype)
+    shape = tuple(rows if isinstance(size, Rows) and rows is not None else int(size) for size in node.shape)
+    return result if result.shape == shape else np.broadcast_to(result, shape)
+
+
+def evaluate_small(order: Iterable[Node], known: dict[Node, Values]) -> None:
+    """Add the value of each small node in order; leaves and totals are known already."""
+    for node in order:
+        if node not in known:
+            known[node] = evaluate(node, [known[s] for s in node.src])
+
+
+class InterpretedTile:
+    """The tile function of a pass, by NumPy."""
+
+    def __init__(self, a_pass: Pass) -> None:
+        self.a_pass = a_pass
+        self.rows_order = _row_order(a_pass)
+
+    def __call__(
+        self, rows: int, pages: Sequence[Values], inputs: Mapping[Node, Values], totals: Sequence[Values], sinks: Sequence[Values]
+    ) -> None:
+        """Add one page to the totals of its group and fill the sinks."""
+        values: dict[Node, Values] = dict(inputs)
+        shapes = [(rows, *(int(size) for size in node.shape[1:])) for node in self.a_pass.sources]
+        values.update((n, p.reshape(s)) for n, p, s in zip(self.a_pass.sources, pages, shapes, strict=True))
+        with np.errstate(all="ignore"):
+            for node in self.rows_order:
+                if is_accumulator(node):
+                    at = self.a_pass.accumulators.index(node)
+                    ACCUMULATORS[node.op].step(totals[at], node, *(values[s] for s in node.src))
+                else:
+                    values[node] = evaluate(node, [values[s] for s in node.src], rows)
+            for node, out in zip(self.a_pass.sinks, sinks, strict=True):
+                out[...] = values[node].reshape(out.shape)
+
+
+def _row_order(a_pass: Pass) -> list[Node]:
+    """Row-aligned nodes and totals of the pass, aliases too, sources first and left out."""
+    inputs = set(a_pass.inputs)
+    order = topological([*a_pass.accumulators, *a_pass.sinks])
+    reached = _inside(a_pass, inputs)
+    return [node for node in order if node in reached and node.op != "source"]
+
+
+def _inside(a_pass: Pass, inputs: set[Node]) -> set[Node]:
+    reached: set[Node] = set()
+    stack = [*a_pass.accumulators, *a_pass.sinks]
+    while stack:
+        node = stack.pop()
+        if node not in reached and node not in inputs:
+            reached.add(node)
+            stack.extend(s for s in node.src if s.row_axis is not None)
+    return reached

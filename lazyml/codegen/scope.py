@@ -1,0 +1,92 @@
+"""What a tile function has in reach: its arguments, the scratch of the block, and a name for each."""
+
+from __future__ import annotations
+
+import math
+
+from lazyml.codegen.tile import Argument
+from lazyml.codegen.writer import Names, Writer
+from lazyml.expr.node import Node
+from lazyml.expr.show import leaf_name
+from lazyml.plan.plan import Pass
+from lazyml.plan.scratch import buffers
+from lazyml.plan.steps import resolve, width
+
+
+class Scope:
+    """Names of everything the function uses. Arguments are asked for by use, so that none is passed in vain."""
+
+    def __init__(self, a_pass: Pass) -> None:
+        self.writer = Writer()
+        self.names = Names()
+        self.columns: list[int] = []
+        self.shown: dict[Node, str] = {}
+        self._sources = {node: self.names.new(node.arg.label) for node in a_pass.sources}
+        self._inputs: dict[tuple[Node, str], str] = {}
+        self._slices: dict[Node, str] = {}
+        self._totals = {node: self.names.new(f"total_{i}") for i, node in enumerate(a_pass.accumulators, 1)}
+        self._buffers = buffers(a_pass)
+        self._scratch = {(b.node, b.per_row): self.names.new(("row_" if b.per_row else "sum_") + str(i))
+                         for i, b in enumerate(self._buffers, 1)}  # fmt: skip
+        self._sinks = {node: self.names.new(f"out_{i}") for i, node in enumerate(a_pass.sinks, 1)}
+        self._column_names: list[str] = []
+        self.shown.update(self._sources)
+        self.shown.update({node: name for (node, per_row), name in self._scratch.items() if per_row})
+
+    def stored(self, node: Node) -> str:
+        return self._scratch[resolve(node), True]
+
+    def is_stored(self, node: Node) -> bool:
+        return (resolve(node), True) in self._scratch
+
+    def fixed_scratch(self, node: Node) -> str:
+        return self._scratch[node, False]
+
+    def total(self, node: Node) -> str:
+        return self._totals[node]
+
+    def sink(self, node: Node) -> str:
+        return self._sinks[node]
+
+    def rows_and_first(self, node: Node) -> tuple[str, str]:
+        """The whole array that holds a node's rows, and where in it the block starts."""
+        node = resolve(node)
+        return (self._sources[node], "first") if node.op == "source" else (self.stored(node), "0")
+
+    def block_of(self, node: Node) -> str:
+        """A source's rows of this block. Slicing first keeps indices provably in range, and so the loops vectorised."""
+        node = resolve(node)
+        if node not in self._slices:
+            self._slices[node] = self.names.new(f"{self._sources[node]}_block")
+        return self._slices[node]
+
+    def block_slices(self) -> list[str]:
+        return [f"{name} = {self._sources[node]}[first:last]" for node, name in self._slices.items()]
+
+    def input(self, node: Node, form: str = "") -> str:
+        """A small value: a scalar where it has one element, else a vector over columns, unless a form is asked for."""
+        form = form or ("scalar" if math.prod(node.shape) == 1 else "vector")
+        key = (node, form)
+        if key not in self._inputs:
+            wish = leaf_name(node) if node.op == "param" else "constant" if node.op == "const" else "value"
+            self._inputs[key] = self.names.new(wish)
+        return self._inputs[key]
+
+    def column_count(self, columns: int) -> str:
+        """The argument that holds the width of a loop."""
+        self.columns.append(columns)
+        self._column_names.append(self.names.new("columns"))
+        return self._column_names[-1]
+
+    def arguments(self) -> tuple[Argument, ...]:
+        return (
+            Argument("rows", "rows"),
+            Argument("block", "block"),
+            *(Argument(name, "columns", index=i) for i, name in enumerate(self._column_names)),
+            *(Argument(name, "source", node, "matrix" if width(node) else "vector")
+              for node, name in self._sources.items()),
+            *(Argument(name, "input", node, form) for (node, form), name in self._inputs.items()),
+            *(Argument(name, "total", node) for node, name in self._totals.items()),
+            *(Argument(self._scratch[b.node, b.per_row], "scratch", b.node, index=i) for i, b in enumerate(self._buffers)),
+            *(Argument(name, "sink", node, index=i) for i, (node, name) in enumerate(self._sinks.items())),
+        )  # fmt: skip

@@ -1,0 +1,35 @@
+"""What the lowering gives: the text of a tile function, and what to pass for each of its arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lazyml.expr.node import Node
+
+NAME = "TILE_FUNCTION"
+"""Stands for the function's name in the text until the text, and so the name's hash, is complete."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a tile function.
+
+    `kind` is "rows" (of this page), "block" (rows a block), "columns" (width of a loop), "source" (a page), "input" (a
+    small value in the `form` "scalar", "vector" or "matrix"), "total" (a group's partial), "scratch" (of this worker) or
+    "sink" (a page to be written). `index` counts within "columns", "scratch" and "sink".
+    """
+
+    name: str
+    kind: str
+    node: Node | None = None
+    form: str = ""
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class TileSource:
+    """A readable Python function, still without its final name, and its arguments in order."""
+
+    text: str
+    arguments: tuple[Argument, ...]
+    columns: tuple[int, ...]

@@ -1,0 +1,314 @@
+"""The sole wiring: optimise -> plan -> compile -> execute."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lazyml.codegen.compiled import CompiledTile
+from lazyml.codegen.interpret import InterpretedTile, evaluate_small
+from lazyml.config import SETTINGS, memory_budget, thread_count
+from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedError
+from lazyml.expr import build, verify
+from lazyml.expr.infer import show_shape
+from lazyml.expr.node import Node, encode, topological
+from lazyml.expr.rewrites import optimise
+from lazyml.expr.substitute import substitute
+from lazyml.plan.explain import explain_plan
+from lazyml.plan.plan import Pass, Plan, Tiling
+from lazyml.plan.planner import make_plan
+from lazyml.plan.scratch import uses_blas
+from lazyml.plan.tiles import choose_tiling
+from lazyml.runtime.executor import TileCall, run_pass
+from lazyml.runtime.nonfinite import first_nonfinite
+from lazyml.runtime.sinks import FileSink, MemorySink, Sink
+from lazyml.runtime.stats import RunStats
+from lazyml.runtime.workers import one_blas_thread
+from lazyml.sources.hdf5 import open_dataset
+from lazyml.sources.protocol import Source
+
+Values = NDArray[Any]
+BACKENDS = ("auto", "numba", "numpy")
+
+
+def held(source: Source) -> Any:
+    """The source's key, holding the opened source: whatever names the key keeps the source alive."""
+    return replace(source.key, holder=source)
+
+
+def source_of(node: Node) -> Source:
+    """The opened source behind a leaf; a leaf that came from elsewhere, by pickle, opens its file anew."""
+    key = node.arg
+    if key.holder is not None:
+        source: Source = key.holder
+        return source
+    if key.kind != "hdf5":
+        raise UnsupportedError(f"the array behind {key.label} stayed in another process", fix="store it in a file")
+    return open_dataset(key.location, key.name)
+
+
+class Program:
+    """A planned set of formulas. Call it with the parameters by name; it gives their values.
+
+    Attributes
+    ----------
+    parameters : dict of name to shape
+    rows : int, the rows of the streamed data (of the first pass)
+    passes : int, passes that a call makes
+    peak_bytes : int, the stated peak: what a call holds at most
+    last_run : RunStats of the last call, None before it
+    source : str, the generated tile functions
+    """
+
+    def __init__(
+        self, outputs: Sequence[Node], single: bool, *, memory: int | str | None = None, threads: int | None = None,
+        backend: str = "auto", where: str | None = None, to_file: bool = False,
+    ) -> None:  # fmt: skip
+        if backend not in BACKENDS:
+            raise UnsupportedError("no such backend", expected=", ".join(BACKENDS), found=repr(backend))
+        self._given, self._single, self._where, self._to_file = tuple(outputs), single, where, to_file
+        self._budget, self._threads, self._asked_backend = memory_budget(memory), thread_count(threads), backend
+        self._flipped = [node.row_axis == 1 for node in outputs]
+        self._outputs = optimise(outputs, check=verify.ENABLED)
+        leaves = [node for node in topological(self._outputs) if node.op == "source"]
+        self._sources = {node: source_of(node) for node in leaves}
+        self._check_parameters()
+        try:
+            self._plan = make_plan(self._outputs, self._sources, self._budget, self._threads, SETTINGS, to_file)
+        except LazymlError as error:
+            raise error.with_details(where=where) from None
+        self.backend = self._choose_backend()
+        if self.backend == "numba":
+            self._tiles: list[Any] = [CompiledTile(a_pass) for a_pass in self._plan.passes]
+        else:
+            self._tiles = [InterpretedTile(a_pass) for a_pass in self._plan.passes]
+        self._small_orders = self._small_work()
+        self.last_run: RunStats | None = None
+
+    def _choose_backend(self) -> str:
+        """Small data runs on the interpreter: the choice depends on the formulas and the data, never on timing."""
+        if self._asked_backend != "auto":
+            return self._asked_backend
+        size = sum(node.dtype.itemsize * math.prod(int(s) for s in node.shape) for node in self._sources)
+        return "numpy" if size <= SETTINGS.interpret_bytes else "numba"
+
+    def _check_parameters(self) -> None:
+        seen: dict[str, Node] = {}
+        for node in topological(self._outputs):
+            if node.op == "param" and seen.setdefault(node.arg, node) is not node:
+                other = seen[node.arg]
+                raise ParameterError(
+                    f"two parameters are called {node.arg}", expected="one name, one shape and dtype",
+                    found=f"{show_shape(other.shape)} {other.dtype} and {show_shape(node.shape)} {node.dtype}",
+                    where=self._where,
+                )  # fmt: skip
+
+    def _small_work(self) -> list[list[Node]]:
+        """Small nodes to evaluate before each pass, and after the last, each once."""
+        done: set[Node] = set()
+        stages = []
+        totals = {node for a_pass in self._plan.passes for node in a_pass.accumulators}
+        wanted = [*(a_pass.inputs for a_pass in self._plan.passes), [n for n in self._outputs if n.row_axis is None]]
+        for nodes in wanted:
+            order = [n for n in _small_closure(nodes, totals) if n not in done and n not in totals and n.op != "param"
+                     and n.op != "row_count"]  # fmt: skip
+            done.update(order)
+            stages.append(order)
+        return stages
+
+    @property
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        return {node.arg: tuple(node.shape) for node in self._plan.parameters}
+
+    @property
+    def rows(self) -> int:
+        return self._plan.passes[0].rows if self._plan.passes else 0
+
+    @property
+    def passes(self) -> int:
+        return len(self._plan.passes)
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the formulas and the data: equal in two processes when both are the same."""
+        text = repr([encode(node) for node in self._outputs])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def peak_bytes(self) -> int:
+        return self._plan.peak_bytes
+
+    @property
+    def source(self) -> str:
+        return "\n\n".join(tile.text for tile in self._tiles if isinstance(tile, CompiledTile))
+
+    def explain(self, stage: str = "plan") -> str:
+        """The plan as text; nothing is read or run. `stage="source"` gives the generated code."""
+        if stage == "source":
+            return self.source
+        if stage != "plan":
+            raise UnsupportedError("no such stage to explain", expected='"plan" or "source"', found=repr(stage))
+        return explain_plan(self._plan, [self._kernel_text(tile) for tile in self._tiles])
+
+    def _kernel_text(self, tile: Any) -> str:
+        if isinstance(tile, InterpretedTile):
+            small = self._asked_backend == "auto"
+            return "NumPy interpreter" + (", since the data is too small to be worth compiling for" if small else "")
+        return f"{tile.name[:17]} · " + ("cached, nothing to compile" if tile.is_ready() else "to be compiled at first use")
+
+    def prepare(self) -> Program:
+        """Return when every kernel is loaded or compiled."""
+        for tile in self._tiles:
+            if isinstance(tile, CompiledTile):
+                tile.prepare()
+        return self
+
+    def over(self, sources: Mapping[Any, Any]) -> Program:
+        """The same program on other sources, given as {Array: other Array}; kernels are reused."""
+        leaves = {old.node: new.node for old, new in sources.items()}
+        outputs = substitute(self._given, leaves)
+        return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
+                       where=self._where, to_file=self._to_file)  # fmt: skip
+
+    def __call__(self, *, rows: slice | None = None, **params: Any) -> Any:
+        """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
+        results = self._run(params, rows, None)
+        values = [_outward(results[node], flip) for node, flip in zip(self._outputs, self._flipped, strict=True)]
+        return values[0] if self._single else tuple(values)
+
+    def store(self, path: str, name: str, params: Mapping[str, Any], overwrite: bool = False) -> RunStats:
+        """Write the one row-shaped output to a new file."""
+        (node,) = self._outputs
+        if node.row_axis is None:
+            raise ShapeError("only a row-aligned Array is stored", expected="one value or line for each row",
+                             found=show_shape(node.shape), where=self._where, fix="use lz.compute")  # fmt: skip
+        program = self if self._to_file else Program(
+            self._given, True, memory=self._budget, threads=self._threads, backend=self._asked_backend,
+            where=self._where, to_file=True,
+        )  # fmt: skip
+        tiling = program._plan.tilings[-1]
+        shape = tuple(int(s) for s in node.shape)
+        values = program._bind(params)
+        sink = FileSink(path, name, shape, node.dtype, min(self._threads, tiling.groups), tiling.page_rows, overwrite)
+        try:
+            program._run(values, None, {node: sink})
+            sink.commit()
+        except BaseException:
+            sink.discard()
+            raise
+        self.last_run = program.last_run
+        assert self.last_run is not None
+        return self.last_run
+
+    def locate_nonfinite(self) -> str | None:
+        """A sentence that names the first NaN or infinity in the data, by column and row; None when there is none."""
+        return first_nonfinite(list(self._sources.values()))
+
+    def _bind(self, params: Mapping[str, Any]) -> dict[str, Values]:
+        """The parameters as arrays of the right shape and dtype; every problem with them is found here."""
+        unknown = sorted(set(params) - {node.arg for node in self._plan.parameters})
+        wanted = ", ".join(f"{n.arg} {show_shape(n.shape)}" for n in self._plan.parameters) or "none"
+        if unknown:
+            raise ParameterError(f"no parameter is called {unknown[0]}", expected=wanted, found=", ".join(params))
+        missing = [node.arg for node in self._plan.parameters if node.arg not in params]
+        if missing:
+            raise ParameterError(f"the parameter {missing[0]} has no value", expected=wanted,
+                                 found=", ".join(params) or "none", fix=f"call it with {missing[0]}=...")  # fmt: skip
+        bound = {}
+        for node in self._plan.parameters:
+            value = np.asarray(params[node.arg])
+            if value.dtype.kind not in "biuf":
+                raise ParameterError(f"the parameter {node.arg} is not numeric", expected=str(node.dtype), found=value.dtype)
+            if value.shape != tuple(node.shape):
+                raise ParameterError(f"the parameter {node.arg} has the wrong shape", expected=show_shape(node.shape),
+                                     found=show_shape(value.shape))  # fmt: skip
+            bound[node.arg] = value.astype(node.dtype)
+        return bound
+
+    def _run(self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink] | None) -> dict[Node, Any]:
+        begin = time.perf_counter()
+        bound = self._bind(params)
+        hit = all(tile._loaded is not None or tile.is_ready() for tile in self._tiles if isinstance(tile, CompiledTile))
+        known: dict[Node, Values] = {node: bound[node.arg] for node in self._plan.parameters}
+        results: dict[Node, Any] = {}
+        bytes_read = peak = 0
+        for a_pass, tiling, tile, small in zip(self._plan.passes, self._plan.tilings, self._tiles, self._small_orders[:-1],
+                                               strict=True):  # fmt: skip
+            span = range(*rows.indices(a_pass.rows)) if rows is not None else range(a_pass.rows)
+            if span.step != 1:
+                raise ShapeError("rows is a plain range", expected="slice(a, b)", found=str(rows))
+            _count_rows(known, a_pass, len(span))
+            evaluate_small(small, known)
+            sinks = [(file_sinks or {}).get(node) or MemorySink(_sink_shape(node, len(span)), node.dtype) for node in a_pass.sinks]
+            outcome = self._run_pass(a_pass, tiling, tile, known, span, sinks)
+            known.update(zip(a_pass.accumulators, outcome.totals, strict=True))
+            results.update((n, s.result) for n, s in zip(a_pass.sinks, sinks, strict=True) if isinstance(s, MemorySink))
+            bytes_read += outcome.bytes_read
+            peak = max(peak, outcome.held_bytes)
+        evaluate_small(self._small_orders[-1], known)
+        results.update((node, known[node]) for node in self._outputs if node.row_axis is None)
+        peak += sum(value.nbytes for value in itertools.chain(known.values(), results.values()) if isinstance(value, np.ndarray))
+        self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, hit)
+        return results
+
+    def _run_pass(
+        self, a_pass: Pass, tiling: Tiling, tile: Any, known: dict[Node, Values], span: range, sinks: list[Sink]
+    ) -> Any:
+        if len(span) != a_pass.rows:
+            tiling = choose_tiling(a_pass, self._sources, self._budget, self._threads, SETTINGS, len(span))
+        inputs = {node: known[node] for node in a_pass.inputs}
+        if isinstance(tile, InterpretedTile):
+
+            def tile_for(worker: int) -> TileCall:
+                return lambda rows, pages, totals, outs: tile(rows, pages, inputs, totals, outs)
+
+            needs_blas = True
+        else:
+            tile_for, needs_blas = tile.bind(inputs, tiling.block_rows), uses_blas(a_pass)
+        with one_blas_thread(needs_blas and self._threads > 1):
+            return run_pass(a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, self._threads, span, sinks)
+
+
+def _small_closure(wanted: Sequence[Node], totals: set[Node]) -> list[Node]:
+    """Small nodes needed for the wanted ones, sources first, stopping at totals."""
+    reached: set[Node] = set()
+    stack = list(wanted)
+    while stack:
+        node = stack.pop()
+        if node not in reached:
+            reached.add(node)
+            if node not in totals:
+                stack.extend(node.src)
+    return [node for node in topological(wanted) if node in reached]
+
+
+def _count_rows(known: dict[Node, Values], a_pass: Pass, rows: int) -> None:
+    known[build.row_count(a_pass.rows)] = np.asarray(rows, np.int64)
+
+
+def _sink_shape(node: Node, rows: int) -> tuple[int, ...]:
+    return (rows, *(int(s) for s in node.shape[1:]))
+
+
+def _outward(value: Any, flip: bool) -> Any:
+    """Scalars as NumPy scalars, as NumPy itself gives them; what was turned rows-first is turned back."""
+    array = value.T if flip else value
+    return array[()] if array.ndim == 0 else np.array(array) if not array.flags.writeable else array
+
+
+def compute(outputs: Sequence[Node]) -> tuple[Any, ...]:
+    """The values of nodes, with the default budget and threads."""
+    result: tuple[Any, ...] = Program(outputs, single=False)()
+    return result

@@ -1,0 +1,48 @@
+"""Reverse mode, graph to graph: the gradient of a formula is another formula."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lazyml.errors import ShapeError
+from lazyml.expr import build as b
+from lazyml.expr.infer import show_shape
+from lazyml.expr.node import OPS, Node, topological
+from lazyml.expr.rewrites.stabilise import stabilise
+
+
+def gradient(loss: Node, wrt: Sequence[Node]) -> list[Node]:
+    """d loss / d x for each x, with the shape of x; zeros where the loss does not depend on it.
+
+    The loss is put into its stable form first, so that the gradient of log(1 + exp(z)) is sigmoid(z) and not inf / inf.
+    Cotangents of float32 rows stay float32; those of parameters keep the precision of the totals they come from.
+
+    Raises ShapeError when the loss is not a scalar.
+    """
+    if loss.shape != ():
+        raise ShapeError("only a scalar has a gradient", expected="()", found=show_shape(loss.shape),
+                         fix="take lz.mean or lz.sum of it")  # fmt: skip
+    (loss,) = stabilise([loss])
+    order = topological([loss])
+    reaches = set(wrt)
+    for node in order:
+        if any(s in reaches for s in node.src):
+            reaches.add(node)
+    cotangents: dict[Node, Node] = {loss: b.const(1.0, np.float64)}
+    for node in reversed(order):
+        if node not in reaches or node not in cotangents or not node.src:
+            continue
+        for source, g in zip(node.src, OPS[node.op].derivative(node, cotangents[node]), strict=True):
+            if g is not None and source in reaches:
+                g = _conform(g, source)
+                cotangents[source] = b.add(cotangents[source], g) if source in cotangents else g
+    return [cotangents[x] if x in cotangents else b.broadcast(b.const(0.0), x.shape) for x in wrt]
+
+
+def _conform(g: Node, source: Node) -> Node:
+    g = b.unbroadcast(g, source.shape)
+    if g.shape != source.shape:
+        g = b.broadcast(g, source.shape)
+    return b.cast(g, source.dtype) if source.row_axis is not None and source.dtype.kind == "f" else g

@@ -1,0 +1,192 @@
+"""Shape and dtype rules, one per kind of operator; each operator's row names its rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lazyml.errors import DtypeError, ShapeError, UnsupportedError
+from lazyml.expr.node import Infer, Node, Rows, Shape
+
+Dtype = np.dtype[Any]
+Typed = tuple[Shape, Dtype]
+
+
+def widen(dtype: Any) -> Dtype:
+    """float16 is computed as float32; longer floats and complex numbers are refused."""
+    dtype = np.dtype(dtype)
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise DtypeError("not a numeric dtype that lazyml computes with",
+                         expected="bool, an integer, float32 or float64", found=dtype)  # fmt: skip
+    return dtype
+
+
+def total(dtype: Dtype, over_rows: bool) -> Dtype:
+    """The dtype of a sum: NumPy's for integers, and float64 for what is totalled over rows."""
+    if dtype.kind == "u":
+        return np.dtype(np.uint64)
+    if dtype.kind in "bi":
+        return np.dtype(np.int64)
+    return np.dtype(np.float64) if over_rows else dtype
+
+
+def show_shape(shape: Shape) -> str:
+    return "(" + ", ".join(repr(s) if isinstance(s, Rows) else str(s) for s in shape) + ("," * (len(shape) == 1)) + ")"
+
+
+def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
+    rows = [int(size) for size in shape if isinstance(size, Rows)]
+    if len(rows) > 1:
+        size = math.prod(int(s) for s in shape) * dtype.itemsize
+        raise UnsupportedError(
+            "the result would have two row axes and can not be streamed",
+            found=f"{show_shape(shape)}, {size / 1e9:,.3g} GB",
+            fix="reorder the products so that rows are summed first, as in X.T @ (X @ v)",
+        )
+    if rows and len(shape) > 2:
+        raise UnsupportedError("row-aligned data has at most two axes", found=show_shape(shape))
+    return shape
+
+
+def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
+    """NumPy's rule, except that a row axis meets only the same row axis or a plain 1."""
+    ndim = max((len(s) for s in shapes), default=0)
+    result: list[int] = [1] * ndim
+    for shape in shapes:
+        for axis, size in enumerate(shape, ndim - len(shape)):
+            if result[axis] == 1:
+                result[axis] = size
+            elif size != 1 and size != result[axis]:
+                raise _mismatch(shapes, result[axis], size)
+    return tuple(result)
+
+
+def _mismatch(shapes: Sequence[Shape], left: int, right: int) -> ShapeError:
+    found = " and ".join(show_shape(s) for s in shapes)
+    if isinstance(left, Rows) and isinstance(right, Rows):
+        return ShapeError("the sources have different row counts", expected="row-aligned data with as many rows",
+                          found=f"{int(left)} and {int(right)} rows, in shapes {found}")  # fmt: skip
+    if {len(s) for s in shapes} == {1, 2} and isinstance(left, Rows) != isinstance(right, Rows):
+        return ShapeError("a row vector does not line up with a matrix", found=found,
+                          fix="write v[:, None] to spread a vector over the columns")  # fmt: skip
+    return ShapeError("shapes do not broadcast", expected="equal sizes, or 1, axis by axis from the right", found=found)
+
+
+def leaf(src: tuple[Node, ...], arg: Any) -> Typed:
+    raise UnsupportedError("a leaf is made by its own constructor, not applied")
+
+
+def elementwise(ufunc: np.ufunc) -> Infer:
+    """The ufunc's own dtype resolution over broadcast shapes."""
+
+    def infer(src: tuple[Node, ...], arg: Any) -> Typed:
+        try:
+            dtype = ufunc.resolve_dtypes((*(s.dtype for s in src), *(None,) * ufunc.nout))[-1]
+        except TypeError:
+            found = ", ".join(str(s.dtype) for s in src)
+            raise DtypeError(f"{ufunc.__name__} is not defined for {found}") from None
+        dtype = widen(dtype)
+        return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
+
+    return infer
+
+
+def select(src: tuple[Node, ...], arg: Any) -> Typed:
+    """where(condition, a, b)."""
+    dtype = widen(np.result_type(src[1].dtype, src[2].dtype))
+    return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
+
+
+def cast(src: tuple[Node, ...], arg: str) -> Typed:
+    return src[0].shape, widen(arg)
+
+
+def reduce(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
+    (x,) = src
+    shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+    return shape, total(x.dtype, x.row_axis in axes if x.row_axis is not None else False)
+
+
+def reduce_float(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
+    shape, dtype = reduce(src, axes)
+    return shape, dtype if dtype.kind == "f" else np.dtype(np.float64)
+
+
+def matmul(src: tuple[Node, ...], arg: Any) -> Typed:
+    """(.., m) @ (m, ..) for vectors and matrices; a product summed over the row axis is a total."""
+    left, right = src
+    if not (1 <= left.ndim <= 2 and 1 <= right.ndim <= 2):
+        raise ShapeError("@ takes vectors and matrices", found=f"{show_shape(left.shape)} @ {show_shape(right.shape)}")
+    inner, other = left.shape[-1], right.shape[0]
+    if inner != other:
+        raise ShapeError(
+            "the inner sizes of a product differ",
+            expected=f"{inner!r} rows on the right, as columns on the left" if left.ndim == 2 else f"{inner!r} rows",
+            found=f"{show_shape(left.shape)} @ {show_shape(right.shape)}",
+        )
+    shape = left.shape[:-1] + right.shape[1:]
+    dtype = widen(np.result_type(left.dtype, right.dtype))
+    if isinstance(inner, Rows):
+        dtype = total(dtype, over_rows=True)
+    elif dtype.kind == "b":
+        dtype = np.dtype(np.int64)
+    return check_one_row_axis(shape, dtype), dtype
+
+
+def contract_rows(src: tuple[Node, ...], arg: Any) -> Typed:
+    """A' B summed over the row axis, both rows-first."""
+    left, right = src
+    if left.shape[0] != right.shape[0] or not isinstance(left.shape[0], Rows):
+        raise ShapeError("a contraction needs two row-aligned sides of as many rows",
+                         found=f"{show_shape(left.shape)} and {show_shape(right.shape)}")  # fmt: skip
+    return left.shape[1:] + right.shape[1:], total(widen(np.result_type(left.dtype, right.dtype)), over_rows=True)
+
+
+def transpose(src: tuple[Node, ...], arg: Any) -> Typed:
+    return src[0].shape[::-1], src[0].dtype
+
+
+def expand(src: tuple[Node, ...], axis: int) -> Typed:
+    shape = src[0].shape
+    return check_one_row_axis((*shape[:axis], 1, *shape[axis:]), src[0].dtype), src[0].dtype
+
+
+def squeeze(src: tuple[Node, ...], axis: int) -> Typed:
+    shape = src[0].shape
+    return shape[:axis] + shape[axis + 1 :], src[0].dtype
+
+
+def broadcast(src: tuple[Node, ...], shape: Shape) -> Typed:
+    if broadcast_shapes([src[0].shape, shape]) != shape:
+        raise ShapeError("can not broadcast", expected=show_shape(shape), found=show_shape(src[0].shape))
+    return check_one_row_axis(shape, src[0].dtype), src[0].dtype
+
+
+# An index is one entry an axis: None for the whole of it, an int, which drops it, or (start, stop, step) with step > 0.
+Index = tuple[int | tuple[int, int, int] | None, ...]
+
+
+def index_shape(index: Index, shape: Shape) -> Shape:
+    kept = []
+    for entry, size in zip(index, shape, strict=True):
+        if not isinstance(entry, int):
+            kept.append(size if entry is None else len(range(*entry)))
+    return tuple(kept)
+
+
+def index(src: tuple[Node, ...], index: Index) -> Typed:
+    return index_shape(index, src[0].shape), src[0].dtype
+
+
+def place(src: tuple[Node, ...], arg: tuple[Index, Shape]) -> Typed:
+    """The adjoint of `index`: zeros of a shape with the source at the index."""
+    where, shape = arg
+    if index_shape(where, shape) != src[0].shape:
+        raise ShapeError("the part does not fit its place", expected=show_shape(index_shape(where, shape)),
+                         found=show_shape(src[0].shape))  # fmt: skip
+    return shape, src[0].dtype

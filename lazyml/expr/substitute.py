@@ -1,0 +1,35 @@
+"""The same formulas on other leaves, as when a program runs over other sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lazyml.expr import build as b
+from lazyml.expr.node import Node, Rows, apply, transform
+
+
+def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]:
+    """Put other leaves in place, carrying new row counts into every argument that speaks of rows."""
+    rows = {
+        old.shape[0]: new.shape[0] for old, new in leaves.items() if old.row_axis == 0 and isinstance(new.shape[0], Rows)
+    }
+
+    def renew(node: Node, src: tuple[Node, ...]) -> Node:
+        if node in leaves:
+            return leaves[node]
+        if node.op == "row_count":
+            return b.row_count(rows.get(node.arg, node.arg))
+        if not src:
+            return node
+        return apply(node.op, *src, arg=_renew_rows(node.arg, rows))
+
+    return transform(roots, renew)
+
+
+def _renew_rows(arg: Any, rows: Mapping[int, int]) -> Any:
+    if isinstance(arg, Rows):
+        return rows.get(arg, arg)
+    if isinstance(arg, tuple):
+        return tuple(_renew_rows(part, rows) for part in arg)
+    return arg

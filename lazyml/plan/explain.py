@@ -1,0 +1,104 @@
+"""A plan as text that a person reads: what is read, what is computed, what it costs, and why there are so many passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lazyml.config import format_bytes
+from lazyml.expr.node import OPS, Node
+from lazyml.expr.show import formula
+from lazyml.plan.levels import is_accumulator
+from lazyml.plan.plan import Pass, Plan, Tiling
+from lazyml.plan.scratch import by_blas, stored_values
+from lazyml.plan.steps import resolve, width
+
+
+def explain_plan(plan: Plan, kernels: Sequence[str]) -> str:
+    """The whole plan; `kernels` says for each pass where its tile function comes from."""
+    names: dict[Node, str] = {}
+    blocks = [_headline(plan)]
+    for a_pass, tiling, kernel in zip(plan.passes, plan.tilings, kernels, strict=True):
+        blocks.append(_pass_text(plan, a_pass, tiling, kernel, names))
+    blocks.append(_results(plan, names))
+    return "\n\n".join(blocks)
+
+
+def _headline(plan: Plan) -> str:
+    count = len(plan.passes)
+    parameters = ", ".join(f"{p.arg}{_dims(p)}" for p in plan.parameters) or "none"
+    return "\n".join([
+        f"{count} {'pass' if count == 1 else 'passes'} over the data, {format_bytes(plan.bytes_to_read)} to read from files, "
+        f"{plan.threads} {'thread' if plan.threads == 1 else 'threads'}",
+        f"peak memory {format_bytes(plan.peak_bytes)} of {format_bytes(plan.budget)} allowed",
+        f"parameters: {parameters}",
+    ])  # fmt: skip
+
+
+def _dims(node: Node) -> str:
+    return f"({', '.join(str(int(s)) for s in node.shape)})" if node.shape else ""
+
+
+def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: dict[Node, str]) -> str:
+    lines = [f"pass {a_pass.index + 1} · {a_pass.rows:,} rows · {a_pass.reason}"]
+    for node in a_pass.sources:
+        names[node] = node.arg.label
+        route = plan.routes[node]
+        lines.append(f"  read   {node.arg.label} {_dims(node)} {node.dtype} · {route.name}: {route.detail}")
+        if route.slow:
+            lines.append(f"         slow: {route.slow}")
+    lines.append(
+        f"  tiles  {tiling.groups} {'group' if tiling.groups == 1 else 'groups'} of {tiling.group_pages} "
+        f"{'page' if tiling.group_pages == 1 else 'pages'} of {tiling.page_rows:,} rows, in blocks of {tiling.block_rows:,}"
+    )
+    lines += _step_lines(a_pass, names)
+    lines.append(f"  kernel {kernel}")
+    lines.append("  memory " + _memory_line(tiling.memory[0].name, tiling.memory[0].bytes) if tiling.memory else "  memory none")
+    lines += ["         " + _memory_line(item.name, item.bytes) for item in tiling.memory[1:]]
+    return "\n".join(lines)
+
+
+def _memory_line(name: str, size: int) -> str:
+    return f"{format_bytes(size):>10}  {name}"
+
+
+def _step_lines(a_pass: Pass, names: dict[Node, str]) -> list[str]:
+    shown = _reused(a_pass)
+    lines = []
+    for step in a_pass.steps:
+        label = "loop" if step.kind == "loop" else "call"
+        for node in step.nodes:
+            if is_accumulator(node):
+                names[node] = f"t{sum(name.startswith('t') for name in names.values()) + 1}"
+                how = " (library product)" if step.kind == "kernel" and len(node.src) == 2 and by_blas(node) else ""
+                lines.append(f"  {label}   {names[node]} += {formula(node, {k: v for k, v in names.items() if k is not node})}{how}")
+            elif node in shown and node not in names:
+                names[node] = f"r{sum(name.startswith('r') for name in names.values()) + 1}"
+                columns = f" ({width(node)} columns)" if width(node) else ""
+                text = formula(node, {k: v for k, v in names.items() if k is not node})
+                lines.append(f"  {label}   {names[node]} = {text}{columns}")
+    for sink in a_pass.sinks:
+        lines.append(f"  write  {formula(resolve(sink), names, depth=0 if resolve(sink) in names else 6)}")
+    return lines
+
+
+def _reused(a_pass: Pass) -> set[Node]:
+    """Values worth a line of their own: stored between steps, or used more than once."""
+    uses: dict[Node, int] = {}
+    for step in a_pass.steps:
+        for node in step.nodes:
+            for source in map(resolve, node.src):
+                uses[source] = uses.get(source, 0) + 1
+    costly = {n for n, count in uses.items() if count > 1 and n.row_axis is not None and OPS[n.op].flops > 1}
+    return costly | set(stored_values(a_pass))
+
+
+def _results(plan: Plan, names: dict[Node, str]) -> str:
+    lines = ["results"]
+    for index, node in enumerate(plan.outputs):
+        text = names.get(node) or formula(node, names, depth=5)
+        lines.append(f"  [{index}] {_dims(node) or 'scalar'} {node.dtype} = {text}")
+    for item in plan.resident:
+        lines.append("  memory " + _memory_line(item.name, item.bytes))
+    return "\n".join(lines)
+
+

@@ -1,0 +1,94 @@
+"""From outputs to a Plan: cut into passes, choose tiles, add up the memory, refuse what does not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from lazyml.config import Settings, format_bytes
+from lazyml.errors import BudgetError, UnsupportedError
+from lazyml.expr.node import Node, topological
+from lazyml.expr.show import formula
+from lazyml.plan.passes import cut
+from lazyml.plan.plan import Pass, Plan, Tiling
+from lazyml.plan.steps import width
+from lazyml.plan.tiles import choose_tiling
+from lazyml.sources.protocol import MemoryItem, Source
+
+
+def make_plan(
+    outputs: Sequence[Node], sources: Mapping[Node, Source], budget: int, threads: int, settings: Settings, to_file: bool = False
+) -> Plan:
+    """The plan for rewritten outputs. `to_file` says that row-shaped outputs are written out, not kept in memory.
+
+    Raises BudgetError when the stated peak passes the budget, UnsupportedError when a pass can not be generated.
+    """
+    passes = cut(outputs)
+    for a_pass in passes:
+        _check_supported(a_pass)
+    resident = _resident(outputs, to_file)
+    left = max(budget - sum(item.bytes for item in resident), 1)
+    tilings = tuple(choose_tiling(a_pass, sources, left, threads, settings) for a_pass in passes)
+    order = topological(outputs)
+    plan = Plan(
+        outputs=tuple(outputs),
+        parameters=tuple(sorted((node for node in order if node.op == "param"), key=lambda node: node.arg)),
+        passes=passes,
+        tilings=tilings,
+        routes={node: sources[node].route for node in order if node.op == "source"},
+        resident=tuple(resident),
+        budget=budget,
+        threads=threads,
+    )
+    _check_budget(plan)
+    return plan
+
+
+def _resident(outputs: Sequence[Node], to_file: bool) -> list[MemoryItem]:
+    items = []
+    for node in dict.fromkeys(outputs):
+        if node.row_axis is not None and not to_file:
+            size = math.prod(int(s) for s in node.shape) * node.dtype.itemsize
+            items.append(MemoryItem(f"result {formula(node, depth=2)}, {int(node.shape[0]):,} rows", size))
+    small = {node for node in topological(outputs) if node.row_axis is None}
+    size = sum(math.prod(int(s) for s in node.shape) * node.dtype.itemsize for node in small)
+    return [*items, MemoryItem("parameters, totals and other small values", size)]
+
+
+def memory_items(plan: Plan, tiling: Tiling) -> list[MemoryItem]:
+    return sorted((*plan.resident, *tiling.memory), key=lambda item: -item.bytes)
+
+
+def _check_budget(plan: Plan) -> None:
+    if plan.peak_bytes <= plan.budget:
+        return
+    worst_pass = max(plan.tilings, key=lambda t: sum(i.bytes for i in t.memory), default=None)
+    items = memory_items(plan, worst_pass) if worst_pass else list(plan.resident)
+    worst = items[0]
+    raise BudgetError(
+        "the plan needs more memory than allowed",
+        expected=f"at most {format_bytes(plan.budget)}",
+        found=f"{format_bytes(plan.peak_bytes)}, of which {format_bytes(worst.bytes)} for {worst.name}",
+        fix=_remedy(worst.name, plan),
+    )
+
+
+def _remedy(name: str, plan: Plan) -> str:
+    enough = f'memory="{math.ceil(plan.peak_bytes / 2**20)} MiB"'
+    if name.startswith("result"):
+        return f"write it to a file with lz.store, or allow {enough}"
+    if "chunk" in name:
+        return f"repack the dataset with smaller chunks, or allow {enough}"
+    if "totals" in name:
+        return f"split the statistic into column panels, or allow {enough}"
+    return f"allow {enough}" + (", or use fewer threads" if plan.threads > 1 else "")
+
+
+def _check_supported(a_pass: Pass) -> None:
+    for node in (*a_pass.accumulators, *(n for step in a_pass.steps for n in step.nodes)):
+        if node.op == "logsumexp" and node.row_axis is None and width(node.src[0]) is not None:
+            raise UnsupportedError("logsumexp over rows takes one column at a time", formula=formula(node, depth=4),
+                                   fix="take it over axis=1, or of x[:, j]")  # fmt: skip
+        for s in node.src:
+            if s.row_axis is not None and s.row_axis != 0:
+                raise AssertionError(f"{s!r} reached the planner with its row axis in second place")

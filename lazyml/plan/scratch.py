@@ -1,0 +1,83 @@
+"""What a block keeps between steps: which values are stored, and how many bytes they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lazyml.expr.node import Node
+from lazyml.plan.plan import Pass
+from lazyml.plan.steps import resolve, width
+
+LOOP_COLUMNS = 8
+"""Up to this many right-hand columns the register-blocked loops beat the library's product."""
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Scratch of one worker: `per_row` buffers have a line a row of the block, others the fixed `shape`."""
+
+    node: Node
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    per_row: bool
+
+    @property
+    def bytes_each(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+def by_blas(node: Node) -> bool:
+    """Whether a product is wide enough for the library: both sides of one float dtype, more than a few columns."""
+    left, right = node.src
+    if left.dtype != right.dtype or left.dtype.kind != "f" or node.dtype.kind != "f":
+        return False
+    if node.op == "contract_rows":
+        return min(width(left) or 1, width(right) or 1) > LOOP_COLUMNS
+    return left.ndim == 2 and right.ndim == 2 and min(int(right.shape[0]), int(right.shape[1])) > LOOP_COLUMNS
+
+
+def uses_blas(a_pass: Pass) -> bool:
+    return any(by_blas(node) for step in a_pass.steps if step.kind == "kernel" for node in step.nodes if len(node.src) == 2)
+
+
+def stored_values(a_pass: Pass) -> list[Node]:
+    """Row-aligned values that outlive the step that makes them: another step reads them, or no loop holds them."""
+    made_in: dict[Node, int] = {node: i for i, step in enumerate(a_pass.steps) for node in step.nodes}
+    stored: dict[Node, None] = {}
+    for index, step in enumerate(a_pass.steps):
+        for node in step.nodes:
+            if node.row_axis is not None and (step.kind == "kernel" or made_by_inner_loop(node)):
+                stored[node] = None
+            for source in map(resolve, (s for s in node.src if s.row_axis is not None)):
+                if source.op != "source" and (made_in[source] != index or node.op in ("index", "place")):
+                    stored[source] = None
+    stored.update((resolve(sink), None) for sink in a_pass.sinks if resolve(sink).op != "source")
+    return list(stored)
+
+
+def made_by_inner_loop(node: Node) -> bool:
+    """A row sum over columns is complete only after the loop over columns."""
+    return node.op == "sum" and width(node.src[0]) is not None
+
+
+def buffers(a_pass: Pass) -> list[Buffer]:
+    """Every scratch array of the pass's tile function, in the order it takes them."""
+    found = [Buffer(node, (width(node) or 1,), node.dtype, per_row=True) for node in stored_values(a_pass)]
+    for step in a_pass.steps:
+        for node in step.nodes if step.kind == "kernel" else ():
+            if node.op == "contract_rows":
+                dtype = np.dtype(np.result_type(node.src[0].dtype, node.src[1].dtype))
+                dtype = dtype if dtype.kind == "f" else node.dtype
+                found.append(Buffer(node, tuple(w for w in map(width, node.src) if w), dtype, per_row=False))
+    return found
+
+
+def scratch_bytes_per_row(a_pass: Pass) -> int:
+    return sum(b.bytes_each for b in buffers(a_pass) if b.per_row)
+
+
+def scratch_fixed_bytes(a_pass: Pass) -> int:
+    return sum(b.bytes_each for b in buffers(a_pass) if not b.per_row)

@@ -1,0 +1,75 @@
+"""Runs one pass: workers take page groups in order, load the pages of each in order, and call the tile function."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lazyml.plan.accumulate import Partial, empty_partials, finalize, merge_groups
+from lazyml.plan.plan import Pass, Tiling
+from lazyml.runtime.sinks import Sink
+from lazyml.runtime.staging import Staging
+from lazyml.runtime.workers import run_workers
+from lazyml.sources.protocol import Source
+
+Values = NDArray[Any]
+TileCall = Callable[[int, Sequence[Values], Sequence[Values], Sequence[Values]], None]
+"""tile(rows, pages, totals of the group, sink pages), with everything else bound for one worker."""
+
+
+@dataclass(frozen=True)
+class PassResult:
+    totals: tuple[Values, ...]
+    bytes_read: int
+    held_bytes: int
+
+
+def run_pass(
+    a_pass: Pass,
+    tiling: Tiling,
+    sources: Sequence[Source],
+    tile_for: Callable[[int], TileCall],
+    threads: int,
+    rows: range,
+    sinks: Sequence[Sink],
+) -> PassResult:
+    """One pass over `rows`. The totals are the same bits for any number of threads: a group's partial is summed in page
+    order by whoever takes the group, and groups merge in a fixed tree.
+    """
+    if len(rows) == 0:
+        partials = empty_partials(a_pass.accumulators, 1)
+        return PassResult(_merged(a_pass, partials), 0, 0)
+    partials = empty_partials(a_pass.accumulators, tiling.groups)
+    workers = min(threads, tiling.groups)
+    tickets = itertools.count()  # next() on it is atomic
+    with Staging(sources, tiling.page_rows, workers, rows.start, rows.stop) as staging:
+
+        def work(worker: int, cancelled: threading.Event) -> None:
+            tile = tile_for(worker)
+            while (group := next(tickets)) < tiling.groups:
+                totals = [stack[group] for stack in partials]
+                for page in range(group * tiling.group_pages, (group + 1) * tiling.group_pages):
+                    first = rows.start + page * tiling.page_rows
+                    count = min(tiling.page_rows, rows.stop - first)
+                    if count <= 0:
+                        break
+                    if cancelled.is_set():
+                        return
+                    pages = staging.load(worker, first, count)
+                    outs = [sink.page(worker, first - rows.start, count) for sink in sinks]
+                    tile(count, pages, totals, outs)
+                    for sink in sinks:
+                        sink.done(worker, first - rows.start, count)
+
+        run_workers(workers, work)
+        held = staging.frame_bytes + sum(stack.nbytes for stack in partials)
+    return PassResult(_merged(a_pass, partials), staging.bytes_read, held)
+
+
+def _merged(a_pass: Pass, partials: Partial) -> tuple[Values, ...]:
+    return tuple(finalize(n, merge_groups(n, stack)) for n, stack in zip(a_pass.accumulators, partials, strict=True))

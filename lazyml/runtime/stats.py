@@ -1,0 +1,31 @@
+"""What a run did, as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lazyml.config import format_bytes
+
+
+@dataclass(frozen=True)
+class RunStats:
+    """Passes made, stored bytes read from files, wall seconds, bytes held at the peak, worker threads, and whether every
+    kernel was there already (True also when none was needed). `pinned_bytes` stayed in memory for later runs."""
+
+    passes: int = 0
+    bytes_read: int = 0
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    threads: int = 1
+    cache_hit: bool = True
+    pinned_bytes: int = 0
+
+    @property
+    def bytes_per_second(self) -> float:
+        return self.bytes_read / self.seconds if self.seconds else 0.0
+
+    def __str__(self) -> str:
+        kernels = "kernels cached" if self.cache_hit else "kernels compiled"
+        return (f"{self.passes} {'pass' if self.passes == 1 else 'passes'}, {format_bytes(self.bytes_read)} read in "
+                f"{self.seconds:.3g} s ({self.bytes_per_second / 1e9:.2f} GB/s), peak {format_bytes(self.peak_bytes)}, "
+                f"{self.threads} {'thread' if self.threads == 1 else 'threads'}, {kernels}")  # fmt: skip

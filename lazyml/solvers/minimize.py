@@ -1,0 +1,178 @@
+"""``lz.minimize``: a formula, compiled to one pass for value and gradient, and given to a solver.
+
+The only file of the solvers that knows the compiler.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lazyml.array import Array
+from lazyml.errors import DtypeError, EmptyDataError, ParameterError, ShapeError
+from lazyml.functions import compile, grad
+from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
+from lazyml.solvers.checkpoint import Checkpoint
+from lazyml.solvers.journey import Solver
+from lazyml.solvers.objective import RESOLUTION, Objective, Params
+from lazyml.solvers.progress import ProgressLine
+from lazyml.solvers.registry import find_solver, nearest, solver_name
+
+# Where everything is float32, blocks are summed in float32: the value is rough at some last places of that.
+_FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
+
+
+def minimize(
+    loss: Array,
+    start: Mapping[str, Any] | None = None,
+    solver: str | Solver = "lbfgs",
+    *,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
+    memory: int | str | None = None,
+    threads: int | None = None,
+    callback: Callable[[Result], object] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 5.0,
+    progress: bool | None = None,
+) -> Result:
+    """Find the parameters that minimise a formula over data of any size.
+
+    Searches ``argmin loss(params)``. Value and gradient come from the same pass. The run has converged when
+
+        max |gradient| <= tolerance * max(1, |loss|)   and   max |next step| <= tolerance / 10 * max(1, max |params|),
+
+    or when the loss no longer changes at floating-point precision. For a convex loss that is the minimum.
+
+    Parameters
+    ----------
+    loss : Array
+        A scalar formula with at least one parameter (``lz.param``).
+    start : mapping of str to array-like, optional
+        A value for every parameter, by name; zeros when not given.
+    solver : str or solver
+        ``"lbfgs"``, ``"gradient-descent"``, or a configured one such as ``Lbfgs(history=20)``.
+    tolerance : float
+        As above. The default brings the parameters of a well-posed model to about 1e-5.
+    max_iterations : int
+        Iterations at most. One is usually one pass.
+    memory : int or str, optional
+        The budget of the run, in bytes or as in ``"512 MiB"``; a quarter of the machine when not given.
+    threads : int, optional
+        Worker threads; all processors of this process when not given. Does not change the result.
+    callback : callable, optional
+        Given the Result so far after each iteration; returning True stops.
+    checkpoint : path, optional
+        A file that the state is kept in. When it exists the run resumes from it, ``start`` is not used, and it ends
+        with the bits of an uninterrupted run. Ctrl-C saves before it stops.
+    checkpoint_every : float
+        Seconds between two saves, at least.
+    progress : bool, optional
+        Whether to show a line on stderr; when not given, if that is a terminal.
+
+    Returns
+    -------
+    Result
+        ``params``, ``value``, ``gradient_norm``, ``n_iter``, ``passes``, ``converged``, ``message``, ``history``.
+
+    Raises
+    ------
+    ShapeError
+        The loss is not a scalar.
+    DtypeError
+        A parameter that is not of a floating type.
+    ParameterError
+        No parameter in the loss; a start value missing, unknown or of the wrong shape; an unknown solver.
+    EmptyDataError
+        The data have no rows.
+    NonFiniteError
+        The loss or its gradient is NaN or infinite at the start, or wherever a search looks.
+    CheckpointError
+        The checkpoint is damaged, or of another formula, data or solver.
+    BudgetError
+        The plan does not fit ``memory``.
+
+    Source: Liu and Nocedal, Mathematical Programming 45 (1989) 503, for the default solver.
+
+    >>> import numpy as np, lazyml as lz
+    >>> X = lz.from_array(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [1.0, 3.0]]))
+    >>> y = lz.from_array(np.array([1.0, 3.0, 5.0, 7.0]))
+    >>> w = lz.param("w", 2)
+    >>> fit = lz.minimize(lz.mean((X @ w - y) ** 2))
+    >>> fit.converged, fit.params["w"].round(6).tolist()
+    (True, [1.0, 2.0])
+    """
+    chosen = find_solver(solver)
+    check_limits(tolerance, max_iterations)
+    parameters = trained_parameters(loss)
+    values = start_values({name: tuple(p.shape) for name, p in parameters.items()}, start)
+    program = compile([loss, *grad(loss, list(parameters.values()))], memory=memory, threads=threads)
+    if program.rows == 0:
+        raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
+    objective = program_objective(program, {name: p.dtype for name, p in parameters.items()})
+    keep = None if checkpoint is None else Checkpoint(checkpoint, program.fingerprint, checkpoint_every)
+    with ProgressLine(solver_name(chosen), progress) as line:
+        return run(chosen, objective, objective.flatten(values), tolerance=tolerance, max_iterations=max_iterations,
+                   callback=callback, checkpoint=keep, progress=line)  # fmt: skip
+
+
+def trained_parameters(loss: Array) -> dict[str, Array]:
+    """The parameters of a loss by name, after checking that it can be minimised."""
+    if tuple(loss.shape) != ():
+        raise ShapeError("only a scalar can be minimised", expected="shape ()", found=f"shape {tuple(loss.shape)}",
+                         fix="reduce it, for example with lz.mean(...)")  # fmt: skip
+    parameters = {p.name: p for p in loss.parameters()}
+    if not parameters:
+        raise ParameterError("the loss has no parameter, so there is nothing to train",
+                             fix='use lz.param("w", shape) in the formula')  # fmt: skip
+    for name, parameter in parameters.items():
+        if np.dtype(parameter.dtype).kind != "f":
+            raise DtypeError(f"parameter {name!r} cannot be trained", expected="float64 or float32",
+                             found=np.dtype(parameter.dtype).name)  # fmt: skip
+    return parameters
+
+
+def start_values(shapes: Mapping[str, tuple[int, ...]], start: Mapping[str, Any] | None) -> Params:
+    """A float64 array for every parameter: zeros, or what the user gave, checked."""
+    if start is None:
+        return {name: np.zeros(shape) for name, shape in shapes.items()}
+    if not isinstance(start, Mapping):
+        raise ParameterError("start is not a mapping", expected=f"a value for each of {sorted(shapes)}, by name",
+                             found=type(start).__name__)  # fmt: skip
+    for name in start:
+        if name not in shapes:
+            raise ParameterError(f"start has a value for {name!r}, which the loss does not depend on",
+                                 expected=", ".join(shapes), fix=nearest(str(name), shapes))  # fmt: skip
+    if missing := [name for name in shapes if name not in start]:
+        raise ParameterError(f"start has no value for {', '.join(missing)}", expected=", ".join(shapes),
+                             found=", ".join(start) or "an empty mapping",
+                             fix="give every value, or no start for zeros")  # fmt: skip
+    return {name: _start_value(name, shape, start[name]) for name, shape in shapes.items()}
+
+
+def _start_value(name: str, shape: tuple[int, ...], given: Any) -> np.ndarray:
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"the start of {name!r} is not an array of numbers", expected=f"shape {shape}",
+                             found=repr(given)[:80]) from error  # fmt: skip
+    if values.shape != shape:
+        raise ParameterError(f"the start of {name!r} has the wrong shape", expected=shape, found=values.shape)
+    return values
+
+
+def program_objective(program: Any, dtypes: Mapping[str, Any]) -> Objective:
+    """The oracle of a program whose outputs are the loss and its gradient by each of ``dtypes``, in that order."""
+
+    def evaluate(params: Params) -> tuple[float, dict[str, np.ndarray]]:
+        value, *gradients = program(**params)
+        return float(value), dict(zip(dtypes, gradients, strict=True))
+
+    rough = all(np.dtype(dtype) == np.float32 for dtype in dtypes.values())
+    shapes = {name: program.parameters[name] for name in dtypes}
+    resolution = _FLOAT32_RESOLUTION if rough else RESOLUTION
+    return Objective(evaluate, shapes, dtypes=dtypes, last_run=lambda: program.last_run,
+                     locate=program.locate_nonfinite, resolution=resolution)  # fmt: skip

@@ -1,0 +1,37 @@
+"""How a run ends; the value of each member is the message, and says what to do."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Outcome(Enum):
+    """Why a solver stopped.
+
+    >>> Outcome.GRADIENT.converged, Outcome.ITERATIONS.converged
+    (True, False)
+    """
+
+    GRADIENT = "converged: the gradient is below the tolerance"
+    PRECISION = (
+        "converged: the objective no longer changes at floating-point precision, though the gradient is above the "
+        "tolerance; scale the columns to similar size if the parameters must be more exact"
+    )
+    UNBOUNDED = (
+        "the objective flattens out while the parameters keep growing, so it has no finite minimum (perfectly "
+        "separable classes do this); add a penalty such as 0.5 * 1e-4 * lz.sum(w**2)"
+    )
+    ITERATIONS = (
+        "not converged: max_iterations reached; raise max_iterations, scale the columns to similar size, add a "
+        "penalty, or accept a larger tolerance"
+    )
+    LINE_SEARCH = (
+        "not converged: no step lowers the objective as its gradient promises; scale the columns to similar size, and "
+        "check the formula for kinks such as abs or maximum"
+    )
+    CALLBACK = "stopped by the callback"
+
+    @property
+    def converged(self) -> bool:
+        """Whether the parameters are a minimum, as far as the solver can tell."""
+        return self in (Outcome.GRADIENT, Outcome.PRECISION)

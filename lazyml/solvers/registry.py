@@ -1,0 +1,47 @@
+"""Solvers by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+
+from lazyml.errors import ParameterError
+from lazyml.solvers.gradient_descent import GradientDescent
+from lazyml.solvers.journey import Solver
+from lazyml.solvers.lbfgs import Lbfgs
+
+SOLVERS: dict[str, Callable[[], Solver]] = {
+    "lbfgs": Lbfgs,
+    "gradient-descent": GradientDescent,
+    "gd": GradientDescent,
+}
+
+
+def find_solver(solver: str | Solver) -> Solver:
+    """The solver of that name in its default configuration; a configured solver is returned as it is.
+
+    >>> find_solver("lbfgs")
+    Lbfgs(history=10, wolfe=Wolfe(c1=0.0001, c2=0.9, max_trials=25))
+    """
+    if not isinstance(solver, str):
+        if hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
+            return solver
+    elif solver in SOLVERS:
+        return SOLVERS[solver]()
+    raise ParameterError(f"unknown solver {solver!r}", expected=" or ".join(repr(name) for name in SOLVERS),
+                         fix=nearest(str(solver), SOLVERS))  # fmt: skip
+
+
+def solver_name(solver: Solver) -> str:
+    """The first name that the table has for a solver, else that of its class."""
+    return next((name for name, kind in SOLVERS.items() if kind is type(solver)), type(solver).__name__)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The advice to use the known name that looks most like ``name``; None when none does.
+
+    >>> nearest("lbgfs", ["gd", "lbfgs"])
+    "did you mean 'lbfgs'?"
+    """
+    found = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return f"did you mean {found[0]!r}?" if found else None

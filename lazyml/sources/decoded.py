@@ -1,0 +1,204 @@
+"""Datasets in compressed chunks: read the stored bytes, undo the filters outside of the library, each chunk once."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lazyml.config import KIB
+from lazyml.errors import CorruptFileError
+from lazyml.expr.node import SourceKey
+from lazyml.sources.base import FileSource, Pages, Scratch, runs
+from lazyml.sources.chunks import ChunkTable, Stored
+from lazyml.sources.files import ScanFile
+from lazyml.sources.filters import Bytes, DecodeError, Pipeline
+from lazyml.sources.layout import Layout, by
+from lazyml.sources.protocol import MemoryItem, Route
+from lazyml.sources.shared import SharedChunks
+
+RUN_BYTES = 256 * KIB  # neighbouring small chunks are read together up to this much
+
+
+class DecodedSource(FileSource):
+    """Compressed chunks. A scan reads and decodes every chunk once, also where it straddles pages.
+
+    A chunk of one page is decoded into the frame when it holds whole rows in the tile's type, else into scratch and
+    copied. A chunk of several pages is decoded once, and kept until each of them has taken its rows.
+    """
+
+    def __init__(self, key: SourceKey, route: Route, layout: Layout, table: ChunkTable) -> None:
+        super().__init__(key, route, layout)
+        self.table = table
+        self.chunk_bytes = table.chunk[0] * table.chunk[1] * layout.stored.itemsize
+        self.pipeline = Pipeline(layout.filters, self.chunk_bytes, table.shape[0] * self.row_bytes)
+        self.direct = layout.stored == layout.tile and table.chunk[1] == table.shape[1]
+        self.stored_bytes = int(table.size.sum())
+        self.preferred_rows = max(1, min(table.chunk[0], table.shape[0]))
+        largest = int(table.size.max(initial=0))
+        self.run_bytes = max(largest, min(RUN_BYTES, self.stored_bytes))
+
+    def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
+        """Chunk table, stored and decoded bytes a thread, and the chunks that straddle pages.
+
+        Workers take groups of pages in order, so at most two rows of chunks a thread are wanted by pages to come:
+        one within its group, one that its group shares with the next. `first` is the row that pages are counted from.
+        """
+        label, height = self.key.label, self.table.chunk[0]
+        chunk = f"decoded chunk {by(self.layout.chunk or ())}"
+        # The decompressor's output, and scratch for the last step where the chunk does not fit the frame.
+        decoding = (2 if self.pipeline.into else 1) * self.chunk_bytes
+        items = [
+            MemoryItem(f"{label}: chunk table", self.table.nbytes),
+            MemoryItem(f"{label}: stored chunks", threads * self.run_bytes),
+            MemoryItem(f"{label}: {chunk}", threads * decoding),
+        ]
+        if page_rows % height or first % height:
+            kept = min(2 * threads, self.table.down) * self.table.across * self.chunk_bytes
+            items.append(MemoryItem(f"{label}: {chunk}, kept where it straddles pages", kept))
+        return items
+
+    def scan(self, page_rows: int, threads: int, first: int, last: int) -> DecodedScan:
+        """Open the file for one pass."""
+        return DecodedScan(self, page_rows, threads, first, last)
+
+
+class DecodedScan:
+    """One pass by preadv and our decoders."""
+
+    def __init__(self, source: DecodedSource, page_rows: int, threads: int, first: int, last: int) -> None:
+        self._source, self._pages = source, Pages(source)
+        self._page_rows, self._first, self._last = page_rows, first, last
+        self._stored, self._decoded = Scratch(threads), Scratch(threads)
+        self.shared = SharedChunks(source.chunk_bytes)
+        path, identity = source.layout.parts[0]
+        self._file = ScanFile(path, source.layout.name, identity, threads, source.table.place)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that preadv returned so far."""
+        return self._file.bytes_read
+
+    def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
+        """Rows first .. first + rows in `frame`.
+
+        Raises
+        ------
+        CorruptFileError
+            A chunk does not decode, or the file ends before it does.
+        """
+        assert frame is not None
+        page = self._pages.view(frame, rows)
+        if page.size == 0:
+            return page
+        table, height = self._source.table, self._source.table.chunk[0]
+        if not table.complete:
+            page.fill(self._pages.fill)
+        low, high = first // height, (first + rows - 1) // height + 1
+        alone: list[Stored] = []
+        for chunk in table.between(low, high):
+            uses = self._uses(chunk.index // table.across)
+            if uses == 1:
+                alone.append(chunk)
+                continue
+            with self.shared.use(chunk.index, uses, partial(self._fetch, chunk, worker)) as data:
+                self._copy(chunk, data, page, first)
+        self._load_alone(alone, frame, page, first, worker)
+        return page
+
+    def _uses(self, down: int) -> int:
+        """Pages of the scan that need rows of this row of chunks."""
+        height = self._source.table.chunk[0]
+        first = max(down * height, self._first) - self._first
+        last = min((down + 1) * height, self._last) - 1 - self._first
+        return last // self._page_rows - first // self._page_rows + 1
+
+    def _fetch(self, chunk: Stored, worker: int, out: Bytes) -> Bytes:
+        stored = self._stored.get(worker, chunk.size)
+        self._file.read(stored, chunk.offset, worker, chunk.index)
+        return self._decode(chunk, stored, out)
+
+    def _decode(self, chunk: Stored, stored: Bytes, out: Bytes | None) -> Bytes:
+        try:
+            return self._source.pipeline.decode(stored, chunk.mask, out)
+        except DecodeError as error:
+            raise self._corrupt(chunk, *error.args) from None
+
+    def _corrupt(self, chunk: Stored, expected: str, found: str) -> CorruptFileError:
+        layout, where = self._source.layout, self._source.table.place(chunk.index)
+        return CorruptFileError(
+            f"{layout.path}: {layout.name}: {where} does not decode",
+            expected=f"{expected} from the {chunk.size} stored at offset {chunk.offset}",
+            found=found,
+            fix="copy or write the file again: these bytes are damaged",
+        )
+
+    def _load_alone(
+        self, chunks: list[Stored], frame: NDArray[Any], page: NDArray[Any], first: int, worker: int
+    ) -> None:
+        """Chunks that only this page needs, neighbours read together."""
+        source, height = self._source, self._source.table.chunk[0]
+        for group in neighbours(chunks, source.run_bytes):
+            stored = self._stored.get(worker, sum(chunk.size for chunk in group))
+            self._file.read(stored, group[0].offset, worker, group[0].index)
+            position = 0
+            for chunk in group:
+                data = stored[position : position + chunk.size]
+                position += chunk.size
+                start = (chunk.index // source.table.across * height - first) * source.row_bytes
+                whole = source.direct and start >= 0 and start + source.chunk_bytes <= page.nbytes
+                if whole:
+                    out = frame[start : start + source.chunk_bytes]
+                    decoded = self._decode(chunk, data, out)
+                    if decoded is not out:
+                        np.copyto(out, decoded)
+                else:
+                    scratch = self._decoded.get(worker, source.chunk_bytes) if source.pipeline.into else None
+                    self._copy(chunk, self._decode(chunk, data, scratch), page, first)
+
+    def _copy(self, chunk: Stored, data: Bytes, page: NDArray[Any], first: int) -> None:
+        """The rows and columns of a decoded chunk that the page has, converted to the tile's type."""
+        table = self._source.table
+        height, width = table.chunk
+        down, across = divmod(chunk.index, table.across)
+        block = data.view(self._source.layout.stored).reshape(height, width)
+        low, high = max(first, down * height), min(first + len(page), (down + 1) * height)
+        columns = min(width, table.shape[1] - across * width)
+        target = page.reshape(len(page), -1)[low - first : high - first, across * width : across * width + columns]
+        np.copyto(target, block[low - down * height : high - down * height, :columns])
+
+    def prefetch(self, first: int, rows: int) -> None:
+        """Ask for the chunks of these rows ahead of their use."""
+        if rows <= 0 or self._pages.row_bytes == 0:
+            return
+        height, position, spans = self._source.table.chunk[0], 0, []
+        for chunk in self._source.table.between(first // height, math.ceil((first + rows) / height)):
+            spans.append((chunk.offset, chunk.size, position, chunk.index))
+            position += chunk.size
+        for offset, size, _, _ in runs(spans):
+            self._file.advise(offset, size)
+
+    def close(self, failed: bool = False) -> None:
+        """Close the file and drop what is kept; FileChangedError when the file is not what it was, unless `failed`."""
+        self.shared.clear()
+        self._stored.clear()
+        self._decoded.clear()
+        self._file.close(failed)
+
+
+def neighbours(chunks: list[Stored], limit: int) -> list[list[Stored]]:
+    """Chunks that follow one another in the file, in groups of at most `limit` stored bytes."""
+    groups: list[list[Stored]] = []
+    size = 0
+    for chunk in chunks:
+        last = groups[-1][-1] if groups else None
+        if last is not None and last.offset + last.size == chunk.offset and size + chunk.size <= limit:
+            groups[-1].append(chunk)
+            size += chunk.size
+        else:
+            groups.append([chunk])
+            size = chunk.size
+    return groups

@@ -1,0 +1,152 @@
+"""Files as scans use them: identity, a descriptor for the length of a scan, reads that are complete or an error."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lazyml.errors import CorruptFileError, FileChangedError, SourceError, SourceNotFoundError
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """What tells one state of a file from another."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileIdentity:
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def difference(self, now: FileIdentity) -> str:
+        """What changed, in words.
+
+        >>> FileIdentity(1, 2, 10, 5).difference(FileIdentity(1, 2, 12, 6))
+        'size 10 -> 12 bytes'
+        """
+        if (self.device, self.inode) != (now.device, now.inode):
+            return "another file stands at this path"
+        return f"size {self.size} -> {now.size} bytes" if self.size != now.size else "modified since"
+
+
+def identify(path: str) -> FileIdentity:
+    """Identity of the regular file at `path`; raises the error that fits when there is none that can be read."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceNotFoundError(f"{path} does not exist", expected="an HDF5 file", found="no such file",
+                                  fix=_neighbours(path)) from error  # fmt: skip
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+        raise SourceError(f"{path} is not a file", expected="an HDF5 file", found=kind,
+                          fix="give the path of the file itself")  # fmt: skip
+    return FileIdentity.of(status)
+
+
+def check_signature(path: str, size: int) -> None:
+    """Raise unless the HDF5 signature stands where the format puts it: at 0, 512, 1024, 2048 ... bytes."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            offset = 0
+            while offset < max(size, 1):
+                file.seek(offset)
+                if file.read(len(SIGNATURE)) == SIGNATURE:
+                    return
+                offset = offset * 2 or 512
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    raise SourceError(f"{path} is not an HDF5 file", expected="the HDF5 signature",
+                      found="an empty file" if size == 0 else f"{size} bytes without it",
+                      fix="check how the file was written; convert other formats with h5py")  # fmt: skip
+
+
+def _unreadable(path: str, error: OSError) -> SourceError:
+    fix = f"give yourself the right to read it, for example: chmod u+r {path}"
+    denied = isinstance(error, PermissionError)
+    return SourceError(f"{path} cannot be read", expected="permission to read" if denied else "a readable file",
+                       found=error.strerror or str(error), fix=fix if denied else None)  # fmt: skip
+
+
+def _neighbours(path: str) -> str:
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"check the path: there is no folder {folder}"
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.suffix in (".h5", ".hdf5", ".hdf"))
+    except OSError:
+        names = []
+    return f"HDF5 files in that folder: {', '.join(names[:8]) or 'none'}"
+
+
+def check_unchanged(path: str, before: FileIdentity) -> None:
+    """Raise FileChangedError, or SourceNotFoundError when the file is gone, unless it is what it was."""
+    now = identify(path)
+    if now != before:
+        raise FileChangedError(f"{path} changed after it was opened", expected="the file as it was opened",
+                               found=before.difference(now),
+                               fix="open it again when nothing writes to it any more")  # fmt: skip
+
+
+class ScanFile:
+    """One descriptor for one scan, shared by all of its threads: preadv moves no file position.
+
+    Counts what it reads, by worker, so that no lock is needed. `place` names a chunk by its number, for errors.
+    """
+
+    def __init__(self, path: str, name: str, identity: FileIdentity, workers: int, place: Callable[[int], str]) -> None:
+        self.path, self.name, self.identity, self.place = path, name, identity, place
+        check_unchanged(path, identity)
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        self._counts = [0] * workers
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(self._counts)
+
+    def read(self, target: NDArray[Any], offset: int, worker: int, chunk: int) -> None:
+        """Fill `target` (uint8, contiguous) from the file at `offset`, which is in `chunk`."""
+        done, wanted = 0, target.size
+        while done < wanted:
+            try:
+                count = os.preadv(self.descriptor, [target[done:].data if done else target.data], offset + done)
+            except OSError as error:
+                raise SourceError(f"{self.path}: {self.name}: {self.place(chunk)} could not be read",
+                                  expected=f"{wanted} bytes at offset {offset}",
+                                  found=error.strerror or str(error)) from error  # fmt: skip
+            if count == 0:
+                raise CorruptFileError(f"{self.path}: {self.name}: {self.place(chunk)} is cut short",
+                                       expected=f"{wanted} bytes at offset {offset}",
+                                       found=f"{done} bytes before the end of the file",
+                                       fix="copy or write the file again: it was truncated")  # fmt: skip
+            done += count
+            self._counts[worker] += count
+
+    def advise(self, offset: int, size: int) -> None:
+        """Ask the operating system to read ahead; a hint that may be lost."""
+        if size > 0 and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+
+    def close(self, failed: bool) -> None:
+        """Close the descriptor; then, unless `failed`, compare the file with what it was."""
+        if self.descriptor < 0:
+            return
+        os.close(self.descriptor)
+        self.descriptor = -1
+        if not failed:
+            check_unchanged(self.path, self.identity)

@@ -1,0 +1,126 @@
+"""An array in memory as a source: page views without a copy where its layout allows."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lazyml.errors import DtypeError, ShapeError
+from lazyml.expr.node import SourceKey
+from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
+from lazyml.sources.protocol import MemoryItem, Route
+
+_tokens: dict[int, tuple[weakref.ref[Any], str]] = {}
+_counter = itertools.count(1)
+_lock = threading.Lock()
+
+
+def _token(array: NDArray[Any]) -> str:
+    """The same token for the same array object, and never one that another array had."""
+    with _lock:
+        known = _tokens.get(id(array))
+        if known is not None and known[0]() is array:
+            return known[1]
+        for identity in [identity for identity, (reference, _) in _tokens.items() if reference() is None]:
+            del _tokens[identity]
+        token = f"array-{next(_counter)}"
+        _tokens[id(array)] = (weakref.ref(array), token)
+        return token
+
+
+class _Alias:
+    """Presents an array's memory as writable: Numba types read-only arrays apart, and would compile twice."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        address = array.__array_interface__["data"][0]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+
+
+class MemorySource:
+    """An ndarray of one or two axes, rows first. It stays the user's: nothing is copied but pages that must be.
+
+    Pages are views of the array when it is C-contiguous, aligned, in native byte order and of a type that a tile holds.
+    Otherwise (Fortran order, strides, byte order, float16) each page is copied into a frame.
+
+    Raises
+    ------
+    DtypeError
+        The elements are not real numbers or booleans, or some are masked.
+    ShapeError
+        The array has no axis, or more than two.
+
+    >>> source = MemorySource(np.arange(6.0).reshape(3, 2), "x")
+    >>> source.key.shape, source.key.dtype, source.needs_frame
+    ((3, 2), 'float64', False)
+    >>> source.scan(2, 1, 0, 3).load(2, 1, None, 0)
+    array([[4., 5.]])
+    """
+
+    stored_bytes = 0
+    preferred_rows = 1
+
+    def __init__(self, array: Any, name: str = "array") -> None:
+        if isinstance(array, np.ma.MaskedArray):
+            raise DtypeError(f"{name} is a masked array", expected="an array without mask", found="a mask",
+                             fix="fill the masked elements: array.filled(value)")  # fmt: skip
+        self.array = array = np.asarray(array)
+        tile = tile_dtype(array.dtype)
+        if tile is None:
+            raise DtypeError(f"{name} is not numeric", expected=NUMERIC, found=array.dtype,
+                             fix='convert it first, for example array.astype("float64")')  # fmt: skip
+        if array.ndim not in (1, 2):
+            raise ShapeError(f"{name} is neither a vector nor a matrix", expected="(rows,) or (rows, columns)",
+                             found=array.shape, fix="reshape it to two axes, rows first")  # fmt: skip
+        flags = array.flags
+        self.needs_frame = not (flags.c_contiguous and flags.aligned and array.dtype == tile and array.dtype.isnative)
+        self.key = SourceKey("memory", _token(array), name, array.shape, tile.name)
+        self.route = Route("memory", self._detail())
+        self.row_bytes = row_bytes(array.shape, tile)
+
+    def _detail(self) -> str:
+        if not self.needs_frame:
+            return "views of the array"
+        order = "" if self.array.flags.c_contiguous else ", strided"
+        return f"pages copied from {self.array.dtype.str}{order}"
+
+    def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
+        """Nothing besides the frames."""
+        return []
+
+    def scan(self, page_rows: int, threads: int, first: int, last: int) -> MemoryScan:
+        """Open for one pass; an array needs nothing opened."""
+        return MemoryScan(self)
+
+
+class MemoryScan:
+    """One pass over an array in memory."""
+
+    bytes_read = 0
+
+    def __init__(self, source: MemorySource) -> None:
+        self._copies = source.needs_frame
+        self._dtype = np.dtype(source.key.dtype)
+        self._row_bytes = source.row_bytes
+        self._array = source.array if source.needs_frame else np.asarray(_Alias(source.array))
+
+    def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
+        """A view of the rows, or a copy of them in `frame`."""
+        page = self._array[first : first + rows]
+        if not self._copies:
+            return page
+        assert frame is not None
+        view = frame[: rows * self._row_bytes].view(self._dtype).reshape(row_shape(page.shape, rows))
+        np.copyto(view, page)
+        return view
+
+    def prefetch(self, first: int, rows: int) -> None:
+        """Nothing to do: the data is in memory."""
+
+    def close(self, failed: bool = False) -> None:
+        """Nothing to release."""

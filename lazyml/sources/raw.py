@@ -1,0 +1,155 @@
+"""Datasets whose stored bytes are the values, contiguous or in chunks without filters: preadv into the frame."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lazyml.errors import CorruptFileError
+from lazyml.expr.node import SourceKey
+from lazyml.sources.base import FileSource, Pages, Scratch, runs
+from lazyml.sources.chunks import ChunkTable
+from lazyml.sources.files import ScanFile
+from lazyml.sources.layout import Layout
+from lazyml.sources.protocol import MemoryItem, Route
+
+
+class Span(NamedTuple):
+    """The part of one chunk that a page needs: whole rows of the chunk, which lie together in the file."""
+
+    offset: int
+    size: int
+    first: int  # rows of the page that it holds: first .. last
+    last: int
+    column: int
+    chunk: int
+
+
+class RawSource(FileSource):
+    """Stored bytes are the values. A scan reads exactly the rows it is asked for.
+
+    Where chunks hold whole rows in the tile's type, the file is read straight into the frame. Where rows are split over
+    chunks, or bytes must be converted, a page is read into the worker's scratch and copied.
+    """
+
+    def __init__(self, key: SourceKey, route: Route, layout: Layout, table: ChunkTable) -> None:
+        super().__init__(key, route, layout)
+        self.table = table
+        self.chunk_row_bytes = table.chunk[1] * layout.stored.itemsize
+        self.direct = layout.stored == layout.tile and table.chunk[1] == table.shape[1]
+        self.start = int(table.offset[0]) if layout.chunk is None and len(table.offset) else None
+        start = table.index // table.across * table.chunk[0]
+        rows = np.minimum(table.shape[0] - start, table.chunk[0])
+        self.stored_bytes = int(rows.sum()) * self.chunk_row_bytes
+        short = np.flatnonzero(table.size < table.chunk[0] * self.chunk_row_bytes)
+        if len(short):
+            where = table.place(int(table.index[short[0]]))
+            raise CorruptFileError(f"{layout.path}: {layout.name}: {where} is too small",
+                                   expected=f"{table.chunk[0] * self.chunk_row_bytes} bytes",
+                                   found=f"{table.size[short[0]]} bytes",
+                                   fix="write the file again")  # fmt: skip
+
+    def scratch_bytes(self, page_rows: int) -> int:
+        """Bytes of a page as it is stored, padding of the last chunk column included; 0 when none is needed."""
+        rows = min(page_rows, self.table.shape[0])
+        return 0 if self.direct else rows * self.table.across * self.chunk_row_bytes
+
+    def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
+        """The chunk table, and a page before conversion for each thread where there is one."""
+        label = self.key.label
+        items = [MemoryItem(f"{label}: chunk table", self.table.nbytes)]
+        if scratch := self.scratch_bytes(page_rows):
+            items.append(MemoryItem(f"{label}: pages before conversion", threads * scratch))
+        return items
+
+    def scan(self, page_rows: int, threads: int, first: int, last: int) -> RawScan:
+        """Open the file for one pass."""
+        return RawScan(self, threads)
+
+    def spans(self, first: int, rows: int) -> list[Span]:
+        """What must be read for rows first .. first + rows, in the order of the grid."""
+        table, width = self.table, self.chunk_row_bytes
+        if self.start is not None:
+            return [Span(self.start + first * width, rows * width, 0, rows, 0, 0)]
+        height, found = table.chunk[0], []
+        for chunk in table.between(first // height, (first + rows - 1) // height + 1):
+            down, across = divmod(chunk.index, table.across)
+            low, high = max(first, down * height), min(first + rows, (down + 1) * height)
+            found.append(Span(chunk.offset + (low - down * height) * width, (high - low) * width,
+                              low - first, high - first, across * table.chunk[1], chunk.index))  # fmt: skip
+        return found
+
+    def place(self, chunk: int) -> str:
+        """A chunk as errors name it."""
+        return self.table.place(chunk) if self.layout.chunk else "the contiguous data"
+
+
+class RawScan:
+    """One pass by preadv."""
+
+    def __init__(self, source: RawSource, threads: int) -> None:
+        self._source, self._pages, self._scratch = source, Pages(source), Scratch(threads)
+        path, identity = source.layout.parts[0]
+        self._file = ScanFile(path, source.layout.name, identity, threads, source.place)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that preadv returned so far."""
+        return self._file.bytes_read
+
+    def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
+        """Rows first .. first + rows in `frame`.
+
+        Raises
+        ------
+        CorruptFileError
+            The file ends before the data does.
+        """
+        assert frame is not None
+        page = self._pages.view(frame, rows)
+        if page.size == 0:
+            return page
+        source, table = self._source, self._source.table
+        spans = source.spans(first, rows)
+        if not table.complete:
+            page.fill(self._pages.fill)
+        if source.direct:
+            width = source.row_bytes
+            self._read([(s.offset, s.size, s.first * width, s.chunk) for s in spans], frame, worker)
+        else:
+            self._convert(spans, page.reshape(rows, -1), worker)
+        return page
+
+    def _read(self, wanted: list[tuple[int, int, int, int]], target: NDArray[Any], worker: int) -> None:
+        for offset, size, position, chunk in runs(wanted):
+            self._file.read(target[position : position + size], offset, worker, chunk)
+
+    def _convert(self, spans: list[Span], page: NDArray[Any], worker: int) -> None:
+        """Read the spans one after another into scratch, then each to its place in the page, converted."""
+        positions = np.cumsum([0, *(span.size for span in spans)]).tolist()
+        scratch = self._scratch.get(worker, positions[-1])
+        places = zip(spans, positions[:-1], strict=True)
+        self._read([(s.offset, s.size, position, s.chunk) for s, position in places], scratch, worker)
+        width, stored = self._source.table.chunk[1], self._source.layout.stored
+        for span, position in zip(spans, positions[:-1], strict=True):
+            block = scratch[position : position + span.size].view(stored).reshape(-1, width)
+            target = page[span.first : span.last, span.column : span.column + width]
+            np.copyto(target, block[:, : target.shape[1]])
+
+    def prefetch(self, first: int, rows: int) -> None:
+        """Ask for the rows ahead of their use."""
+        if rows <= 0 or self._pages.row_bytes == 0:
+            return
+        spans, position = [], 0
+        for span in self._source.spans(first, rows):
+            spans.append((span.offset, span.size, position, span.chunk))
+            position += span.size
+        for offset, size, _, _ in runs(spans):
+            self._file.advise(offset, size)
+
+    def close(self, failed: bool = False) -> None:
+        """Close the file; FileChangedError when it is not what it was, unless `failed`."""
+        self._scratch.clear()
+        self._file.close(failed)

@@ -1,0 +1,184 @@
+"""The commands, end to end on a small file: what they print, their exit codes, and what is on disk afterwards."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lazyml.cli import app
+
+MODEL = """\
+[data]
+features = "flights.h5:features"
+late     = "flights.h5:late"
+[params]
+w = { shape = ["features.columns"] }
+b = {}
+[model]
+score = "features @ w + b"
+loss  = "mean(softplus(score) - late * score) + 0.5 * l2 * sum(w**2)"
+[hyper]
+l2 = 1e-3
+[predict]
+probability = "sigmoid(score)"
+[metrics]
+accuracy = "mean((score > 0) == (late > 0))"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(500, 4)).astype("f4")
+    with h5py.File(tmp_path / "flights.h5", "w") as file:
+        file["features"] = X
+        file["late"] = (X @ [1.0, -1.0, 0.5, 0.0] + rng.normal(size=500) > 0).astype("u1")
+        file.create_dataset("packed", data=X, chunks=(100, 4), compression="gzip", shuffle=True)
+    (tmp_path / "model.toml").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def lazyml(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def succeed(*arguments):
+    result = lazyml(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def fail(*arguments, code=1):
+    result = lazyml(*arguments)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+def listing(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_fit_predict_evaluate(folder):
+    out = succeed("fit", "model.toml", "--out", "m.safetensors", "--memory", "64 MiB", "--threads", 2)
+    assert "converged" in out
+    assert "m.safetensors" in out
+    out = succeed("predict", "model.toml", "--model", "m.safetensors", "--out", "scores.h5:p")
+    assert "scores.h5:p" in out
+    with h5py.File("scores.h5") as scores, h5py.File("flights.h5") as flights:
+        accuracy = np.mean((scores["p"][:] > 0.5) == (flights["late"][:] > 0))
+    out = succeed("evaluate", "model.toml", "--model", "m.safetensors", "--data", "features=flights.h5:packed")
+    assert out.splitlines()[-1].split() == ["accuracy", f"{accuracy:.8g}"]
+    assert listing(folder) == ["flights.h5", "m.safetensors", "model.toml", "scores.h5"]
+
+
+def test_explain_and_inspect(folder):
+    out = succeed("explain", "model.toml", "--memory", "64 MiB", "--threads", 1)
+    assert "1 pass" in out
+    assert "64 MiB" in out
+    out = succeed("inspect", "flights.h5")
+    assert all(word in out for word in ("features", "packed", "gzip", "500", "float32"))
+
+
+def test_outputs_that_exist_are_kept_and_no_time_is_lost(folder):
+    (folder / "m.safetensors").write_text("precious")
+    assert "--force" in fail("fit", "model.toml", "--out", "m.safetensors")
+    assert (folder / "m.safetensors").read_text() == "precious"
+    succeed("fit", "model.toml", "--out", "m.safetensors", "--force")
+    (folder / "scores.h5").write_text("precious")
+    predict = ("predict", "model.toml", "--model", "m.safetensors", "--out", "scores.h5:p")
+    assert "--force" in fail(*predict)
+    assert (folder / "scores.h5").read_text() == "precious"
+    succeed(*predict, "--force")
+
+
+def test_limits_of_the_solver_can_be_given(folder):
+    out = succeed("fit", "model.toml", "--out", "m.safetensors", "--max-iterations", 1)
+    assert "max_iterations reached" in out
+    assert "unknown" in fail("fit", "model.toml", "--out", "x.safetensors", "--solver", "lbfg").lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "none.toml", "--out", "m"], "the model file does not exist"),
+        (["fit", "model.toml", "--out", "none/m"], "no folder none"),
+        (["fit", "model.toml", "--out", "m", "--memory", "lots"], "not an amount of memory"),
+        (["fit", "model.toml", "--out", "m", "--memory", "1 KiB"], "1 KiB"),
+        (["inspect", "none.h5"], "none.h5"),
+        (["inspect", "model.toml"], "model.toml"),
+        (["explain", "model.toml", "--data", "features"], "NAME=FILE:DATASET"),
+        (["explain", "model.toml", "--data", "feature=a.h5:b"], "did you mean 'features'"),
+        (["evaluate", "model.toml", "--model", "none"], "run lazyml fit first"),
+        (["evaluate", "model.toml", "--model", "flights.h5"], "not a fitted model"),
+        (["predict", "model.toml", "--model", "flights.h5", "--out", "scores"], "not a reference"),
+    ],
+)
+def test_what_is_wrong_is_one_block_on_stderr(folder, arguments, words):
+    before = listing(folder)
+    message = fail(*arguments)
+    assert message.startswith("error: ")
+    assert words in message
+    assert listing(folder) == before
+
+
+def test_a_failed_fit_leaves_nothing(folder):
+    with h5py.File("flights.h5", "a") as file:
+        file["features"][17, 2] = np.nan
+    before = listing(folder)
+    message = fail("fit", "model.toml", "--out", "m.safetensors")
+    assert "17" in message or "nan" in message.lower()
+    assert listing(folder) == before
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(folder):
+    for arguments in (["--debug", "inspect", "none.h5"], ["inspect", "none.h5", "--debug"]):
+        assert type(lazyml(*arguments).exception).__name__ == "SourceNotFoundError"
+
+
+def test_usage_errors_and_help():
+    assert "Missing" in fail("fit", code=2)
+    assert all(name in succeed("--help") for name in ("demo", "inspect", "explain", "fit", "predict", "evaluate"))
+    assert "[predict]" in succeed("predict", "--help")
+    assert succeed("--version").strip().count(".") >= 2
+
+
+def test_help_and_errors_of_the_real_command(tmp_path):
+    command = [sys.executable, "-m", "lazyml.cli"]
+    failed = subprocess.run([*command, "inspect", "none.h5"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr.startswith("error: ")
+
+
+def test_interrupt(folder):
+    """A fit that cannot end soon, interrupted: exit code 130, one line, no files."""
+    rng = np.random.default_rng(0)
+    with h5py.File("big.h5", "w") as file:
+        file["features"] = rng.normal(size=(400_000, 16)).astype("f4") * np.logspace(-4, 4, 16, dtype="f4")
+        file["late"] = (rng.random(400_000) < 0.5).astype("u1")
+    (folder / "big.toml").write_text(MODEL.replace("flights.h5", "big.h5") + "[solver]\ntolerance = 1e-300\n")
+    before = listing(folder)
+    command = [sys.executable, "-c",
+               "import lazyml.cli, sys; print('ready', flush=True); lazyml.cli.main()",
+               "fit", "big.toml", "--out", "m.safetensors", "--max-iterations", "1000000"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "interrupted" in err
+    assert listing(folder) == before

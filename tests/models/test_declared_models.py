@@ -1,0 +1,200 @@
+"""Declared models at work, against NumPy and SciPy on small files."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from scipy.optimize import minimize as scipy_minimize
+
+from lazyml.errors import (
+    DatasetNotFoundError,
+    FormulaError,
+    OutputExistsError,
+    ParameterError,
+    ShapeError,
+    SourceNotFoundError,
+)
+from lazyml.models import (
+    FittedModel,
+    build,
+    definition_from_mapping,
+    evaluate,
+    fit,
+    load_fitted,
+    parse_reference,
+    predict,
+)
+
+L2 = 1e-2
+SECTIONS = {
+    "data": {"features": "flights.h5:features", "late": "flights.h5:late"},
+    "params": {"w": {"shape": ["features.columns"]}, "b": {"start": 0.5}},
+    "model": {
+        "score": "features @ w + b",
+        "loss": "mean(log(1 + exp(score)) - late * score) + 0.5 * l2 * sum(w**2)",
+    },
+    "hyper": {"l2": L2},
+    "solver": {"name": "lbfgs", "tolerance": 1e-10},
+    "predict": {"probability": "sigmoid(score)"},
+    "metrics": {"accuracy": "mean((score > 0) == (late > 0))", "rate": "mean(late)", "twice_l2": "2 * l2"},
+}
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(331, 3)).astype("f4")
+    return X, (X @ [1.0, -2.0, 0.5] + rng.normal(size=331) > 0).astype("f4")
+
+
+@pytest.fixture
+def folder(tmp_path, data):
+    with h5py.File(tmp_path / "flights.h5", "w") as file:
+        file["features"], file["late"] = data
+        file["narrow"] = data[0][:, :2]
+    return tmp_path
+
+
+def changed(**sections):
+    return {**SECTIONS, **{name: {**SECTIONS.get(name, {}), **entries} for name, entries in sections.items()}}
+
+
+@pytest.fixture
+def trained(folder):
+    definition = definition_from_mapping(SECTIONS, folder)
+    return definition, *fit(definition, memory="64 MiB", threads=2)
+
+
+def objective(theta, X, y):
+    z = X @ theta[:3] + theta[3]
+    return np.mean(np.logaddexp(0, z) - y * z) + 0.5 * L2 * theta[:3] @ theta[:3]
+
+
+def test_building_reads_shapes_and_start_values(folder, data):
+    built = build(definition_from_mapping(SECTIONS, folder))
+    assert built.shapes == {"w": (3,), "b": ()}
+    np.testing.assert_array_equal(built.start["w"], np.zeros(3))
+    assert built.start["b"] == 0.5
+    program = built.training_program(memory="64 MiB", threads=1)
+    value, _, db = program(**built.start)
+    np.testing.assert_allclose(value, objective(np.r_[0, 0, 0, 0.5], *data), rtol=1e-6)
+    np.testing.assert_allclose(db, 1 / (1 + np.exp(-0.5)) - data[1].mean(), rtol=1e-6)
+
+
+def test_a_fit_is_the_minimum(trained, data):
+    _, fitted, result = trained
+    best = scipy_minimize(objective, np.zeros(4), args=tuple(a.astype(float) for a in data), method="BFGS", tol=1e-9)
+    np.testing.assert_allclose(np.r_[fitted.params["w"], fitted.params["b"]], best.x, atol=1e-5)
+    np.testing.assert_allclose(result.value, best.fun, rtol=1e-9)
+    assert result.converged
+
+
+def test_a_fitted_model_says_what_it_belongs_to(trained, folder):
+    _, fitted, result = trained
+    fitted.save(folder / "m.safetensors")
+    details = load_fitted(folder / "m.safetensors").details
+    assert details["model"] == SECTIONS["model"]
+    assert details["data"]["features"] == {"reference": "flights.h5:features", "shape": [331, 3], "dtype": "float32"}
+    assert details["solver"] == {"solver": "lbfgs", "tolerance": 1e-10}
+    assert details["result"]["value"] == result.value
+    assert details["result"]["history"][-1]["passes"] == result.passes
+    assert str(folder) not in json.dumps(details)
+
+
+def test_metrics_are_what_numpy_says(trained, data):
+    definition, fitted, result = trained
+    values = evaluate(definition, fitted, memory="64 MiB")
+    X, y = data
+    z = X.astype(float) @ fitted.params["w"] + fitted.params["b"]
+    np.testing.assert_allclose(values["loss"], result.value, rtol=1e-12)
+    assert values["accuracy"] == np.mean((z > 0) == (y > 0))
+    assert values["twice_l2"] == 2 * L2
+    assert list(values) == ["loss", "accuracy", "rate", "twice_l2"]
+
+
+def test_predictions_need_no_labels(trained, folder, data):
+    definition, fitted, _ = trained
+    with h5py.File(folder / "new.h5", "w") as file:
+        file["features"] = data[0][:50]
+    (folder / "flights.h5").unlink()
+    new = {"features": parse_reference("new.h5:features", folder)}
+    predict(definition, fitted, str(folder / "scores.h5"), "p", data=new)
+    with h5py.File(folder / "scores.h5") as file:
+        z = data[0][:50].astype(float) @ fitted.params["w"] + fitted.params["b"]
+        np.testing.assert_allclose(file["p"][:], 1 / (1 + np.exp(-z)), rtol=1e-6)
+    with pytest.raises(OutputExistsError):
+        predict(definition, fitted, str(folder / "scores.h5"), "p", data=new)
+    predict(definition, fitted, str(folder / "scores.h5"), "q", data=new, force=True)
+
+
+def test_other_columns_are_refused(trained, folder):
+    definition, fitted, _ = trained
+    narrow = {"features": parse_reference("flights.h5:narrow", folder)}
+    with pytest.raises(ParameterError, match=r"expected  b \(\), w \(2,\)\n  found     b \(\), w \(3,\)"):
+        predict(definition, fitted, str(folder / "scores.h5"), "p", data=narrow)
+    assert not (folder / "scores.h5").exists()
+
+
+def test_a_changed_formula_is_noticed(trained, folder):
+    _, fitted, _ = trained
+    for sections in ({"hyper": {"l2": 1.0}}, {"model": {"score": "features @ w - b"}}):
+        with pytest.raises(ParameterError, match="fit again"):
+            evaluate(definition_from_mapping(changed(**sections), folder), fitted)
+    more = changed(metrics={"brier": "mean((sigmoid(score) - late)**2)"})
+    assert 0 < evaluate(definition_from_mapping(more, folder), fitted)["brier"] < 0.25
+
+
+BAD = [
+    ({"model": {"score": "features @ w + bb"}}, FormulaError, "[model] score", "did you mean 'b'"),
+    ({"model": {"score": "features.T @ w"}}, ShapeError, "[model] score", "^^^"),
+    ({"model": {"loss": "score"}}, ShapeError, "[model] loss", "mean or sum"),
+    ({"model": {"loss": "2 * l2"}}, FormulaError, "[model] loss", "plain number"),
+    ({"predict": {"probability": "sigmoid(late.columns)"}}, FormulaError, "[predict] probability", "no columns"),
+    ({"metrics": {"accuracy": "open(score)"}}, FormulaError, "[metrics] accuracy", "unknown function"),
+    ({"params": {"w": {"shape": ["score.columns"]}}}, FormulaError, "[params] w", "unknown name"),
+    ({"params": {"w": {"shape": ["features.columns / 2"]}}}, FormulaError, "[params] w", "not a size"),
+    ({"data": {"late": "flights.h5:lat"}}, DatasetNotFoundError, "[data] late", "lat"),
+    ({"data": {"late": "none.h5:late"}}, SourceNotFoundError, "[data] late", "none.h5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sections", "error", "place", "words"), BAD)
+def test_errors_point_into_the_model_file(folder, sections, error, place, words):
+    with pytest.raises(error) as caught:
+        build(definition_from_mapping(changed(**sections), folder, origin="model.toml"))
+    assert f"  where     model.toml {place}" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_a_metric_is_one_number(trained, folder):
+    _, fitted, _ = trained
+    with pytest.raises(ShapeError, match="not one number"):
+        evaluate(definition_from_mapping(changed(metrics={"scores": "score"}), folder), fitted)
+
+
+def test_which_prediction(trained, folder):
+    _, fitted, _ = trained
+    two = definition_from_mapping(changed(predict={"odds": "exp(score)"}), folder)
+    with pytest.raises(FormulaError, match="probability, odds"):
+        predict(two, fitted, str(folder / "s.h5"), "p")
+    with pytest.raises(FormulaError, match="did you mean 'odds'"):
+        predict(two, fitted, str(folder / "s.h5"), "p", name="odd")
+    predict(two, fitted, str(folder / "s.h5"), "p", name="odds")
+
+
+def test_unknown_data(trained, folder):
+    definition, fitted, _ = trained
+    with pytest.raises(FormulaError, match="did you mean 'features'"):
+        evaluate(definition, fitted, data={"feature": parse_reference("flights.h5:features", folder)})
+
+
+def test_a_parameter_that_the_loss_does_not_use(folder):
+    with pytest.raises(ParameterError, match=r"model \[params\]"):
+        fit(definition_from_mapping(changed(params={"unused": {}}), folder))
+
+
+def test_parameters_missing_from_the_fit(trained):
+    definition, fitted, _ = trained
+    with pytest.raises(ParameterError, match="other parameters"):
+        evaluate(definition, FittedModel({"w": fitted.params["w"]}, fitted.details))

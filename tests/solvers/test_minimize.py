@@ -1,0 +1,144 @@
+"""The wiring of lz.minimize, with a stand-in for the compiler; tests of the whole are with the engine."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from solver_problems import gaussian_classes
+
+from lazyml.errors import (
+    CheckpointError,
+    DtypeError,
+    EmptyDataError,
+    NonFiniteError,
+    ParameterError,
+    ShapeError,
+)
+from lazyml.solvers import Lbfgs
+from lazyml.solvers.minimize import minimize
+
+# Not as an attribute of the package, which may offer the function under the same name.
+MODULE = sys.modules["lazyml.solvers.minimize"]
+
+
+class FakeLoss:
+    """mean((X w + b - y)^2), as far as minimize looks at it."""
+
+    shape = ()
+
+    def __init__(self, rows=40, dtype="float64", fingerprint="least squares", bad=None):
+        self.X, _ = gaussian_classes(max(rows, 1), 3)
+        self.y = self.X @ [1.0, 2.0, 3.0] + 4
+        self.rows, self.bad, self.fingerprint = rows, bad, fingerprint
+        self.dtype, self.seen = dtype, []
+
+    def parameters(self):
+        return [SimpleNamespace(name=n, shape=s, dtype=np.dtype(self.dtype)) for n, s in (("b", ()), ("w", (3,)))]
+
+
+class FakeProgram:
+    parameters = {"w": (3,), "b": ()}  # noqa: RUF012
+
+    def __init__(self, loss):
+        self.loss, self.rows, self.fingerprint = loss, loss.rows, loss.fingerprint
+        self.last_run = None
+
+    def __call__(self, *, b, w):
+        self.loss.seen.append((b, w))
+        self.last_run = SimpleNamespace(passes=1, bytes_read=320, seconds=0.01)
+        r = self.loss.X @ w.astype(float) + b - self.loss.y
+        value = np.nan if self.loss.bad else np.mean(r * r)
+        return value, 2 * np.mean(r), 2 * self.loss.X.T @ r / len(r)
+
+    def locate_nonfinite(self):
+        return self.loss.bad
+
+
+@pytest.fixture(autouse=True)
+def compiler(monkeypatch):
+    monkeypatch.setattr(MODULE, "grad", lambda loss, parameters: [("gradient", p.name) for p in parameters])
+    options = {}
+
+    def compile_(outputs, **given):
+        options.update(given)
+        assert outputs[1:] == [("gradient", "b"), ("gradient", "w")]
+        return FakeProgram(outputs[0])
+
+    monkeypatch.setattr(MODULE, "compile", compile_)
+    return options
+
+
+@pytest.mark.parametrize("start", [None, {"b": 0.5, "w": [1, 1, 1]}])
+@pytest.mark.parametrize("solver", ["lbfgs", "gd", Lbfgs(history=4)])
+def test_finds_the_parameters(start, solver, compiler):
+    fit = minimize(FakeLoss(), start, solver, memory="1 MiB", threads=2)
+    np.testing.assert_allclose(fit.params["w"], [1, 2, 3], atol=1e-6)
+    assert fit.params["b"].shape == () and abs(fit.params["b"] - 4) < 1e-6
+    assert fit.converged and fit.passes == fit.history[-1].passes
+    assert fit.history[-1].seconds == pytest.approx(0.01 * fit.passes)
+    assert compiler == {"memory": "1 MiB", "threads": 2}
+
+
+def test_parameters_of_a_result_are_a_start():
+    fit = minimize(FakeLoss())
+    assert minimize(FakeLoss(), fit.params).passes <= 2
+
+
+def test_float32_parameters_are_handed_over_as_float32():
+    loss = FakeLoss(dtype="float32")
+    fit = minimize(loss)
+    assert {a.dtype for pair in loss.seen for a in pair} == {np.dtype("float32")}
+    assert fit.converged and fit.params["w"].dtype == np.float32
+
+
+@pytest.mark.parametrize(("start", "message"), [
+    ({"b": 0.0}, "no value for w"),
+    ({"b": 0.0, "w": np.zeros(3), "bb": 1}, "did you mean 'b'"),
+    ({"b": 0.0, "w": np.zeros(4)}, r"'w' has the wrong shape(.|\n)*\(3,\)(.|\n)*\(4,\)"),
+    ({"b": 0.0, "w": "abc"}, "not an array of numbers"),
+    ([0.0, np.zeros(3)], "not a mapping"),
+])  # fmt: skip
+def test_a_start_that_does_not_fit(start, message):
+    loss = FakeLoss()
+    with pytest.raises(ParameterError, match=message):
+        minimize(loss, start)
+    assert loss.seen == []
+
+
+def test_losses_that_cannot_be_minimised():
+    vector, constant = FakeLoss(), FakeLoss()
+    vector.shape, constant.parameters = (40,), list
+    with pytest.raises(ShapeError, match="only a scalar"):
+        minimize(vector)
+    with pytest.raises(ParameterError, match="no parameter"):
+        minimize(constant)
+    with pytest.raises(DtypeError, match="'b' cannot be trained"):
+        minimize(FakeLoss(dtype="int64"))
+    with pytest.raises(EmptyDataError, match="no rows"):
+        minimize(FakeLoss(rows=0))
+    with pytest.raises(ParameterError, match="did you mean 'lbfgs'"):
+        minimize(FakeLoss(), solver="lbfg")
+    with pytest.raises(ParameterError, match="tolerance"):
+        minimize(FakeLoss(), tolerance=-1)
+
+
+def test_nan_in_the_data_is_located():
+    with pytest.raises(NonFiniteError, match=r"in pass 1: features\[17, 3\] is nan"):
+        minimize(FakeLoss(bad="features[17, 3] is nan"))
+
+
+def test_checkpoint_of_another_formula_is_refused(tmp_path):
+    path = tmp_path / "c"
+    with pytest.raises(KeyboardInterrupt):
+        minimize(FakeLoss(), checkpoint=path, callback=interrupt)
+    whole = minimize(FakeLoss())
+    with pytest.raises(CheckpointError, match="problem differ"):
+        minimize(FakeLoss(fingerprint="ridge"), checkpoint=path)
+    resumed = minimize(FakeLoss(), checkpoint=path)
+    assert resumed.params["w"].tobytes() == whole.params["w"].tobytes()
+    assert resumed.passes == whole.passes
+
+
+def interrupt(result):
+    raise KeyboardInterrupt

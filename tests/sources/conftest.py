@@ -1,0 +1,17 @@
+"""Nothing may be left behind: descriptors and threads are counted around every test of this folder."""
+
+import gc
+import threading
+
+import pytest
+from source_scanning import open_descriptors
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    gc.collect()
+    descriptors, threads = open_descriptors(), threading.active_count()
+    yield
+    gc.collect()
+    assert open_descriptors() == descriptors
+    assert threading.active_count() == threads
