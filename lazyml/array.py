@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import linecache
-import operator
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,7 @@ class Array:
         return formula(self.node)
 
     @property
-    def T(self) -> Array:
+    def T(self) -> Array:  # noqa: N802  (NumPy's name)
         return _wrap("transpose", self.node) if self.ndim == 2 else self
 
     def parameters(self) -> list[Array]:
@@ -130,14 +129,14 @@ class Array:
         return self.shape[0]
 
     def __bool__(self) -> bool:
-        raise UnsupportedError("the truth of a lazy Array is not known until it is computed", formula=formula(self.node),
+        raise UnsupportedError("the truth of a lazy Array is known only when computed", formula=formula(self.node),
                                fix="use lz.compute(...) first, or & | ~ and lz.where in a formula")  # fmt: skip
 
     def __iter__(self) -> Iterator[Array]:
         raise UnsupportedError("iterating over an Array would read it row by row", formula=formula(self.node),
                                fix="write the statistic as a formula, or lz.compute(...) a small result")  # fmt: skip
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if self.nbytes > SETTINGS.asarray_bytes:
             raise UnsupportedError(
                 "turning this Array into an ndarray would read it all into memory",
@@ -226,7 +225,7 @@ def _aligned(nodes: list[Node]) -> list[Node]:
     return [_with_rows(node, rows) if node.op == "const" else node for node in nodes]
 
 
-def _with_rows(node: Node, rows: dict[int, int]) -> Node:
+def _with_rows(node: Node, rows: Mapping[int, int]) -> Node:
     for axis, size in rows.items():
         if -axis <= node.ndim and node.shape[axis] == int(size) and int(size) != 1:
             array = node.arg.value
@@ -298,7 +297,9 @@ def _index(x: Array, key: Any) -> Array:
     if Ellipsis not in keys:
         keys.append(Ellipsis)
     if given > x.ndim or sum(k is Ellipsis for k in keys) > 1:
-        raise ShapeError("too many indices", expected=f"at most {x.ndim}", found=str(given), where=show_line(user_line()))
+        raise ShapeError(
+            "too many indices", expected=f"at most {x.ndim}", found=str(given), where=show_line(user_line())
+        )
     at = next(i for i, k in enumerate(keys) if k is Ellipsis)
     keys[at : at + 1] = [slice(None)] * (x.ndim - given)
     entries = [_entry(x, axis, k) for axis, k in enumerate(k for k in keys if k is not None)]
@@ -330,13 +331,15 @@ def _entry(x: Array, axis: int, key: Any) -> int | tuple[int, int, int] | None:
                          formula=formula(x.node), where=show_line(user_line()))  # fmt: skip
     fix = "run the program with rows=slice(a, b)" if isinstance(size, Rows) else None
     raise UnsupportedError(
-        "not an index that can be streamed", expected="slices with a positive step, whole numbers or None, and all rows",
+        "not an index that can be streamed", expected="whole numbers, None, forward slices, and all rows",
         found=f"{key!r} on axis {axis} of {formula(x.node)}", where=show_line(user_line()), fix=fix,
     )  # fmt: skip
 
 
 _UFUNCS: dict[np.ufunc, str] = {
-    getattr(np, name): name for name, op in OPS.items() if isinstance(getattr(np, name, None), np.ufunc) and op.kind == "elementwise"
+    getattr(np, name): name
+    for name, op in OPS.items()
+    if isinstance(getattr(np, name, None), np.ufunc) and op.kind == "elementwise"
 }
 ARRAY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.sum: lambda a, axis=None, *, keepdims=False: reduce("sum", a, axis, keepdims),

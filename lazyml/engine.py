@@ -166,7 +166,9 @@ class Program:
         if isinstance(tile, InterpretedTile):
             small = self._asked_backend == "auto"
             return "NumPy interpreter" + (", since the data is too small to be worth compiling for" if small else "")
-        return f"{tile.name[:17]} · " + ("cached, nothing to compile" if tile.is_ready() else "to be compiled at first use")
+        return f"{tile.name[:17]} · " + (
+            "cached, nothing to compile" if tile.is_ready() else "to be compiled at first use"
+        )
 
     def prepare(self) -> Program:
         """Return when every kernel is loaded or compiled."""
@@ -182,7 +184,7 @@ class Program:
         return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
                        where=self._where, to_file=self._to_file)  # fmt: skip
 
-    def __call__(self, *, rows: slice | None = None, **params: Any) -> Any:
+    def __call__(self, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
         results = self._run(params, rows, None)
         values = [_outward(results[node], flip) for node, flip in zip(self._outputs, self._flipped, strict=True)]
@@ -230,28 +232,35 @@ class Program:
         for node in self._plan.parameters:
             value = np.asarray(params[node.arg])
             if value.dtype.kind not in "biuf":
-                raise ParameterError(f"the parameter {node.arg} is not numeric", expected=str(node.dtype), found=value.dtype)
+                raise ParameterError(
+                    f"the parameter {node.arg} is not numeric", expected=str(node.dtype), found=value.dtype
+                )
             if value.shape != tuple(node.shape):
                 raise ParameterError(f"the parameter {node.arg} has the wrong shape", expected=show_shape(node.shape),
                                      found=show_shape(value.shape))  # fmt: skip
             bound[node.arg] = value.astype(node.dtype)
         return bound
 
-    def _run(self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink] | None) -> dict[Node, Any]:
+    def _run(
+        self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink] | None
+    ) -> dict[Node, Any]:
         begin = time.perf_counter()
         bound = self._bind(params)
         hit = all(tile._loaded is not None or tile.is_ready() for tile in self._tiles if isinstance(tile, CompiledTile))
         known: dict[Node, Values] = {node: bound[node.arg] for node in self._plan.parameters}
         results: dict[Node, Any] = {}
         bytes_read = peak = 0
-        for a_pass, tiling, tile, small in zip(self._plan.passes, self._plan.tilings, self._tiles, self._small_orders[:-1],
-                                               strict=True):  # fmt: skip
+        work = zip(self._plan.passes, self._plan.tilings, self._tiles, self._small_orders[:-1], strict=True)
+        for a_pass, tiling, tile, small in work:
             span = range(*rows.indices(a_pass.rows)) if rows is not None else range(a_pass.rows)
             if span.step != 1:
                 raise ShapeError("rows is a plain range", expected="slice(a, b)", found=str(rows))
             _count_rows(known, a_pass, len(span))
             evaluate_small(small, known)
-            sinks = [(file_sinks or {}).get(node) or MemorySink(_sink_shape(node, len(span)), node.dtype) for node in a_pass.sinks]
+            sinks = [
+                (file_sinks or {}).get(node) or MemorySink(_sink_shape(node, len(span)), node.dtype)
+                for node in a_pass.sinks
+            ]
             outcome = self._run_pass(a_pass, tiling, tile, known, span, sinks)
             known.update(zip(a_pass.accumulators, outcome.totals, strict=True))
             results.update((n, s.result) for n, s in zip(a_pass.sinks, sinks, strict=True) if isinstance(s, MemorySink))
@@ -259,12 +268,14 @@ class Program:
             peak = max(peak, outcome.held_bytes)
         evaluate_small(self._small_orders[-1], known)
         results.update((node, known[node]) for node in self._outputs if node.row_axis is None)
-        peak += sum(value.nbytes for value in itertools.chain(known.values(), results.values()) if isinstance(value, np.ndarray))
+        peak += sum(
+            value.nbytes for value in itertools.chain(known.values(), results.values()) if isinstance(value, np.ndarray)
+        )
         self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, hit)
         return results
 
     def _run_pass(
-        self, a_pass: Pass, tiling: Tiling, tile: Any, known: dict[Node, Values], span: range, sinks: list[Sink]
+        self, a_pass: Pass, tiling: Tiling, tile: Any, known: dict[Node, Values], span: range, sinks: Sequence[Sink]
     ) -> Any:
         if len(span) != a_pass.rows:
             tiling = choose_tiling(a_pass, self._sources, self._budget, self._threads, SETTINGS, len(span))
@@ -278,7 +289,9 @@ class Program:
         else:
             tile_for, needs_blas = tile.bind(inputs, tiling.block_rows), uses_blas(a_pass)
         with one_blas_thread(needs_blas and self._threads > 1):
-            return run_pass(a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, self._threads, span, sinks)
+            return run_pass(
+                a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, self._threads, span, sinks
+            )
 
 
 def _small_closure(wanted: Sequence[Node], totals: set[Node]) -> list[Node]:

@@ -20,6 +20,7 @@ from lazyml.expr import build
 from lazyml.expr.grad import gradient
 from lazyml.expr.infer import widen
 from lazyml.expr.node import OPS, intern_node
+from lazyml.runtime.stats import RunStats
 from lazyml.sources.hdf5 import open_dataset
 
 
@@ -57,8 +58,8 @@ def param(name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = "float6
     <lazyml.Array (28,) float64: w, 224 B>
     """
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if not name.isidentifier() or any(not isinstance(s, (int, np.integer)) or s < 0 for s in sizes):
-        raise ParameterError("not a parameter", expected="an identifier, and a shape of whole numbers",
+    if not name.isidentifier() or name == "rows" or any(not isinstance(s, (int, np.integer)) or s < 0 for s in sizes):
+        raise ParameterError("not a parameter", expected="an identifier other than rows, and a shape of whole numbers",
                              found=f"{name!r}, {shape!r}")  # fmt: skip
     return Array(build.param(name, tuple(int(s) for s in sizes), widen(dtype)))
 
@@ -140,7 +141,9 @@ def grad(loss: Array, wrt: Array | Sequence[Array]) -> Any:
     inputs = [wrt] if isinstance(wrt, Array) else list(wrt)
     for x in (loss, *inputs):
         if x.dtype.kind != "f":
-            raise DtypeError("only floating-point formulas have gradients", found=f"{x.dtype} {x.name}", fix="use astype")
+            raise DtypeError(
+                "only floating-point formulas have gradients", found=f"{x.dtype} {x.name}", fix="use astype"
+            )
     try:
         found = [Array(node) for node in gradient(loss.node, [x.node for x in inputs])]
     except LazymlError as error:
@@ -155,9 +158,9 @@ def compile(
 
     One Array gives a program with a bare result, a list one with a tuple. `memory` is the budget in bytes or text such
     as "512 MiB" (a quarter of the machine by default), `threads` the worker threads (all processors by default).
-    `backend` is "numba", "numpy" (the interpreter), or "auto": the interpreter for sources too small to be worth a compile.
+    `backend` is "numba", "numpy" (the interpreter), or "auto": the interpreter for sources too small to compile for.
 
-    Raises BudgetError when the plan does not fit, UnsupportedError when it can not be planned: both before any byte is read.
+    Raises BudgetError when the plan does not fit, UnsupportedError when it can not be planned, before a byte is read.
 
     >>> import lazyml as lz
     >>> X, w = lz.from_array([[1.0, 2.0], [3.0, 4.0]]), lz.param("w", 2)
@@ -193,7 +196,7 @@ def compute(
 def store(
     array: Array, path: str | os.PathLike[str], name: str, *, params: Mapping[str, Any] | None = None,
     memory: int | str | None = None, threads: int | None = None, overwrite: bool = False,
-) -> engine.RunStats:  # fmt: skip
+) -> RunStats:  # fmt: skip
     """Write a row-aligned Array to a dataset of a new HDF5 file, page by page, and give the run's statistics.
 
     The file is written aside and renamed into place when it is complete. Raises OutputExistsError when it is there

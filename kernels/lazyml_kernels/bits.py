@@ -6,13 +6,17 @@ vectorises. `Layout` is IEEE 754: where the exponent stands and how it is biased
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
 from numba.core import types
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
+
+# Numba's type hints want the typing context from callers, who must not pass it.
+intrinsic = cast(Callable[[Callable[..., Any]], Any], numba_intrinsic)
 
 
 @dataclass(frozen=True)

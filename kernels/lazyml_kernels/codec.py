@@ -86,7 +86,7 @@ def _folded(total: Any) -> Any:
 
 
 @kernel
-def fletcher32(data: Any) -> int:
+def fletcher32(data: Any) -> Any:
     """HDF5's Fletcher-32 checksum of data, (bytes,) uint8; a chunk's last four bytes hold it, little-endian.
 
     Two sums, modulo 65535, over the big-endian 16-bit words; an odd last byte is the high half of a word.

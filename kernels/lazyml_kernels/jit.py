@@ -40,7 +40,7 @@ def sum_kernel(function: Callable[..., Any]) -> Any:
 
 
 def tile(function: Callable[..., Any]) -> Any:
-    """Compile a generated tile function and keep the machine code on disk next to its source file (or NUMBA_CACHE_DIR)."""
+    """Compile a generated tile function and keep its machine code on disk, next to its source file."""
     return numba.njit(cache=True, **FLAGS)(function)
 
 

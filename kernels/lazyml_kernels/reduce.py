@@ -1,7 +1,7 @@
 """Reductions that need more than a sum: logarithms of sums of exponentials, without overflow.
 
-log sum exp v = m + log sum exp(v - m) for any m; with m = max v every exponential is in [0, 1]. Where the maximum is not
-finite m = 0 gives what NumPy's logaddexp gives: -inf for nothing but -inf, +inf for +inf, nan for nan.
+log sum exp v = m + log sum exp(v - m) for any m; with m = max v every exponential is in [0, 1]. Where the maximum is
+not finite m = 0 gives what NumPy's logaddexp gives: -inf for nothing but -inf, +inf for +inf, nan for nan.
 """
 
 from __future__ import annotations

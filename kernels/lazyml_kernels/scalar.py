@@ -16,16 +16,16 @@ not raised. `sqrt` and `abs` are LLVM's own and need nothing here.
     [0.0, 0.693147, 1000.0]
 
 Method. Cody and Waite, "Software Manual for the Elementary Functions" (1980): an argument is reduced with a constant in
-two parts, high and low, so that the reduction is exact; what is left is a short polynomial. The polynomials are minimax,
-computed with Remez' exchange in 60 digits on the reduced range and rounded to the type; the error that is stated
-beside each was measured after rounding. Operations must happen in the written order, hence `jit.ORDERED_FLAGS`.
+two parts, high and low, so that the reduction is exact; what is left is a short polynomial. The polynomials are
+minimax, computed with Remez' exchange in 60 digits on the reduced range and rounded to the type; the error that is
+stated beside each was measured after rounding. Operations must happen in the written order, hence `jit.ORDERED_FLAGS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -198,8 +198,7 @@ def _make_logarithms(t: Real) -> tuple[Any, Any, Any]:
         k = exponent(y) - select(is_denormal, lift_power, zero)
         value = assemble(k, mantissa(y) - one, zero)
         value = select(x < infinity, value, x)  # inf, nan
-        value = select(x > zero, value, select(x == zero, -infinity, nan))
-        return value
+        return select(x > zero, value, select(x == zero, -infinity, nan))
 
     @_ordered
     def log1p(x: Any) -> Any:
@@ -254,7 +253,7 @@ def _compiled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Make `function`, a name with a docstring, callable from compiled code for every real type of argument."""
     name = function.__name__
 
-    @overload(function, jit_options=ORDERED_FLAGS)
+    @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
     def choose(x: Any) -> Any:
         if x in _BY_TYPE:
             return _BY_TYPE[x][name]

@@ -86,35 +86,27 @@ class CompiledTile:
             elif argument.kind == "block":
                 fixed[position] = block_rows
 
+        kinds = [argument.kind for argument in self.source.arguments]
+        first = {kind: kinds.index(kind) for kind in kinds}
+
         def for_worker(worker: int) -> Callable[..., None]:
-            own = dict(fixed)
+            values = [fixed.get(position) for position in range(len(kinds))]
             for position, argument in enumerate(self.source.arguments):
                 if argument.kind == "scratch":
                     buffer = self._buffers[argument.index]
-                    own[position] = np.empty(_scratch_shape(buffer.shape, buffer.per_row, block_rows), buffer.dtype)
-            kinds = [argument.kind for argument in self.source.arguments]
-            values = [own.get(position) for position in range(len(kinds))]
-            starts = {kind: kinds.index(kind) for kind in ("source", "total", "sink") if kind in kinds}
+                    values[position] = np.empty(_scratch_shape(buffer.shape, buffer.per_row, block_rows), buffer.dtype)
 
             def call(rows: int, pages: Sequence[Values], totals: Sequence[Values], sinks: Sequence[Values]) -> None:
                 values[0] = rows
                 for kind, arrays in (("source", pages), ("total", totals), ("sink", sinks)):
-                    if arrays:
-                        at = starts[kind]
-                        values[at : at + len(arrays)] = arrays
-                if "source" in starts:
-                    self._flatten(values, starts["source"], len(pages))
+                    for position, array in enumerate(arrays, first.get(kind, 0)):
+                        flat = array.ndim == 2 and self._dimensions[position][1] == 1  # one column is one value a row
+                        values[position] = array.reshape(-1) if flat else array
                 function(*values)
 
             return call
 
         return for_worker
-
-    def _flatten(self, values: list[Any], start: int, count: int) -> None:
-        """A page of one column is one value a row to the tile function."""
-        for position in range(start, start + count):
-            if self._dimensions[position][1] == 1 and values[position].ndim == 2:
-                values[position] = values[position].reshape(-1)
 
 
 def _is_column(node: Node) -> bool:

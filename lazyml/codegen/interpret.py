@@ -1,4 +1,4 @@
-"""The second backend: the same pass over the same tiles by NumPy, node by node. It is the oracle of the compiled one."""
+"""The second backend: the same pass over the same tiles by NumPy, node by node. The oracle of the compiled one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.expr.node import OPS, Node, Rows, topological
+from lazyml.plan.accumulate import ACCUMULATORS
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Pass
-from lazyml.plan.accumulate import ACCUMULATORS
 
 Values = NDArray[Any]
 
@@ -40,7 +40,12 @@ class InterpretedTile:
         self.rows_order = _row_order(a_pass)
 
     def __call__(
-        self, rows: int, pages: Sequence[Values], inputs: Mapping[Node, Values], totals: Sequence[Values], sinks: Sequence[Values]
+        self,
+        rows: int,
+        pages: Sequence[Values],
+        inputs: Mapping[Node, Values],
+        totals: Sequence[Values],
+        sinks: Sequence[Values],
     ) -> None:
         """Add one page to the totals of its group and fill the sinks."""
         values: dict[Node, Values] = dict(inputs)

@@ -39,7 +39,9 @@ def lower(a_pass: Pass) -> TileSource:
         body.lines[start:start] = ["    " * body.depth + line for line in scope.block_slices()]
     arguments = scope.arguments()
     header = f"def {NAME}({', '.join(a.name for a in arguments)}):"
-    return TileSource("\n".join([header, f'    """{_summary(a_pass)}"""', body.text()]), arguments, tuple(scope.columns))
+    return TileSource(
+        "\n".join([header, f'    """{_summary(a_pass)}"""', body.text()]), arguments, tuple(scope.columns)
+    )
 
 
 def _summary(a_pass: Pass) -> str:
@@ -76,9 +78,7 @@ def _contract_rows(scope: Scope, node: Node) -> None:
     block, total = scope.fixed_scratch(node), scope.total(node)
     if width(left) is not None and width(right) is not None:
         kernel = "blas_add_matrix_product" if by_blas(node) else "add_matrix_product"
-        scope.writer.line(
-            f"dense.{kernel}({_matrix(scope, left)}, {_matrix(scope, right)}, m, {block}, {total})"
-        )
+        scope.writer.line(f"dense.{kernel}({_matrix(scope, left)}, {_matrix(scope, right)}, m, {block}, {total})")
         return
     wide, vector = (left, right) if width(right) is None else (right, left)
     values = scope.block_of(vector) if resolve(vector).op == "source" else scope.stored(resolve(vector))

@@ -87,6 +87,7 @@ class Scope:
               for node, name in self._sources.items()),
             *(Argument(name, "input", node, form) for (node, form), name in self._inputs.items()),
             *(Argument(name, "total", node) for node, name in self._totals.items()),
-            *(Argument(self._scratch[b.node, b.per_row], "scratch", b.node, index=i) for i, b in enumerate(self._buffers)),
+            *(Argument(self._scratch[b.node, b.per_row], "scratch", b.node, index=i)
+              for i, b in enumerate(self._buffers)),
             *(Argument(name, "sink", node, index=i) for i, (node, name) in enumerate(self._sinks.items())),
         )  # fmt: skip

@@ -15,7 +15,7 @@ class Argument:
     """One argument of a tile function.
 
     `kind` is "rows" (of this page), "block" (rows a block), "columns" (width of a loop), "source" (a page), "input" (a
-    small value in the `form` "scalar", "vector" or "matrix"), "total" (a group's partial), "scratch" (of this worker) or
+    small value in the `form` "scalar", "vector" or "matrix"), "total" (a group's partial), "scratch" (of a worker) or
     "sink" (a page to be written). `index` counts within "columns", "scratch" and "sink".
     """
 

@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-RESERVED = {"rows", "block", "first", "last", "m", "i", "j", "scalar", "dense", "reduce", "math", "bool", "abs", "range", "min",
-            "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}  # fmt: skip
+RESERVED = {
+    *("rows", "block", "first", "last", "m", "i", "j"),
+    *("scalar", "dense", "reduce", "math", "jit", "bool", "abs", "range", "min"),
+    *("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+}
 
 
 class Names:

@@ -66,16 +66,16 @@ def history_rows(history: Sequence[Any]) -> list[list[str]]:
     ]
 
 
-def plot_convergence(history: Sequence[Any], tolerance: float, path: Path) -> None:
-    """Objective and gradient against passes over the data."""
+def plot_convergence(history: Sequence[Any], path: Path) -> None:
+    """How far the objective is above its last value, and the gradient, against passes over the data."""
     plt = pyplot()
     passes = [row.passes for row in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    left.plot(passes, [row.value for row in history], color=ACCENT, linewidth=2)
-    left.set(xlabel="passes over the file", ylabel="objective", title="Objective")
-    right.semilogy(passes, [row.gradient_norm for row in history], color=ACCENT, linewidth=2)
-    right.axhline(tolerance, color=MUTED, linewidth=1, linestyle="--")
-    right.annotate("tolerance", (passes[0], tolerance), xytext=(2, 4), textcoords="offset points", color=MUTED)
+    last = history[-1].value
+    gaps = [(row.passes, row.value - last) for row in history if row.value > last]
+    left.semilogy(*zip(*gaps, strict=True), color=ACCENT, linewidth=1.8)
+    left.set(xlabel="passes over the file", ylabel=f"objective above {last:.6f}", title="Objective")
+    right.semilogy(passes, [row.gradient_norm for row in history], color=ACCENT, linewidth=1.2)
     right.set(xlabel="passes over the file", ylabel="largest gradient entry", title="Gradient")
     _finish(plt, figure, (left, right), path)
 

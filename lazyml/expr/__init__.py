@@ -1,3 +1,3 @@
-"""Formulas as a graph of interned nodes: operators, shapes, derivatives and rewrites. Knows nothing of files or of running."""
+"""Formulas as a graph of interned nodes: operators, shapes, derivatives and rewrites. Knows nothing of files."""
 
 from lazyml.expr import ops as ops  # fills the operator table

@@ -6,6 +6,8 @@ abs' at 0 is 0, maximum and minimum give ties to the first argument, sqrt' at 0 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lazyml.expr import build as b
@@ -24,7 +26,7 @@ def by_factor(factor: str) -> Derivative:
     return lambda node, g: (b.multiply(g, FACTORS[factor](node.src[0], node)),)
 
 
-FACTORS = {
+FACTORS: dict[str, Callable[[Node, Node], Node]] = {
     "abs": lambda x, y: apply("sign", x),
     "exp": lambda x, y: y,
     "log": lambda x, y: b.divide(b.scalar_like(1, y), x),

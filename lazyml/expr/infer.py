@@ -15,9 +15,9 @@ Dtype = np.dtype[Any]
 Typed = tuple[Shape, Dtype]
 
 
-def widen(dtype: Any) -> Dtype:
+def widen(wanted: Any) -> Dtype:
     """float16 is computed as float32; longer floats and complex numbers are refused."""
-    dtype = np.dtype(dtype)
+    dtype: Dtype = np.dtype(wanted)
     if dtype == np.float16:
         return np.dtype(np.float32)
     if dtype.kind not in "biuf" or dtype.itemsize > 8:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Rows(int):
-    """The length of the row axis of streamed data: an int that equals no plain dimension, nor a row axis of other length.
+    """The length of the row axis of streamed data: an int that equals neither a plain dimension nor another row count.
 
     >>> Rows(5) == Rows(5), Rows(5) == 5, Rows(5) + 1
     (True, False, 6)

@@ -1,8 +1,8 @@
 """The operator table: one row per operator, every cell filled. Adding an operator is adding a row.
 
 In an `emit` expression `{0}`, `{1}` stand for the operands and `{T}` for the result's type. An `emit` that starts with
-"rule:" names the rule of codegen/lower.py. `reference` is called as reference(node, *arrays) on whole values or on a tile
-of rows; it may leave out broadcasting to the node's shape, which whoever calls it does.
+"rule:" names the rule of codegen/lower.py. `reference` is called as reference(node, *arrays) on whole values or on a
+tile of rows; it may leave out broadcasting to the node's shape, which whoever calls it does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from lazyml.expr.node import OPS, Derivative, Infer, Node, Op, Rows
 
 
 def _row(
-    name: str, kind: str, infer: Infer, reference: Callable[..., Any], derivative: Derivative, emit: str, flops: int, text: str
+    name: str,
+    kind: str,
+    infer: Infer,
+    reference: Callable[..., Any],
+    derivative: Derivative,
+    emit: str,
+    flops: int,
+    text: str,
 ) -> None:
     OPS[name] = Op(name, kind, infer, reference, derivative, emit, flops, text)
 
@@ -44,7 +51,9 @@ def _logsumexp(node: Node, x: Any) -> Any:
 
 
 def numpy_index(index: infer.Index) -> tuple[int | slice, ...]:
-    return tuple(slice(*entry) if isinstance(entry, tuple) else slice(None) if entry is None else entry for entry in index)
+    return tuple(
+        slice(*entry) if isinstance(entry, tuple) else slice(None) if entry is None else entry for entry in index
+    )
 
 
 def _place(node: Node, x: Any) -> Any:

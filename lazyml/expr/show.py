@@ -36,6 +36,8 @@ def _show(node: Node, names: Mapping[Node, str], depth: int, top: bool = False) 
         tighter = strength > precedence or (strength == precedence and position == 0)
         needs = precedence != ATOM or OPS[node.op].text.startswith("{0}")
         operands.append(text if tighter or not needs or strength == ATOM else f"({text})")
+    if OPS[node.op].kind == "reduction" and len(node.arg) == node.src[0].ndim:  # over everything
+        return f"{node.op}({operands[0]})", ATOM
     return OPS[node.op].text.format(*operands, arg=_argument(node)), precedence
 
 

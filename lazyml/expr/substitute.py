@@ -12,7 +12,9 @@ from lazyml.expr.node import Node, Rows, apply, transform
 def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]:
     """Put other leaves in place, carrying new row counts into every argument that speaks of rows."""
     rows = {
-        old.shape[0]: new.shape[0] for old, new in leaves.items() if old.row_axis == 0 and isinstance(new.shape[0], Rows)
+        old.shape[0]: new.shape[0]
+        for old, new in leaves.items()
+        if old.row_axis == 0 and isinstance(new.shape[0], Rows)
     }
 
     def renew(node: Node, src: tuple[Node, ...]) -> Node:

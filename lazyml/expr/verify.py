@@ -20,7 +20,9 @@ def verify(roots: Iterable[Node], rows_are_first: bool = False) -> None:
         _require(node.op in OPS, node, "has an operator that is not in the table")
         op = OPS[node.op]
         if op.kind != "leaf":
-            _require((node.shape, node.dtype) == op.infer(node.src, node.arg), node, "has another type than its rule gives")
+            _require(
+                (node.shape, node.dtype) == op.infer(node.src, node.arg), node, "has another type than its rule gives"
+            )
         _require(intern_node(node.op, node.src, node.arg, node.dtype, node.shape) is node, node, "is not interned")
         _require(sum(isinstance(size, Rows) for size in node.shape) <= 1, node, "has two row axes")
         _require(node.dtype.kind in "biuf" and node.dtype.itemsize <= 8, node, "has a dtype that can not be computed")

@@ -52,7 +52,7 @@ def _no_terms(node: Node) -> Values:
 
 
 def _scaled(top: Values, total: Values, shift: Values) -> Values:
-    """total * exp(top - shift), where an empty side (top = -inf) weighs nothing and equal infinities keep their total."""
+    """total * exp(top - shift); an empty side (top = -inf) weighs nothing, equal infinities keep their total."""
     with np.errstate(invalid="ignore"):
         return total * np.where(top == shift, 1.0, np.exp(top - shift))
 
@@ -99,7 +99,8 @@ def merge_groups(node: Node, stack: Values) -> Values:
         even = len(stack) // 2 * 2
         merged = merge(stack[0:even:2], stack[1:even:2])
         stack = np.concatenate([merged, stack[even:]]) if even < len(stack) else merged
-    return stack[0]
+    merged_state: Values = stack[0]
+    return merged_state
 
 
 def finalize(node: Node, state: Values) -> Values:

@@ -1,7 +1,8 @@
-"""A plan as text that a person reads: what is read, what is computed, what it costs, and why there are so many passes."""
+"""A plan as text that a person reads: what is read and computed, what it costs, and why there are so many passes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from lazyml.config import format_bytes
@@ -25,9 +26,10 @@ def explain_plan(plan: Plan, kernels: Sequence[str]) -> str:
 
 def _headline(plan: Plan) -> str:
     count = len(plan.passes)
+    to_read = format_bytes(plan.bytes_to_read)
     parameters = ", ".join(f"{p.arg}{_dims(p)}" for p in plan.parameters) or "none"
     return "\n".join([
-        f"{count} {'pass' if count == 1 else 'passes'} over the data, {format_bytes(plan.bytes_to_read)} to read from files, "
+        f"{count} {'pass' if count == 1 else 'passes'} over the data, {to_read} to read from files, "
         f"{plan.threads} {'thread' if plan.threads == 1 else 'threads'}",
         f"peak memory {format_bytes(plan.peak_bytes)} of {format_bytes(plan.budget)} allowed",
         f"parameters: {parameters}",
@@ -48,11 +50,14 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: dic
             lines.append(f"         slow: {route.slow}")
     lines.append(
         f"  tiles  {tiling.groups} {'group' if tiling.groups == 1 else 'groups'} of {tiling.group_pages} "
-        f"{'page' if tiling.group_pages == 1 else 'pages'} of {tiling.page_rows:,} rows, in blocks of {tiling.block_rows:,}"
+        f"{'page' if tiling.group_pages == 1 else 'pages'} of {tiling.page_rows:,} rows, "
+        f"in blocks of {tiling.block_rows:,}"
     )
     lines += _step_lines(a_pass, names)
     lines.append(f"  kernel {kernel}")
-    lines.append("  memory " + _memory_line(tiling.memory[0].name, tiling.memory[0].bytes) if tiling.memory else "  memory none")
+    lines.append(
+        "  memory " + _memory_line(tiling.memory[0].name, tiling.memory[0].bytes) if tiling.memory else "  memory none"
+    )
     lines += ["         " + _memory_line(item.name, item.bytes) for item in tiling.memory[1:]]
     return "\n".join(lines)
 
@@ -67,18 +72,23 @@ def _step_lines(a_pass: Pass, names: dict[Node, str]) -> list[str]:
     for step in a_pass.steps:
         label = "loop" if step.kind == "loop" else "call"
         for node in step.nodes:
+            text = formula(node, names)
             if is_accumulator(node):
-                names[node] = f"t{sum(name.startswith('t') for name in names.values()) + 1}"
+                names[node] = _next(names, "t")
                 how = " (library product)" if step.kind == "kernel" and len(node.src) == 2 and by_blas(node) else ""
-                lines.append(f"  {label}   {names[node]} += {formula(node, {k: v for k, v in names.items() if k is not node})}{how}")
+                lines.append(f"  {label}   {names[node]} += {text}{how}")
             elif node in shown and node not in names:
-                names[node] = f"r{sum(name.startswith('r') for name in names.values()) + 1}"
+                names[node] = _next(names, "r")
                 columns = f" ({width(node)} columns)" if width(node) else ""
-                text = formula(node, {k: v for k, v in names.items() if k is not node})
                 lines.append(f"  {label}   {names[node]} = {text}{columns}")
     for sink in a_pass.sinks:
-        lines.append(f"  write  {formula(resolve(sink), names, depth=0 if resolve(sink) in names else 6)}")
+        lines.append(f"  write  {names.get(resolve(sink)) or formula(resolve(sink), names)}")
     return lines
+
+
+def _next(names: dict[Node, str], letter: str) -> str:
+    """r1, r2 ... for values of a row; t1, t2 ... for totals."""
+    return f"{letter}{sum(re.fullmatch(letter + '[0-9]+', name) is not None for name in names.values()) + 1}"
 
 
 def _reused(a_pass: Pass) -> set[Node]:
@@ -88,7 +98,7 @@ def _reused(a_pass: Pass) -> set[Node]:
         for node in step.nodes:
             for source in map(resolve, node.src):
                 uses[source] = uses.get(source, 0) + 1
-    costly = {n for n, count in uses.items() if count > 1 and n.row_axis is not None and OPS[n.op].flops > 1}
+    costly = {n for n, count in uses.items() if count > 1 and n.row_axis is not None and OPS[n.op].flops > 0}
     return costly | set(stored_values(a_pass))
 
 
@@ -100,5 +110,3 @@ def _results(plan: Plan, names: dict[Node, str]) -> str:
     for item in plan.resident:
         lines.append("  memory " + _memory_line(item.name, item.bytes))
     return "\n".join(lines)
-
-

@@ -20,7 +20,7 @@ def row_domain(node: Node) -> int:
 def cut(outputs: Sequence[Node]) -> tuple[Pass, ...]:
     """The passes, in the order they run. Row-aligned outputs become sinks of the first pass that can make them."""
     level = levels(outputs)
-    order = [node for node in topological(outputs)]
+    order = topological(outputs)
     targets: dict[tuple[int, int], list[Node]] = {}
     for node in order:
         if is_accumulator(node):
@@ -71,7 +71,12 @@ def _reason(key: tuple[int, int], targets: list[Node], before: list[tuple[int, i
     if before[-1][0] == depth:
         return f"another row count ({rows:,} rows): its rows do not line up with those of the pass before"
     needs = next(
-        (node for node in topological(targets) if is_accumulator(node) and level[node] == depth and node not in targets), None
+        (
+            node
+            for node in topological(targets)
+            if is_accumulator(node) and level[node] == depth and node not in targets
+        ),
+        None,
     )
     what = formula(needs, depth=3) if needs is not None else "a total over all rows"
     return f"needs {what}, which is known only when the pass before is over"

@@ -17,7 +17,12 @@ from lazyml.sources.protocol import MemoryItem, Source
 
 
 def make_plan(
-    outputs: Sequence[Node], sources: Mapping[Node, Source], budget: int, threads: int, settings: Settings, to_file: bool = False
+    outputs: Sequence[Node],
+    sources: Mapping[Node, Source],
+    budget: int,
+    threads: int,
+    settings: Settings,
+    to_file: bool = False,
 ) -> Plan:
     """The plan for rewritten outputs. `to_file` says that row-shaped outputs are written out, not kept in memory.
 

@@ -40,7 +40,9 @@ def by_blas(node: Node) -> bool:
 
 
 def uses_blas(a_pass: Pass) -> bool:
-    return any(by_blas(node) for step in a_pass.steps if step.kind == "kernel" for node in step.nodes if len(node.src) == 2)
+    return any(
+        by_blas(node) for step in a_pass.steps if step.kind == "kernel" for node in step.nodes if len(node.src) == 2
+    )
 
 
 def stored_values(a_pass: Pass) -> list[Node]:

@@ -57,7 +57,9 @@ def schedule(order: Sequence[Node]) -> tuple[Step, ...]:
         columns = loop_width(node) if looped else None
         buckets.setdefault((place[node], looped, columns, -1 if looped else index), []).append(node)
     ordered = sorted(buckets.items(), key=lambda item: item[0][:2])
-    return tuple(Step("loop" if looped else "kernel", columns, tuple(nodes)) for (_, looped, columns, _), nodes in ordered)
+    return tuple(
+        Step("loop" if looped else "kernel", columns, tuple(nodes)) for (_, looped, columns, _), nodes in ordered
+    )
 
 
 def _made_sources(node: Node) -> list[Node]:

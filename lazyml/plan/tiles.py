@@ -42,7 +42,13 @@ def choose_tiling(
 
 
 def _tiling(
-    a_pass: Pass, sources: Mapping[Node, Source], page_bytes: int, budget: int, threads: int, settings: Settings, rows: int | None
+    a_pass: Pass,
+    sources: Mapping[Node, Source],
+    page_bytes: int,
+    budget: int,
+    threads: int,
+    settings: Settings,
+    rows: int | None,
 ) -> Tiling:
     rows = a_pass.rows if rows is None else rows
     used = [sources[node] for node in a_pass.sources]
@@ -56,7 +62,9 @@ def _tiling(
     workers = min(threads, groups)
     frames = [(node, sources[node]) for node in a_pass.sources if sources[node].needs_frame]
     items = [
-        MemoryItem(f"{node.arg.label}: {workers} page frames of {page_rows:,} rows", workers * frame_bytes(node, page_rows))
+        MemoryItem(
+            f"{node.arg.label}: {workers} page frames of {page_rows:,} rows", workers * frame_bytes(node, page_rows)
+        )
         for node, _ in frames
     ]
     for source in used:

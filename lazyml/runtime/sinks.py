@@ -43,21 +43,33 @@ class MemorySink:
 class FileSink:
     """A dataset of a new HDF5 file, written aside in the same folder and renamed when complete.
 
-    Raises OutputExistsError when the file exists and is not to be replaced, SourceNotFoundError when its folder does not.
+    Raises OutputExistsError when the file exists and is not to be replaced, SourceNotFoundError when its folder does
+    not.
     """
 
     def __init__(
-        self, path: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], workers: int, page_rows: int, overwrite: bool
+        self,
+        path: str,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        workers: int,
+        page_rows: int,
+        overwrite: bool,
     ) -> None:
         import h5py
 
         self.path = Path(path)
         if self.path.exists() and not overwrite:
-            raise OutputExistsError(f"the output {path} exists already", fix="choose another name, or allow overwriting")
+            raise OutputExistsError(
+                f"the output {path} exists already", fix="choose another name, or allow overwriting"
+            )
         if not self.path.parent.is_dir():
             raise SourceNotFoundError(f"no folder {self.path.parent} to write {self.path.name} to", fix="make it first")
         if not name.strip("/"):
-            raise FormulaError("the output dataset has no name", expected="FILE.h5 and a dataset name", found=repr(name))
+            raise FormulaError(
+                "the output dataset has no name", expected="FILE.h5 and a dataset name", found=repr(name)
+            )
         flat = shape[:1] if len(shape) == 2 and shape[1] == 1 else shape
         self._shape, self._lock = shape, threading.Lock()
         self._frames = [np.empty((page_rows, *flat[1:]), dtype) for _ in range(workers)]

@@ -9,8 +9,9 @@ from lazyml.config import format_bytes
 
 @dataclass(frozen=True)
 class RunStats:
-    """Passes made, stored bytes read from files, wall seconds, bytes held at the peak, worker threads, and whether every
-    kernel was there already (True also when none was needed). `pinned_bytes` stayed in memory for later runs."""
+    """Passes made, stored bytes read from files, wall seconds, bytes held at the peak, worker threads, and whether
+    every kernel was there already (True also when none was needed). `pinned_bytes` stayed in memory for later runs.
+    """
 
     passes: int = 0
     bytes_read: int = 0

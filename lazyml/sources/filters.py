@@ -89,15 +89,35 @@ def _residues(checksum: int) -> tuple[int, int]:
 
 
 def undo_zstd(task: Task) -> Bytes:
-    """Zstandard frames, straight into the output."""
+    """A Zstandard frame, straight into the output; the library itself holds the frame to the size that it states."""
     from numcodecs import zstd
 
+    stated = zstd_content_size(task.data)
+    if stated != task.size:
+        found = "no Zstandard frame that states its size" if stated is None else f"a frame of {stated} bytes"
+        raise DecodeError(f"{task.size} bytes", found)
     target = task.target
     try:
         zstd.decompress(task.data, target)
     except (RuntimeError, ValueError) as error:
         raise DecodeError(f"{task.size} bytes", str(error)) from None
     return target
+
+
+def zstd_content_size(data: Bytes) -> int | None:
+    """Decoded bytes that a frame's header states (RFC 8878, 3.1.1.1); None when it states none, or is no frame.
+
+    >>> zstd_content_size(np.frombuffer(bytes.fromhex("28b52ffd20a0"), np.uint8))
+    160
+    """
+    head = data[:18].tobytes()
+    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
+        return None
+    flag, single, dictionary = head[4] >> 6, head[4] >> 5 & 1, (0, 1, 2, 4)[head[4] & 3]
+    width = (single, 2, 4, 8)[flag]
+    start = 5 + (1 - single) + dictionary
+    field = head[start : start + width]
+    return int.from_bytes(field, "little") + (256 if flag == 1 else 0) if width and len(field) == width else None
 
 
 @dataclass(frozen=True)

@@ -51,13 +51,19 @@ def open_file(path: str) -> Iterator[h5py.File]:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError, ValueError) as error:
         text = str(error)
-        if "lock" in text or "already open" in text:
-            raise SourceError(f"{path} is open for writing", expected="a file that nothing writes to", found=text,
-                              fix="close it in the program that writes it") from error  # fmt: skip
+        if "unable to lock file" in text or "already open" in text:
+            raise _written(path, text) from error
         raise CorruptFileError(f"{path} is damaged", expected="a complete HDF5 file", found=text,
                                fix="copy or write the file again") from error  # fmt: skip
     with file:
+        if file.id.get_intent() & h5py.h5f.ACC_RDWR:  # the library shares one state among all openings of a process
+            raise _written(path, "open for writing in this process: what it holds back would not be seen")
         yield file
+
+
+def _written(path: str, found: str) -> SourceError:
+    return SourceError(f"{path} is open for writing", expected="a file that nothing writes to", found=found,
+                       fix="close it where it is written")  # fmt: skip
 
 
 @contextmanager
@@ -149,7 +155,8 @@ def dataset_names(file: h5py.File) -> list[str]:
 def _no_dataset(file: h5py.File, path: str, name: str, found: str) -> DatasetNotFoundError:
     names = dataset_names(file)
     inside_group = [n for n in names if n.startswith(name.strip("/") + "/")]
-    nearest = inside_group or difflib.get_close_matches(name.strip("/"), names, n=3, cutoff=0.5)
+    same_last = [n for n in names if n.rsplit("/", 1)[-1] == name.rsplit("/", 1)[-1]]
+    nearest = inside_group or same_last or difflib.get_close_matches(name.strip("/"), names, n=3, cutoff=0.5)
     listed = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
     fix = f"did you mean {' or '.join(repr(n) for n in nearest[:3])}?" if nearest else "choose one of those"
     return DatasetNotFoundError(f"{path} has no dataset {name!r}", found=found,

@@ -138,6 +138,6 @@ def test_the_whole_demo_on_a_sample(tmp_path):
     values = dict(re.findall(r"^(\w+) +([\d.]+)$", evaluated.stdout, re.MULTILINE))
     assert f"{float(values['log_loss']):.4f}" == printed["log loss"]
 
-    again = runner.invoke(app, ["demo", "--out", str(out), "--rows", "4000", "--memory", "16 MiB"])
+    again = runner.invoke(app, ["demo", "--out", str(out), "--rows", "1500", "--memory", "16 MiB"])
     assert again.exit_code == 0, again.output
     assert sorted(path.name for path in out.iterdir()) == WRITTEN

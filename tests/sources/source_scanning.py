@@ -1,11 +1,12 @@
 """Reads sources as the executor does: workers take groups of pages in order, each works through its group in order."""
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import h5py
 import numpy as np
+
 from lazyml.sources.dtypes import row_bytes, row_shape
 
 
@@ -49,7 +50,9 @@ def library_values(path, name):
     """What h5py reads, in the type of a tile."""
     with h5py.File(path, "r") as file:
         values = file[name][...]
-    dtype = np.dtype("f4") if values.dtype.itemsize == 2 and values.dtype.kind == "f" else values.dtype.newbyteorder("=")
+    dtype = (
+        np.dtype("f4") if values.dtype.itemsize == 2 and values.dtype.kind == "f" else values.dtype.newbyteorder("=")
+    )
     return values.astype(dtype)
 
 
@@ -60,4 +63,4 @@ def numbers(shape, dtype="f4", seed=0):
 
 
 def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())

@@ -3,8 +3,9 @@
 import h5py
 import numpy as np
 import pytest
-from lazyml.sources.hdf5 import open_dataset
 from source_scanning import library_values, numbers, scan_all
+
+from lazyml.sources.hdf5 import open_dataset
 
 DTYPES = ["f4", "f8", ">f4", ">f8", "f2", ">f2", "?", "i1", "i2", ">i4", "i8", "u1", ">u2", "u4", "u8"]
 LAYOUTS = {
@@ -187,8 +188,8 @@ def test_compact_data_of_a_foreign_type(tmp_path):
         data = h5py.h5d.create(file.id, b"compact", h5py.h5t.IEEE_F16BE, space, plist)
         data.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(5.0))
         odd = h5py.h5t.IEEE_F32LE.copy()
-        odd.set_precision(31)
         odd.set_fields(30, 23, 7, 0, 23)
+        odd.set_precision(31)
         odd.set_ebias(63)
         h5py.h5d.create(file.id, b"odd", odd, space).write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(5.0))
     for name in ("compact", "odd"):

@@ -1,9 +1,9 @@
 """Put the row axis first everywhere: data streams by rows, so no tile is ever transposed.
 
-    X.T @ r            ->  X' @ r, a contraction over rows (contract_rows(X, r))
-    W @ X.T            ->  X @ W.T, transposed
-    exp(X.T) * y       ->  (exp(X) * y[:, None]), transposed
-    sum(X.T, axis=1)   ->  sum(X, axis=0)
+X.T @ r            ->  X' @ r, a contraction over rows (contract_rows(X, r))
+W @ X.T            ->  X @ W.T, transposed
+exp(X.T) * y       ->  (exp(X) * y[:, None]), transposed
+sum(X.T, axis=1)   ->  sum(X, axis=0)
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Small exact identities that derivatives and users leave behind. None changes a value, nor hides a NaN.
 
-    x ** 2  -> x * x        x ** 0.5 -> sqrt(x)      x ** 1  -> x        x ** -1 -> 1 / x
-    x * 1   -> x            x / 1    -> x            -(-x)   -> x        x * -1  -> -x
-    f(broadcast(x), y) -> f(x, y) when the shape stays;  f(broadcast(x)) -> broadcast(f(x))
-    cast(cast(x, wider), back) -> x
+x ** 2  -> x * x        x ** 0.5 -> sqrt(x)      x ** 1  -> x        x ** -1 -> 1 / x
+x * 1   -> x            x / 1    -> x            -(-x)   -> x        x * -1  -> -x
+f(broadcast(x), y) -> f(x, y) when the shape stays;  f(broadcast(x)) -> broadcast(f(x))
+cast(cast(x, wider), back) -> x
 """
 
 from __future__ import annotations
@@ -48,10 +48,14 @@ def _is_spread_scalar(node: Node) -> bool:
 
 def _broadcast_last(node: Node) -> Node | None:
     """f(broadcast(x)) -> broadcast(f(x)): what is small stays small."""
-    if len(node.src) != 1 or node.src[0].op != "broadcast" or node.op == "broadcast":
+    if len(node.src) != 1 or node.op == "broadcast":
         return None
-    spread = node.src[0]
-    return b.broadcast(apply(node.op, spread.src[0], arg=node.arg), node.shape)
+    (spread,) = node.src
+    if spread.op == "broadcast":
+        return b.broadcast(apply(node.op, spread.src[0], arg=node.arg), node.shape)
+    if _is_spread_scalar(spread):
+        return b.expand(apply(node.op, spread.src[0], arg=node.arg), spread.arg)
+    return None
 
 
 def _is_value(node: Node, value: float) -> bool:
@@ -95,7 +99,7 @@ def _cast(node: Node) -> Node | None:
     (x,) = node.src
     if x.dtype == node.dtype:
         return x
-    if x.op == "broadcast":
+    if x.op in ("broadcast", "expand"):
         return _broadcast_last(node)
     if x.op == "cast" and np.can_cast(x.src[0].dtype, x.dtype, "safe") and x.src[0].dtype == node.dtype:
         return x.src[0]

@@ -1,10 +1,10 @@
 """Textbook forms that overflow or cancel become their stable equals.
 
-    log(1 + exp(x))         ->  softplus(x)          log(sum(exp(x)))   ->  logsumexp(x)
-    log(sigmoid(x))         ->  -softplus(-x)        log(1 - sigmoid(x)) -> -softplus(x)
-    1 / (1 + exp(x))        ->  sigmoid(-x)          exp(x) / (1 + exp(x)) -> sigmoid(x)
-    log(exp(x) / y)         ->  x - log(y)           log(exp(x))        ->  x
-    exp(x) - 1              ->  expm1(x)             log(1 + x)         ->  log1p(x)
+log(1 + exp(x))         ->  softplus(x)          log(sum(exp(x)))   ->  logsumexp(x)
+log(sigmoid(x))         ->  -softplus(-x)        log(1 - sigmoid(x)) -> -softplus(x)
+1 / (1 + exp(x))        ->  sigmoid(-x)          exp(x) / (1 + exp(x)) -> sigmoid(x)
+log(exp(x) / y)         ->  x - log(y)           log(exp(x))        ->  x
+exp(x) - 1              ->  expm1(x)             log(1 + x)         ->  log1p(x)
 """
 
 from __future__ import annotations

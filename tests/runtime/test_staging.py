@@ -1,0 +1,128 @@
+"""Several sources in step: pages, bytes, memory, failure."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lazyml.config import SETTINGS
+from lazyml.errors import CorruptFileError, FileChangedError, SourceNotFoundError
+from lazyml.runtime.staging import Staging, staging_memory
+from lazyml.sources.hdf5 import open_dataset
+from lazyml.sources.memory import MemorySource
+
+N = 1000
+
+
+def values(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype("f4")
+
+
+@pytest.fixture
+def path(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=values((N, 5)), chunks=(64, 5), compression="gzip", shuffle=True)
+        file["y"] = values(N, 1) > 0
+        file.create_dataset("lzf", data=values((N, 2), 2), chunks=(64, 2), compression="lzf")
+    return tmp_path / "a.h5"
+
+
+@pytest.fixture
+def sources(path):
+    memory = MemorySource(values((N, 3), 3), "m")
+    return [open_dataset(path, "x"), memory, open_dataset(path, "y"), open_dataset(path, "lzf")]
+
+
+def descriptors():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize(("page_rows", "threads"), [(64, 2), (100, 3), (7, 1), (2000, 2)])
+def test_pages_of_all_sources_in_step(sources, page_rows, threads):
+    expected = [values((N, 5)), values((N, 3), 3), values(N, 1) > 0, values((N, 2), 2)]
+    before = descriptors()
+
+    def work(worker):
+        for first in range(worker * page_rows, N, page_rows * threads):
+            rows = min(page_rows, N - first)
+            pages = staging.load(worker, first, rows)
+            for page, whole in zip(pages, expected, strict=True):
+                assert page.flags.c_contiguous and page.dtype == whole.dtype
+                np.testing.assert_array_equal(page, whole[first : first + rows])
+
+    with Staging(sources, page_rows, threads, 0, N) as staging, ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+    assert staging.bytes_read == sum(source.stored_bytes for source in sources)
+    assert descriptors() == before
+
+
+def test_memory_items(sources):
+    items = {item.name: item.bytes for item in staging_memory(sources, 1000, 2)}
+    assert items["x: pages"] == 2 * 20480 and items["y: pages"] == 2 * 4096
+    assert "m: pages" not in items and any(name.startswith("x: decoded chunk 64 x 5") for name in items)
+    with Staging(sources, 1000, 2, 0, N) as staging:
+        assert staging.frame_bytes == sum(size for name, size in items.items() if name.endswith(": pages"))
+
+
+def test_a_source_that_needs_copies_gets_frames():
+    source = MemorySource(np.asfortranarray(values((N, 3))), "m")
+    assert [item.name for item in staging_memory([source], 100, 2)] == ["m: pages"]
+    with Staging([source], 100, 1, 0, N) as staging:
+        np.testing.assert_array_equal(staging.load(0, 900, 100)[0], values((N, 3))[900:])
+
+
+def test_read_ahead_is_a_window_behind_the_page(path, monkeypatch):
+    source, asked = open_dataset(path, "y"), []
+    settings = replace(SETTINGS, readahead_bytes=300)
+    with Staging([source], 100, 1, 0, N, settings) as staging:
+        monkeypatch.setattr(staging._scans[0], "prefetch", lambda first, rows: asked.append((first, first + rows)))
+        for first in (0, 100, 200, 700, 800, 900):
+            staging.load(0, first, 100)
+    assert asked == [(100, 400), (400, 500), (500, 600), (800, 1000)]
+
+
+def test_a_failure_releases_everything_and_is_the_error_that_is_seen(sources, path):
+    before = descriptors()
+    with pytest.raises(ZeroDivisionError), Staging(sources, 64, 2, 0, N) as staging:
+        staging.load(0, 0, 64)
+        os.utime(path, (1, 1))
+        raise ZeroDivisionError
+    assert descriptors() == before
+    with pytest.raises(FileChangedError), Staging(sources, 64, 2, 0, N):
+        pass
+    assert descriptors() == before
+
+
+def test_a_change_is_seen_at_the_end(sources, path):
+    before = descriptors()
+    with pytest.raises(FileChangedError), Staging(sources, 64, 2, 0, N) as staging:
+        staging.load(0, 0, 64)
+        os.utime(path, (1, 1))
+    assert descriptors() == before and not staging._pools
+
+
+def test_the_second_of_two_files_is_missing(sources, tmp_path):
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["z"] = values(N)
+    missing = open_dataset(tmp_path / "b.h5", "z")
+    (tmp_path / "b.h5").unlink()
+    before = descriptors()
+    with pytest.raises(SourceNotFoundError), Staging([*sources, missing], 64, 2, 0, N):
+        raise AssertionError
+    assert descriptors() == before
+
+
+def test_truncation_names_the_place(sources, path):
+    with pytest.raises(CorruptFileError, match="x: chunk at row"), Staging(sources, 64, 1, 0, N) as staging:
+        os.truncate(path, int(sources[0].table.offset.min()))
+        staging.load(0, 0, 64)
+
+
+def test_no_sources():
+    with Staging([], 64, 2, 0, N) as staging:
+        assert staging.load(1, 0, 64) == []
+    assert staging.bytes_read == 0
