@@ -26,7 +26,7 @@ from lazyml.plan.explain import explain_plan
 from lazyml.plan.plan import Pass, Plan, Tiling
 from lazyml.plan.planner import make_plan
 from lazyml.plan.scratch import uses_blas
-from lazyml.plan.tiles import choose_tiling
+from lazyml.plan.tiles import choose_tiling, row_bytes
 from lazyml.runtime.executor import TileCall, run_pass
 from lazyml.runtime.nonfinite import first_nonfinite
 from lazyml.runtime.sinks import FileSink, MemorySink, Sink
@@ -251,6 +251,8 @@ class Program:
         results: dict[Node, Any] = {}
         bytes_read = peak = 0
         work = zip(self._plan.passes, self._plan.tilings, self._tiles, self._small_orders[:-1], strict=True)
+        if not hit:
+            self._read_ahead()
         for a_pass, tiling, tile, small in work:
             span = range(*rows.indices(a_pass.rows)) if rows is not None else range(a_pass.rows)
             if span.step != 1:
@@ -273,6 +275,15 @@ class Program:
         )
         self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, hit)
         return results
+
+    def _read_ahead(self) -> None:
+        """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""
+        first, tiling = self._plan.passes[0], self._plan.tilings[0]
+        for node in first.sources:
+            window = SETTINGS.readahead_bytes // max(1, row_bytes(node))
+            scan = self._sources[node].scan(tiling.page_rows, 1, 0, first.rows)
+            scan.prefetch(0, min(window, first.rows))
+            scan.close()
 
     def _run_pass(
         self, a_pass: Pass, tiling: Tiling, tile: Any, known: dict[Node, Values], span: range, sinks: Sequence[Sink]

@@ -21,9 +21,6 @@ import numpy as np
 from lazyml_kernels.bits import prefetch
 from lazyml_kernels.jit import sum_kernel
 
-COLUMNS = 1024
-"""Columns of an update at a time: the sums of a block stay in the first-level cache."""
-
 PREFETCH_COLUMNS = 64
 """Up to here an update asks for the next block's rows: a tenth faster at d = 28; wider rows the hardware foresees."""
 
@@ -109,19 +106,6 @@ def row_product(A: Any, first: int, count: int, W: Any, out: Any) -> None:
 
 
 @sum_kernel
-def _add_four_rows(x0: Any, x1: Any, x2: Any, x3: Any, r: Any, sums: Any) -> None:
-    r0, r1, r2, r3 = r[0], r[1], r[2], r[3]
-    for j in range(sums.size):
-        sums[j] += x0[j] * r0 + x1[j] * r1 + x2[j] * r2 + x3[j] * r3
-
-
-@sum_kernel
-def _add_row(x: Any, r: Any, sums: Any) -> None:
-    for j in range(sums.size):
-        sums[j] += x[j] * r
-
-
-@sum_kernel
 def add_vector_product(A: Any, first: int, count: int, r: Any, block: Any, acc: Any) -> None:
     """acc[j] += sum_i A[first + i, j] r[i] for i < count; r at least (count,), block and acc (d,).
 
@@ -133,40 +117,50 @@ def add_vector_product(A: Any, first: int, count: int, r: Any, block: Any, acc: 
     rows = A[first : first + count]
     d = rows.shape[1]
     narrow = d <= PREFETCH_COLUMNS
-    for begin in range(0, d, COLUMNS):
-        end = min(begin + COLUMNS, d)
-        part, total = block[begin:end], acc[begin:end]
-        part[:] = 0
-        whole = count // 4 * 4
-        for i in range(0, whole, 4):
-            if narrow:
-                for ahead in range(0, 4 * d, 64 // A.itemsize):
-                    prefetch(A, (first + count + i) * d + ahead)
-            x0, x1, x2, x3 = rows[i, begin:end], rows[i + 1, begin:end], rows[i + 2, begin:end], rows[i + 3, begin:end]
-            _add_four_rows(x0, x1, x2, x3, r[i : i + 4], part)
-        for i in range(whole, count):
-            _add_row(rows[i, begin:end], r[i], part)
-        for j in range(part.size):
-            total[j] += part[j]
+    for j in range(d):
+        block[j] = 0
+    whole = count // 4 * 4
+    for i in range(0, whole, 4):
+        if narrow:
+            for ahead in range(0, 4 * d, 64 // A.itemsize):
+                prefetch(A, (first + count + i) * d + ahead)
+        x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
+        for j in range(d):
+            block[j] += x0[j] * r0 + x1[j] * r1 + x2[j] * r2 + x3[j] * r3
+    for i in range(whole, count):
+        x0, r0 = rows[i], r[i]
+        for j in range(d):
+            block[j] += x0[j] * r0
+    for j in range(d):
+        acc[j] += block[j]
 
 
 @sum_kernel
 def _add_outer(wide: Any, narrow: Any, sums: Any) -> None:
-    """sums[q, p] = sum_i narrow[i, q] wide[i, p], four rows of data at a time."""
+    """sums[q, p] = sum_i narrow[i, q] wide[i, p], four rows of data at a time.
+
+    One row of sums at a time: with two, LLVM gives up proving that they do not overlap, and does not vectorise.
+    """
     count, d = wide.shape
     k = narrow.shape[1]
-    for begin in range(0, d, COLUMNS):
-        end = min(begin + COLUMNS, d)
-        part = sums[:, begin:end]
-        part[:] = 0
-        whole = count // 4 * 4
-        for i in range(0, whole, 4):
-            x0, x1, x2, x3 = wide[i, begin:end], wide[i + 1, begin:end], wide[i + 2, begin:end], wide[i + 3, begin:end]
-            for q in range(k):  # one row of sums at a time: with two, LLVM gives up proving that they do not overlap
-                _add_four_rows(x0, x1, x2, x3, narrow[i : i + 4, q], part[q])
-        for i in range(whole, count):
-            for q in range(k):
-                _add_row(wide[i, begin:end], narrow[i, q], part[q])
+    for q in range(k):
+        for p in range(d):
+            sums[q, p] = 0
+    whole = count // 4 * 4
+    for i in range(0, whole, 4):
+        x0, x1, x2, x3 = wide[i], wide[i + 1], wide[i + 2], wide[i + 3]
+        for q in range(k):
+            r0, r1, r2, r3 = narrow[i, q], narrow[i + 1, q], narrow[i + 2, q], narrow[i + 3, q]
+            part = sums[q]
+            for p in range(d):
+                part[p] += x0[p] * r0 + x1[p] * r1 + x2[p] * r2 + x3[p] * r3
+    for i in range(whole, count):
+        x0 = wide[i]
+        for q in range(k):
+            r0, part = narrow[i, q], sums[q]
+            for p in range(d):
+                part[p] += x0[p] * r0
 
 
 @sum_kernel

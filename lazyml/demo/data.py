@@ -123,7 +123,8 @@ def _tables() -> tuple[Any, Any]:
 def _dates(table: Any) -> NDArray[np.datetime64]:
     months = (table["month"].to_numpy() - 1).astype("timedelta64[M]")
     days = (table["day"].to_numpy() - 1).astype("timedelta64[D]")
-    return (np.datetime64("2013-01") + months).astype("datetime64[D]") + days
+    dates: NDArray[np.datetime64] = (np.datetime64("2013-01") + months).astype("datetime64[D]") + days
+    return dates
 
 
 def _held_out(day: NDArray[np.datetime64]) -> Bools:
@@ -199,5 +200,6 @@ def _place(table: Any, origins: NDArray[Any], earlier: int) -> tuple[NDArray[np.
 
 
 def _scaled(values: Floats, training: Bools) -> Floats:
-    deviation = values[training].std()
-    return (values - values[training].mean()) / (deviation if deviation > 0 else 1.0)
+    deviation = float(values[training].std())
+    scaled: Floats = (values - values[training].mean()) / (deviation if deviation > 0 else 1.0)
+    return scaled

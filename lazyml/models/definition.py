@@ -74,6 +74,7 @@ class ModelDefinition:
     def needed(self, outputs: Iterable[str]) -> set[str]:
         """Every name that the formulas `outputs` of [model] and [predict] depend on, themselves included."""
         formulas = {**self.model, **self.predict}
+        known = {*self.data, *self.hyper, *self.params, *formulas}
         shapes = {name: [s for s in p.shape if isinstance(s, str)] for name, p in self.params.items()}
         found: set[str] = set()
         waiting = list(outputs)
@@ -82,7 +83,7 @@ class ModelDefinition:
             if name not in found:
                 found.add(name)
                 texts = [formulas[name]] if name in formulas else shapes.get(name, [])
-                waiting += [inner for text in texts for inner in _names(text)]
+                waiting += [inner for text in texts for inner in _names(text) & known]
         return found
 
 

@@ -122,9 +122,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean {close!r}?" if close else None
 
 
-def with_place(error: Error, **details: str | None) -> Error:
+def with_place(error: Error, **place: str | None) -> Error:
     """The same error pointing elsewhere: at the user's formula or model file, not at the call lazyml made for it."""
-    return type(error)(error.what, **{**error.details, **details})
+    details: dict[str, Any] = {**error.details, **place}
+    return type(error)(error.what, **details)
 
 
 def underline(text: str, start: int, end: int) -> str:

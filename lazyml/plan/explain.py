@@ -43,9 +43,11 @@ def _dims(node: Node) -> str:
 def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: dict[Node, str]) -> str:
     lines = [f"pass {a_pass.index + 1} · {a_pass.rows:,} rows · {a_pass.reason}"]
     for node in a_pass.sources:
-        names[node] = node.arg.label
+        if node not in names:
+            alike = sum(other.arg.label == node.arg.label for other in names if other.op == "source")
+            names[node] = node.arg.label + (f"_{alike + 1}" if alike else "")
         route = plan.routes[node]
-        lines.append(f"  read   {node.arg.label} {_dims(node)} {node.dtype} · {route.name}: {route.detail}")
+        lines.append(f"  read   {names[node]} {_dims(node)} {node.dtype} · {route.name}: {route.detail}")
         if route.slow:
             lines.append(f"         slow: {route.slow}")
     lines.append(

@@ -51,11 +51,10 @@ def _broadcast_last(node: Node) -> Node | None:
     if len(node.src) != 1 or node.op == "broadcast":
         return None
     (spread,) = node.src
-    if spread.op == "broadcast":
-        return b.broadcast(apply(node.op, spread.src[0], arg=node.arg), node.shape)
-    if _is_spread_scalar(spread):
-        return b.expand(apply(node.op, spread.src[0], arg=node.arg), spread.arg)
-    return None
+    if spread.op != "broadcast" and not _is_spread_scalar(spread):
+        return None
+    inner = _simpler(apply(node.op, *spread.src, arg=node.arg), spread.src)
+    return b.broadcast(inner, node.shape) if spread.op == "broadcast" else b.expand(inner, spread.arg)
 
 
 def _is_value(node: Node, value: float) -> bool:
@@ -106,10 +105,18 @@ def _cast(node: Node) -> Node | None:
     return None
 
 
+def _expand(node: Node) -> Node | None:
+    """expand(broadcast(s)) -> broadcast(s) of one value."""
+    spread = node.src[0]
+    alone = spread.op == "broadcast" and all(size == 1 for size in spread.src[0].shape)
+    return b.broadcast(spread.src[0], node.shape) if alone else None
+
+
 RULES: dict[str, Callable[[Node], Node | None]] = {
     "power": _power,
     "multiply": _multiply,
     "divide": _divide,
     "negative": _negative,
     "cast": _cast,
+    "expand": _expand,
 }

@@ -1,0 +1,6 @@
+"""One script a claim: `python -m benchmarks.gradient`, `.startup`, `.memory`. Each prints a table, and JSON with --json."""
+
+import os
+
+# A forced core type would make NumPy's products slow, and so every ratio flattering. It is read when NumPy is imported.
+os.environ.pop("OPENBLAS_CORETYPE", None)
