@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import sys
 import weakref
@@ -16,7 +17,7 @@ from lazyml import engine
 from lazyml.config import SETTINGS, format_bytes
 from lazyml.errors import DtypeError, LazymlError, ShapeError, UnsupportedError
 from lazyml.expr import build
-from lazyml.expr.infer import widen
+from lazyml.expr.infer import total, widen
 from lazyml.expr.node import OPS, Node, Rows, SourceKey, apply, topological
 from lazyml.expr.show import formula
 from lazyml.sources.memory import MemorySource
@@ -160,6 +161,11 @@ class Array:
         if ours is None:
             raise UnsupportedError(f"np.{function.__name__} is not available on a lazy Array",
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
+        try:
+            inspect.signature(ours).bind(*args, **kwargs)
+        except TypeError as error:
+            raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
+                                   found=str(error), where=show_line(user_line())) from None  # fmt: skip
         return ours(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -201,16 +207,29 @@ class Array:
         return matmul(other, self)
 
 
-def coerce(value: Any, like: Node) -> Node:
-    """An operand as a node: Python numbers take the dtype they would in NumPy, arrays of as many rows are streamed."""
+COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
+
+
+def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
+    """An operand as a node; a Python number takes the dtype that it would in NumPy beside others of dtype `like`."""
     if isinstance(value, Array):
         return value.node
-    if isinstance(value, (bool, int, float)):
-        return build.const(value, np.result_type(like.dtype, value))
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise DtypeError("not a number or numeric array", found=f"{type(value).__name__} of dtype {array.dtype}")
-    return build.const(array.astype(widen(array.dtype)))
+    try:
+        if isinstance(value, (bool, int, float)) and like is not None:
+            try:
+                return build.const(value, np.result_type(like, value))
+            except OverflowError:  # as in NumPy: any two integers compare, but a sum must fit
+                if op not in COMPARISONS:
+                    raise
+        array = np.asarray(value)
+        return build.const(array.astype(widen(array.dtype)))
+    except (OverflowError, ValueError):  # a number that does not fit, or lists of different lengths
+        found = repr(value) if like is None else f"{value!r} beside {like}"
+        fix = None if like is None else "use astype to compute in a wider type"
+        raise DtypeError("not a number or array of a type that fits", found=found, fix=fix,
+                         where=show_line(user_line())) from None  # fmt: skip
+    except DtypeError as error:
+        raise error.with_details(formula=f"{op} with {value!r:.60}", where=show_line(user_line())) from None
 
 
 def from_ndarray(array: NDArray[Any], name: str = "array") -> Array:
@@ -247,17 +266,18 @@ def _wrap(op: str, *src: Node, arg: Any = None) -> Array:
 
 def operation(op: str, *operands: Any) -> Array:
     """An elementwise operator on Arrays, numbers and ndarrays."""
-    like = next(x for x in operands if isinstance(x, Array)).node
-    return _wrap(op, *_aligned([coerce(x, like) for x in operands]))
+    typed = [x.dtype for x in operands[op == "where" :] if isinstance(x, (Array, np.ndarray, np.generic))]
+    like = np.result_type(*typed) if typed else None
+    return _wrap(op, *_aligned([coerce(x, like, op) for x in operands]))
 
 
 def matmul(left: Any, right: Any) -> Array:
     """A matrix product; a plain ndarray that meets the row axis is streamed with it."""
-    like = left.node if isinstance(left, Array) else right.node
-    x, y = coerce(left, like), coerce(right, like)
-    if x.op == "const" and y.ndim and isinstance(y.shape[0], Rows):
+    like = left.dtype if isinstance(left, Array) else right.dtype
+    x, y = coerce(left, like, "matmul"), coerce(right, like, "matmul")
+    if x.op == "const" and x.ndim and y.ndim and isinstance(y.shape[0], Rows):
         x = build.transpose(from_ndarray(x.arg.value.T).node)
-    if y.op == "const" and x.ndim and isinstance(x.shape[-1], Rows):
+    if y.op == "const" and y.ndim and x.ndim and isinstance(x.shape[-1], Rows):
         y = from_ndarray(y.arg.value).node
     return _wrap("matmul", x, y)
 
@@ -273,28 +293,28 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
 
 def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
-    if not axes:
-        return x
+    if not axes:  # of one number: itself, in the type of a sum
+        return x.astype(total(x.dtype, over_rows=False)) if op == "sum" else x
     result = _wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 
 
 def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     axes = normalise_axes(axis, x.node)
-    total = reduce("sum", x, axes, keepdims).node
+    summed = reduce("sum", x, axes, keepdims).node
     plain = float(np.prod([x.shape[a] for a in axes if a != x.node.row_axis], dtype=np.float64))
-    count = build.scalar_like(plain, total)
+    count = build.scalar_like(plain, summed)
     if x.node.row_axis in axes:
         rows = build.row_count(x.shape[x.node.row_axis or 0])
         count = build.multiply(rows, count) if plain != 1 else rows
-    return Array(build.divide(total, count))
+    return Array(build.divide(summed, count))
 
 
 def _index(x: Array, key: Any) -> Array:
     """Columns by slice or number, and new axes; the row axis is taken whole."""
     keys = list(key) if isinstance(key, tuple) else [key]
     given = sum(k is not None and k is not Ellipsis for k in keys)
-    if Ellipsis not in keys:
+    if all(k is not Ellipsis for k in keys):
         keys.append(Ellipsis)
     if given > x.ndim or sum(k is Ellipsis for k in keys) > 1:
         raise ShapeError(

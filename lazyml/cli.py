@@ -6,8 +6,13 @@ cause is printed as text and ends with exit code 1; Ctrl-C ends with 130.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,16 +33,39 @@ class _Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
+        interrupts: list[int] = []
         try:
-            return super().invoke(ctx)
+            with _noting_interrupts(interrupts):
+                return super().invoke(ctx)
         except LazymlError as error:
             if ctx.params.get("debug"):
                 raise
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            # Where LLVM calls back into Python a KeyboardInterrupt is lost and the compiler fails with a RuntimeError.
+            if isinstance(error, RuntimeError) and not interrupts:
+                raise
             print("interrupted; outputs that were not complete have not been written", file=sys.stderr)
             raise typer.Exit(130) from None
+
+
+@contextmanager
+def _noting_interrupts(seen: list[int]) -> Iterator[None]:
+    """Ctrl-C adds an entry to `seen`, besides raising its KeyboardInterrupt."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 app = typer.Typer(

@@ -21,6 +21,7 @@ from lazyml.expr import build, verify
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, encode, topological
 from lazyml.expr.rewrites import optimise
+from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.plan.explain import explain_plan
 from lazyml.plan.plan import Pass, Plan, Tiling
@@ -179,7 +180,17 @@ class Program:
 
     def over(self, sources: Mapping[Any, Any]) -> Program:
         """The same program on other sources, given as {Array: other Array}; kernels are reused."""
-        leaves = {old.node: new.node for old, new in sources.items()}
+        leaves = {old.node: getattr(new, "node", None) for old, new in sources.items()}
+        mine = {node for node in topological(self._given) if node.op == "source"}
+        for old, new in leaves.items():
+            if old not in mine or new is None or new.op != "source":
+                raise UnsupportedError("a program is moved from its sources to others, {Array: Array}",
+                                       expected=f"sources: {', '.join(sorted(formula(node) for node in mine))}",
+                                       found=formula(old) if old not in mine else "something else to read",
+                                       fix="use what lz.open and lz.from_array gave")  # fmt: skip
+            if new.shape[1:] != old.shape[1:]:
+                raise ShapeError(f"other columns than {formula(old)}", expected=show_shape(old.shape),
+                                 found=show_shape(new.shape))  # fmt: skip
         outputs = substitute(self._given, leaves)
         return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
                        where=self._where, to_file=self._to_file)  # fmt: skip
@@ -196,6 +207,9 @@ class Program:
         if node.row_axis is None:
             raise ShapeError("only a row-aligned Array is stored", expected="one value or line for each row",
                              found=show_shape(node.shape), where=self._where, fix="use lz.compute")  # fmt: skip
+        if self._flipped[0]:
+            raise ShapeError("an Array is stored rows first", expected=show_shape(self._given[0].shape[::-1]),
+                             found=show_shape(self._given[0].shape), where=self._where, fix="store its .T")  # fmt: skip
         program = self if self._to_file else Program(
             self._given, True, memory=self._budget, threads=self._threads, backend=self._asked_backend,
             where=self._where, to_file=True,

@@ -6,7 +6,7 @@ Functions that NumPy has keep NumPy's signature and meaning. Applied to plain nu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ from numpy.typing import DTypeLike
 from lazyml import array as arrays
 from lazyml import engine
 from lazyml.array import Array
-from lazyml.errors import DtypeError, LazymlError, ParameterError
+from lazyml.errors import DtypeError, LazymlError, ParameterError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.grad import gradient
 from lazyml.expr.infer import widen
-from lazyml.expr.node import OPS, intern_node
+from lazyml.expr.node import OPS, apply
 from lazyml.runtime.stats import RunStats
 from lazyml.sources.hdf5 import open_dataset
 
@@ -57,20 +57,26 @@ def param(name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = "float6
     >>> lz.param("w", 28)
     <lazyml.Array (28,) float64: w, 224 B>
     """
-    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if not name.isidentifier() or name == "rows" or any(not isinstance(s, (int, np.integer)) or s < 0 for s in sizes):
+    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    named = isinstance(name, str) and name.isidentifier() and name != "rows"
+    if not named or any(not isinstance(s, (int, np.integer)) or s < 0 for s in sizes):
         raise ParameterError("not a parameter", expected="an identifier other than rows, and a shape of whole numbers",
                              found=f"{name!r}, {shape!r}")  # fmt: skip
     return Array(build.param(name, tuple(int(s) for s in sizes), widen(dtype)))
+
+
+def _at_once(op: str, *operands: Any, arg: Any = None) -> Any:
+    """The value of an operator on plain numbers and ndarrays, in the type that it has in a formula."""
+    values = [np.asarray(x) for x in operands]
+    node = apply(op, *(build.param(f"x{i}", x.shape, widen(x.dtype)) for i, x in enumerate(values)), arg=arg)
+    return OPS[op].reference(node, *operands)[()]
 
 
 def _function(op: str, formula: str, note: str = "") -> Callable[..., Any]:
     def function(*operands: Any) -> Any:
         if any(isinstance(x, Array) for x in operands):
             return arrays.operation(op, *operands)
-        values = [np.asarray(x) for x in operands]
-        node = intern_node(op, (), None, np.result_type(*values), ())
-        return OPS[op].reference(node, *values)[()]
+        return _at_once(op, *operands)
 
     function.__name__ = function.__qualname__ = op
     function.__doc__ = f"{formula}, element by element. {note}".strip()
@@ -121,8 +127,12 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> float(lz.compute(lz.logsumexp(lz.from_array([1000.0, 1000.0])))) - 1000
     0.693147180559...
     """
-    x = x if isinstance(x, Array) else from_array(x)
-    return arrays.reduce("logsumexp", x, axis, keepdims)
+    if isinstance(x, Array):
+        return arrays.reduce("logsumexp", x, axis, keepdims)
+    x = np.asarray(x)
+    axes = arrays.normalise_axes(axis, build.param("x", x.shape, widen(x.dtype)))
+    value = _at_once("logsumexp", x, arg=axes)
+    return np.expand_dims(value, axes) if keepdims else value
 
 
 def grad(loss: Array, wrt: Array | Sequence[Array]) -> Any:
@@ -130,7 +140,8 @@ def grad(loss: Array, wrt: Array | Sequence[Array]) -> Any:
 
     One parameter gives an Array, a list gives a list. Reverse mode; the loss is put into its stable form first.
 
-    Raises ShapeError when the loss is not a scalar, DtypeError when it, or x, is not floating point.
+    Raises ShapeError when the loss is not a scalar, DtypeError when it, or x, is not floating point, UnsupportedError
+    when x is a formula and not a parameter.
 
     >>> import lazyml as lz
     >>> w = lz.param("w", 2)
@@ -144,6 +155,10 @@ def grad(loss: Array, wrt: Array | Sequence[Array]) -> Any:
             raise DtypeError(
                 "only floating-point formulas have gradients", found=f"{x.dtype} {x.name}", fix="use astype"
             )
+    for x in inputs:
+        if OPS[x.node.op].kind != "leaf":
+            raise UnsupportedError("gradients are taken with respect to parameters", expected="lz.param(...)",
+                                   found=x.name, where=arrays.show_line(arrays.user_line()))  # fmt: skip
     try:
         found = [Array(node) for node in gradient(loss.node, [x.node for x in inputs])]
     except LazymlError as error:
@@ -168,14 +183,14 @@ def compile(
     >>> program(w=[1.0, 1.0]), program.last_run.passes
     (10.0, 1)
     """
-    single = isinstance(outputs, Array)
-    items = [outputs] if single else list(outputs)
+    single = not isinstance(outputs, (list, tuple))
+    items = [outputs] if single else outputs
     return engine.Program([_output(x).node for x in items], single, memory=memory, threads=threads, backend=backend,
                           where=arrays.show_line(arrays.user_line()))  # fmt: skip
 
 
 def _output(x: Any) -> Array:
-    return x if isinstance(x, Array) else Array(build.const(x))
+    return x if isinstance(x, Array) else Array(arrays.coerce(x, None, "output"))
 
 
 def compute(

@@ -197,20 +197,3 @@ maximum = _extremum("maximum")
 
 minimum = _extremum("minimum")
 """np.minimum of two floats of one type, nan if one is."""
-
-
-@intrinsic
-def prefetch(typingctx: Any, array: Any, offset: Any) -> Any:
-    """Ask for the cache line `offset` elements after the start of a C-contiguous array; it may lie beyond the end."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(array)(context, builder, args[0]).data
-        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
-        word = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, word, word, word])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
-        read, nearby, data_cache = (ir.Constant(word, value) for value in (0, 2, 1))
-        builder.call(function, [address, read, nearby, data_cache])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), generate

@@ -38,6 +38,7 @@ class InterpretedTile:
     def __init__(self, a_pass: Pass) -> None:
         self.a_pass = a_pass
         self.rows_order = _row_order(a_pass)
+        self._position = {node: index for index, node in enumerate(a_pass.accumulators)}
 
     def __call__(
         self,
@@ -54,8 +55,7 @@ class InterpretedTile:
         with np.errstate(all="ignore"):
             for node in self.rows_order:
                 if is_accumulator(node):
-                    at = self.a_pass.accumulators.index(node)
-                    ACCUMULATORS[node.op].step(totals[at], node, *(values[s] for s in node.src))
+                    ACCUMULATORS[node.op].step(totals[self._position[node]], node, *(values[s] for s in node.src))
                 else:
                     values[node] = evaluate(node, [values[s] for s in node.src], rows)
             for node, out in zip(self.a_pass.sinks, sinks, strict=True):

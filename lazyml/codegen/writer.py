@@ -24,15 +24,17 @@ class Names:
 
     def __init__(self) -> None:
         self.taken = set(RESERVED)
+        self._numbers: dict[str, int] = {}
 
     def new(self, wish: str) -> str:
         base = re.sub(r"\W+", "_", wish).strip("_") or "x"
         base = f"x{base}" if base[0].isdigit() else base
-        name, number = base, 1
+        name, number = base, self._numbers.get(base, 1)  # from where it stopped, for graphs of many equal operations
         while name in self.taken or keyword.iskeyword(name):
             number += 1
             name = f"{base}_{number}"
         self.taken.add(name)
+        self._numbers[base] = number
         return name
 
 

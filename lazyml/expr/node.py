@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,10 @@ class Rows(int):
 Shape = tuple[int, ...]
 
 
+PROCESS = uuid.uuid4().hex
+"""Tells this process, and those forked from it, from any other."""
+
+
 @dataclass(frozen=True)
 class SourceKey:
     """What a leaf knows of its data: enough to plan with, without opening anything.
@@ -58,6 +63,18 @@ class SourceKey:
     @property
     def label(self) -> str:
         return self.name.strip("/").rsplit("/", 1)[-1] or "source"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the holder: a formula is pickled, its data is not."""
+        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity)
+        return _restore_key, (PROCESS, *fields)
+
+
+def _restore_key(process: str, kind: str, location: str, *rest: Any) -> SourceKey:
+    """A key from a pickle; an array of another process is never taken for one that has the same token here."""
+    if kind == "memory" and process != PROCESS:
+        location = f"{location} of {process}"
+    return SourceKey(kind, location, *rest)
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,20 @@ def _elementwise(name: str, ufunc: np.ufunc, derivative: Derivative, emit: str, 
     _row(name, "elementwise", infer.elementwise(ufunc), lambda node, *x: ufunc(*x), derivative, emit, flops, text)
 
 
+def _float_function(name: str, ufunc: np.ufunc, derivative: Derivative, emit: str, flops: int, text: str) -> None:
+    """An elementwise function that is computed in the result's type: of int8, NumPy's own would be a float16."""
+    reference = lambda node, x: ufunc(x, dtype=node.dtype)  # noqa: E731
+    _row(name, "elementwise", infer.elementwise(ufunc), reference, derivative, emit, flops, text)
+
+
 def _sigmoid(node: Node, x: Any) -> Any:
+    x = np.asarray(x, node.dtype)
     small = np.exp(-np.abs(x))
     return np.where(np.signbit(x), small, 1) / (1 + small)
 
 
 def _softplus(node: Node, x: Any) -> Any:
+    x = np.asarray(x, node.dtype)
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -81,12 +89,12 @@ _elementwise("power", np.power, d.power, "{0} ** {1}", 40, "{0} ** {1}")
 _elementwise("negative", np.negative, d.negative, "-{0}", 1, "-{0}")
 _elementwise("absolute", np.absolute, _factor("abs"), "abs({0})", 1, "abs({0})")
 _elementwise("sign", np.sign, _none, "{0} if {0} != {0} else {T}({0} > 0) - {T}({0} < 0)", 2, "sign({0})")
-_elementwise("exp", np.exp, _factor("exp"), "scalar.exp({0})", 20, "exp({0})")
-_elementwise("log", np.log, _factor("log"), "scalar.log({0})", 20, "log({0})")
-_elementwise("log1p", np.log1p, _factor("log1p"), "scalar.log1p({0})", 20, "log1p({0})")
-_elementwise("expm1", np.expm1, _factor("expm1"), "scalar.expm1({0})", 20, "expm1({0})")
-_elementwise("sqrt", np.sqrt, _factor("sqrt"), "math.sqrt({0})", 6, "sqrt({0})")
-_elementwise("tanh", np.tanh, _factor("tanh"), "scalar.tanh({0})", 25, "tanh({0})")
+_float_function("exp", np.exp, _factor("exp"), "scalar.exp({0})", 20, "exp({0})")
+_float_function("log", np.log, _factor("log"), "scalar.log({0})", 20, "log({0})")
+_float_function("log1p", np.log1p, _factor("log1p"), "scalar.log1p({0})", 20, "log1p({0})")
+_float_function("expm1", np.expm1, _factor("expm1"), "scalar.expm1({0})", 20, "expm1({0})")
+_float_function("sqrt", np.sqrt, _factor("sqrt"), "math.sqrt({0})", 6, "sqrt({0})")
+_float_function("tanh", np.tanh, _factor("tanh"), "scalar.tanh({0})", 25, "tanh({0})")
 _row("sigmoid", "elementwise", infer.elementwise(np.exp), _sigmoid, _factor("sigmoid"), "scalar.sigmoid({0})", 25,
      "sigmoid({0})")  # fmt: skip
 _row("softplus", "elementwise", infer.elementwise(np.exp), _softplus, _factor("softplus"), "scalar.softplus({0})", 40,

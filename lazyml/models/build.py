@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -44,7 +45,8 @@ class BuiltModel:
 
     def training_program(self, **resources: Any) -> Any:
         """Loss and gradient compiled as `fit` runs them: the program that `lazyml explain` shows."""
-        return lz.compile([self.loss, *lz.grad(self.loss, list(self.params.values()))], **resources)
+        outputs = [self.loss, *_at(self.definition, "model", "loss", lz.grad, self.loss, list(self.params.values()))]
+        return _at(self.definition, "model", "loss", lz.compile, outputs, **resources)
 
 
 def build(
@@ -63,14 +65,12 @@ def build(
     def part(entries: Mapping[str, Any]) -> dict[str, Any]:
         return {name: entry for name, entry in entries.items() if wanted is None or name in wanted}
 
-    names: dict[str, Any] = dict(definition.hyper)
     opened = {name: _at(definition, "data", name, lz.open, r.path, r.dataset) for name, r in part(references).items()}
-    names |= opened
     params = {}
     for name, declared in part(definition.params).items():
         shape = tuple(_size(definition, name, size, opened) for size in declared.shape)
         params[name] = lz.param(name, shape, dtype=declared.dtype)
-    names |= params
+    names: dict[str, Any] = {**opened, **params, **definition.hyper}
     formulas = _parsed(definition, "model", part(definition.model), names)
     names |= formulas
     predictions = _parsed(definition, "predict", part(definition.predict), names)
@@ -97,8 +97,9 @@ def fit(
         settings["callback"] = callback
     try:
         result = lz.minimize(built.loss, start=built.start, **settings, **resources)
-    except ParameterError as error:
-        raise with_place(error, where=definition.place("params")) from error
+    except LazymlError as error:
+        place = definition.place("params") if isinstance(error, ParameterError) else definition.place("model", "loss")
+        raise with_place(error, where=place) from error
     return fitted_model(built, result, {k: v for k, v in settings.items() if k != "callback"}), result
 
 
@@ -144,8 +145,8 @@ def evaluate(
     for name in built.metrics:
         _check_scalar(definition, "metrics", name, values[name], parameters=False)
     arrays = {name: value for name, value in values.items() if hasattr(value, "shape")}
-    program = lz.compile(list(arrays.values()), **resources)
-    numbers = dict(zip(arrays, program(**fitted.params), strict=True))
+    compute = partial(lz.compute, params=fitted.params, **resources)
+    numbers = dict(zip(arrays, _at(definition, "metrics", "", compute, list(arrays.values())), strict=True))
     return {name: float(numbers.get(name, value)) for name, value in values.items()}
 
 

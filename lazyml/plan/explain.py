@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from lazyml.config import format_bytes
@@ -14,9 +13,22 @@ from lazyml.plan.scratch import by_blas, stored_values
 from lazyml.plan.steps import resolve, width
 
 
+class _Names(dict[Node, str]):
+    """What stands for a node shown elsewhere."""
+
+    def __init__(self) -> None:
+        self._counts = {"r": 0, "t": 0}
+
+    def number(self, node: Node, letter: str) -> str:
+        """r1, r2 ... for values of a row; t1, t2 ... for totals."""
+        self._counts[letter] += 1
+        self[node] = f"{letter}{self._counts[letter]}"
+        return self[node]
+
+
 def explain_plan(plan: Plan, kernels: Sequence[str]) -> str:
     """The whole plan; `kernels` says for each pass where its tile function comes from."""
-    names: dict[Node, str] = {}
+    names = _Names()
     blocks = [_headline(plan)]
     for a_pass, tiling, kernel in zip(plan.passes, plan.tilings, kernels, strict=True):
         blocks.append(_pass_text(plan, a_pass, tiling, kernel, names))
@@ -40,7 +52,7 @@ def _dims(node: Node) -> str:
     return f"({', '.join(str(int(s)) for s in node.shape)})" if node.shape else ""
 
 
-def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: dict[Node, str]) -> str:
+def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: _Names) -> str:
     lines = [f"pass {a_pass.index + 1} · {a_pass.rows:,} rows · {a_pass.reason}"]
     for node in a_pass.sources:
         if node not in names:
@@ -68,29 +80,23 @@ def _memory_line(name: str, size: int) -> str:
     return f"{format_bytes(size):>10}  {name}"
 
 
-def _step_lines(a_pass: Pass, names: dict[Node, str]) -> list[str]:
+def _step_lines(a_pass: Pass, names: _Names) -> list[str]:
     shown = _reused(a_pass)
     lines = []
     for step in a_pass.steps:
         label = "loop" if step.kind == "loop" else "call"
         for node in step.nodes:
-            text = formula(node, names)
             if is_accumulator(node):
-                names[node] = _next(names, "t")
+                text = formula(node, names)
                 how = " (library product)" if step.kind == "kernel" and len(node.src) == 2 and by_blas(node) else ""
-                lines.append(f"  {label}   {names[node]} += {text}{how}")
+                lines.append(f"  {label}   {names.number(node, 't')} += {text}{how}")
             elif node in shown and node not in names:
-                names[node] = _next(names, "r")
+                text = formula(node, names)
                 columns = f" ({width(node)} columns)" if width(node) else ""
-                lines.append(f"  {label}   {names[node]} = {text}{columns}")
+                lines.append(f"  {label}   {names.number(node, 'r')} = {text}{columns}")
     for sink in a_pass.sinks:
         lines.append(f"  write  {names.get(resolve(sink)) or formula(resolve(sink), names)}")
     return lines
-
-
-def _next(names: dict[Node, str], letter: str) -> str:
-    """r1, r2 ... for values of a row; t1, t2 ... for totals."""
-    return f"{letter}{sum(re.fullmatch(letter + '[0-9]+', name) is not None for name in names.values()) + 1}"
 
 
 def _reused(a_pass: Pass) -> set[Node]:

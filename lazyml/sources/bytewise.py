@@ -69,7 +69,10 @@ def compiled() -> Bytewise:
 
     with _lock:
         if not _compiled:
-            _compiled.append(Bytewise(jit.tile(codec.unshuffle.py_func), jit.tile(codec.fletcher32.py_func)))
+            try:
+                _compiled.append(Bytewise(jit.tile(codec.unshuffle.py_func), jit.tile(codec.fletcher32.py_func)))
+            except RuntimeError:  # no folder that Numba may write to: compiled for this process only
+                _compiled.append(Bytewise(codec.unshuffle, codec.fletcher32))
         return _compiled[0]
 
 

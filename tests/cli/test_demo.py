@@ -114,7 +114,7 @@ def test_scores_agree_with_scikit_learn():
 def test_the_whole_demo_on_a_sample(tmp_path):
     out = tmp_path / "demo"
     runner = CliRunner()
-    result = runner.invoke(app, ["demo", "--out", str(out), "--rows", "8000", "--memory", "16 MiB", "--threads", "2"])
+    result = runner.invoke(app, ["demo", "--out", str(out), "--rows", "3000", "--memory", "16 MiB", "--threads", "2"])
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in out.iterdir()) == WRITTEN
     for name in ("convergence.png", "calibration.png"):

@@ -68,7 +68,7 @@ def ulps(got, exact, dtype):
 def arguments(dtype):
     """Random bit patterns, and the ranges where each function has its hard cases."""
     rng = np.random.default_rng(7)
-    size, word = 200_000, {8: np.uint64, 4: np.uint32}[np.dtype(dtype).itemsize]
+    size, word = 60_000, {8: np.uint64, 4: np.uint32}[np.dtype(dtype).itemsize]
     pattern = rng.integers(0, np.iinfo(word).max, size, dtype=word, endpoint=True).view(dtype)
     sign = rng.choice([-1.0, 1.0], size)
     draws = [scale * rng.normal(size=size) for scale in (1, 20)]

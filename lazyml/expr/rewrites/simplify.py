@@ -4,6 +4,7 @@ x ** 2  -> x * x        x ** 0.5 -> sqrt(x)      x ** 1  -> x        x ** -1 -> 
 x * 1   -> x            x / 1    -> x            -(-x)   -> x        x * -1  -> -x
 f(broadcast(x), y) -> f(x, y) when the shape stays;  f(broadcast(x)) -> broadcast(f(x))
 cast(cast(x, wider), back) -> x
+logsumexp(X) -> logsumexp(logsumexp(X, axis=1), axis=0), since a total over rows takes one column
 """
 
 from __future__ import annotations
@@ -112,6 +113,13 @@ def _expand(node: Node) -> Node | None:
     return b.broadcast(spread.src[0], node.shape) if alone else None
 
 
+def _logsumexp(node: Node) -> Node | None:
+    (x,) = node.src
+    if node.arg != (0, 1) or x.row_axis is None:
+        return None
+    return b.reduce("logsumexp", b.reduce("logsumexp", x, [1 - x.row_axis]), [0])
+
+
 RULES: dict[str, Callable[[Node], Node | None]] = {
     "power": _power,
     "multiply": _multiply,
@@ -119,4 +127,5 @@ RULES: dict[str, Callable[[Node], Node | None]] = {
     "negative": _negative,
     "cast": _cast,
     "expand": _expand,
+    "logsumexp": _logsumexp,
 }

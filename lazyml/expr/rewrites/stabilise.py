@@ -61,7 +61,9 @@ def _log1p_exp(node: Node) -> Node | None:
 def _log_sum_exp(node: Node) -> Node | None:
     total = node.src[0]
     inner = _exp_of(total.src[0]) if total.op == "sum" else None
-    return b.reduce("logsumexp", inner, total.arg) if inner is not None else None
+    if inner is None or (inner.row_axis in total.arg and any(size != 1 for size in total.shape)):
+        return None  # over rows there is a stable total of one column only
+    return b.reduce("logsumexp", inner, total.arg)
 
 
 def _log_sigmoid(node: Node) -> Node | None:

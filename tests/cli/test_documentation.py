@@ -1,0 +1,99 @@
+"""What README.md and docs/ say is true: examples run, options exist, tables are complete."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lazyml import demo
+from lazyml.cli import app
+from lazyml.demo import data
+from lazyml.models import definition, definition_from_mapping
+from lazyml.models.grammar import FUNCTIONS, MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT
+from lazyml.solvers import SOLVERS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODEL_FILES = (ROOT / "docs" / "model-files.md").read_text(encoding="utf-8")
+COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def demo_folder(tmp_path_factory):
+    """A folder as the demo leaves it, with few flights."""
+    folder = tmp_path_factory.mktemp("readme") / "lazyml-demo"
+    folder.mkdir()
+    data.write(data.prepare(2000), folder / "flights.h5")
+    (folder / "model.toml").write_text(demo.MODEL_FILE)
+    return folder
+
+
+def test_set_up_is_one_block_of_two_lines():
+    (block,) = blocks(README, "sh")
+    first, second = block.splitlines()
+    assert "[demo]" in first
+    assert first.endswith("lazyml demo")
+    assert "[test]" in second
+    assert second.endswith("pytest")
+
+
+def test_python_examples_run(demo_folder, monkeypatch, capsys):
+    monkeypatch.chdir(demo_folder.parent)
+    examples = [*blocks(README, "python"), *blocks(MODEL_FILES, "python")]
+    assert len(examples) == 2
+    for example in examples:
+        exec(compile(example, "example", "exec"), {})
+    assert "1 pass" in capsys.readouterr().out
+    assert {"all.h5", "short.safetensors"} <= {path.name for path in demo_folder.iterdir()}
+
+
+def test_model_files_are_accepted():
+    for text in (*blocks(README, "toml"), *blocks(MODEL_FILES, "toml"), demo.MODEL_FILE):
+        definition_from_mapping(tomllib.loads(text))
+
+
+def test_the_documented_model_builds_and_fits(demo_folder, monkeypatch):
+    (text,) = blocks(MODEL_FILES, "toml")
+    (demo_folder / "documented.toml").write_text(text)
+    monkeypatch.chdir(demo_folder)
+    fitted = CliRunner().invoke(app, ["fit", "documented.toml", "--out", "d.safetensors", "--tolerance", "1e-3"])
+    assert fitted.exit_code == 0, fitted.output
+    evaluated = CliRunner().invoke(app, ["evaluate", "documented.toml", "--model", "d.safetensors"])
+    assert {"loss", "accuracy", "brier"} <= set(evaluated.stdout.split())
+
+
+def test_the_documented_error_is_what_is_printed(demo_folder, monkeypatch):
+    (text,), (message,) = blocks(MODEL_FILES, "toml"), blocks(MODEL_FILES, "text")
+    (demo_folder / "model.toml").write_text(text.replace('"features @', '"feature @'))
+    monkeypatch.chdir(demo_folder)
+    result = CliRunner().invoke(app, ["explain", "model.toml"])
+    (demo_folder / "model.toml").write_text(demo.MODEL_FILE)
+    assert result.stderr == message
+
+
+def test_every_key_function_and_limit_is_documented():
+    words = set(re.findall(r"[\w-]+", MODEL_FILES))
+    assert set(FUNCTIONS) <= words
+    assert {*definition.REQUIRED, *definition.OPTIONAL, *definition.PARAM_KEYS, *definition.SOLVER_KEYS} <= words
+    assert {str(limit) for limit in (MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT)} <= words
+    assert set(SOLVERS) <= words
+
+
+def test_every_command_and_option_is_documented():
+    for command in ("demo", "inspect", "explain", "fit", "predict", "evaluate"):
+        assert f"## `lazyml {command}" in COMMAND_LINE
+        options = re.findall(r"^ +(--[\w-]+)", CliRunner().invoke(app, [command, "--help"]).stdout, re.MULTILINE)
+        assert options
+        assert {option for option in options if f"{option}" not in COMMAND_LINE} <= {"--help"}
+
+
+def test_pictures_are_small():
+    pictures = re.findall(r'src="(.*?)"', README)
+    assert pictures
+    assert all(0 < (ROOT / picture).stat().st_size < 100_000 for picture in pictures)
