@@ -6,6 +6,7 @@ cause is printed as text and ends with exit code 1; Ctrl-C ends with 130.
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -43,7 +44,7 @@ class _Commands(TyperGroup):
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except (KeyboardInterrupt, RuntimeError) as error:
-            # Where LLVM calls back into Python a KeyboardInterrupt is lost and the compiler fails with a RuntimeError.
+            # An interrupted compiler fails with a RuntimeError of its own.
             if isinstance(error, RuntimeError) and not interrupts:
                 raise
             print("interrupted; outputs that were not complete have not been written", file=sys.stderr)
@@ -52,19 +53,28 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _noting_interrupts(seen: list[int]) -> Iterator[None]:
-    """Ctrl-C adds an entry to `seen`, besides raising its KeyboardInterrupt."""
+    """Ctrl-C adds an entry to `seen` and is not lost where LLVM calls back into Python, which drops exceptions."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    report = sys.unraisablehook
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         signal.default_int_handler(number, frame)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    def again(dropped: Any) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            _thread.interrupt_main()
+        else:
+            report(dropped)
+
     before = signal.signal(signal.SIGINT, note)
+    sys.unraisablehook = again
     try:
         yield
     finally:
+        sys.unraisablehook = report
         signal.signal(signal.SIGINT, before)
 
 
@@ -112,7 +122,7 @@ def demo(
     threads: Threads = None,
     rows: Annotated[int | None, typer.Option(min=1000, hidden=True)] = None,
 ) -> None:
-    """Predict late flights: real data to HDF5, training, plan, scores on held-out days, plots."""
+    """Train on real flights. Data, plan, training, scores on held-out days, and plots, in one folder."""
     from lazyml.demo import run
 
     run(out, memory=memory, threads=threads, rows=rows)
@@ -120,7 +130,7 @@ def demo(
 
 @app.command()
 def inspect(file: Annotated[Path, typer.Argument(help="An HDF5 file.", metavar="FILE")]) -> None:
-    """List the datasets of a file: shape, type, layout, and how they would be read."""
+    """List the datasets of a file. Shape, type, layout, and how they would be read."""
     import lazyml as lz
 
     print(lz.inspect(file))
@@ -128,7 +138,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="An HDF5 file.", metavar="
 
 @app.command()
 def explain(model: Model, memory: Memory = None, threads: Threads = None, data: Data = None) -> None:
-    """Show the plan of a training step: passes, bytes, memory, and why. Nothing is read."""
+    """Show the plan of a training step. Passes, bytes, memory, and why; nothing is read."""
     from lazyml.models import build, load_definition
 
     built = build(load_definition(model), _references(data))
@@ -179,7 +189,7 @@ def predict(
     threads: Threads = None,
     force: Force = False,
 ) -> None:
-    """Write a formula of [predict] for every row to an HDF5 file."""
+    """Write a prediction for every row. It goes to a dataset of a new HDF5 file."""
     from lazyml import models
     from lazyml.config import format_bytes
     from lazyml.models.fitted import check_output
@@ -202,7 +212,7 @@ def predict(
 
 @app.command()
 def evaluate(model: Model, fitted: Fitted, data: Data = None, memory: Memory = None, threads: Threads = None) -> None:
-    """Compute the loss and every formula of [metrics], together."""
+    """Compute the loss and all metrics. They share the fewest passes."""
     from lazyml import models
     from lazyml.models.tables import print_table
 

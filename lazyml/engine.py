@@ -217,7 +217,7 @@ class Program:
         tiling = program._plan.tilings[-1]
         shape = tuple(int(s) for s in node.shape)
         values = program._bind(params)
-        sink = FileSink(path, name, shape, node.dtype, min(self._threads, tiling.groups), tiling.page_rows, overwrite)
+        sink = FileSink(path, name, shape, node.dtype, tiling.workers, tiling.page_rows, overwrite)
         try:
             program._run(values, None, {node: sink})
             sink.commit()
@@ -303,7 +303,7 @@ class Program:
         self, a_pass: Pass, tiling: Tiling, tile: Any, known: dict[Node, Values], span: range, sinks: Sequence[Sink]
     ) -> Any:
         if len(span) != a_pass.rows:
-            tiling = choose_tiling(a_pass, self._sources, self._budget, self._threads, SETTINGS, len(span))
+            tiling = choose_tiling(a_pass, self._sources, self._budget, self._threads, SETTINGS, span, self._to_file)
         inputs = {node: known[node] for node in a_pass.inputs}
         if isinstance(tile, InterpretedTile):
 
@@ -313,10 +313,9 @@ class Program:
             needs_blas = True
         else:
             tile_for, needs_blas = tile.bind(inputs, tiling.block_rows), uses_blas(a_pass)
-        with one_blas_thread(needs_blas and self._threads > 1):
-            return run_pass(
-                a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, self._threads, span, sinks
-            )
+        # Not by the number of workers: one worker with more library threads would sum in another order.
+        with one_blas_thread(needs_blas and tiling.groups > 1):
+            return run_pass(a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, span, sinks)
 
 
 def _small_closure(wanted: Sequence[Node], totals: set[Node]) -> list[Node]:

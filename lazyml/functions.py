@@ -183,8 +183,8 @@ def compile(
     >>> program(w=[1.0, 1.0]), program.last_run.passes
     (10.0, 1)
     """
-    single = not isinstance(outputs, (list, tuple))
-    items = [outputs] if single else outputs
+    single = isinstance(outputs, (Array, np.ndarray)) or not isinstance(outputs, Iterable)
+    items = [outputs] if single else list(outputs)
     return engine.Program([_output(x).node for x in items], single, memory=memory, threads=threads, backend=backend,
                           where=arrays.show_line(arrays.user_line()))  # fmt: skip
 

@@ -9,7 +9,8 @@ one would count from the end), and does not vectorise.
 
 `block` is scratch of the caller, of the type in which a block is to be summed: float32 data is summed in float32
 inside a block and in `acc`, float64, across blocks. The functions set it to zero themselves. Sums are in a fixed order
-given by shapes and types alone: the same bits every time.
+given by shapes and types alone: the same bits every time. A row that is left over after the groups of four may be
+summed in another order than one inside a group, so a plan must cut its blocks at fixed rows.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ ORDERED_FLAGS: dict[str, Any] = {**FLAGS, "fastmath": {"contract"}, "forceinline
 """Scalar helpers whose roundings must happen in the written order; LLVM inlines them into the loop that calls them.
 
 Inlining in Numba's own IR (`inline="always"`) would give the helper's instructions the caller's `reassoc`, which
-cancels a Cody-Waite reduction or a compensation, and it compiles several times slower.
+cancels a Cody-Waite reduction or a compensation.
 """
 
 

@@ -83,7 +83,7 @@ class Scope:
             Argument("rows", "rows"),
             Argument("block", "block"),
             *(Argument(name, "columns", index=i) for i, name in enumerate(self._column_names)),
-            *(Argument(name, "source", node, "matrix" if width(node) else "vector")
+            *(Argument(name, "source", node, "vector" if width(node) is None else "matrix")
               for node, name in self._sources.items()),
             *(Argument(name, "input", node, form) for (node, form), name in self._inputs.items()),
             *(Argument(name, "total", node) for node, name in self._totals.items()),

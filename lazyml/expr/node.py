@@ -116,7 +116,10 @@ class Node:
     @property
     def row_axis(self) -> int | None:
         """Which axis is aligned with the rows of the streamed sources; None for a small node."""
-        return next((axis for axis, size in enumerate(self.shape) if isinstance(size, Rows)), None)
+        for axis, size in enumerate(self.shape):
+            if isinstance(size, Rows):
+                return axis
+        return None
 
     @property
     def ndim(self) -> int:

@@ -65,7 +65,8 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: _Na
     lines.append(
         f"  tiles  {tiling.groups} {'group' if tiling.groups == 1 else 'groups'} of {tiling.group_pages} "
         f"{'page' if tiling.group_pages == 1 else 'pages'} of {tiling.page_rows:,} rows, "
-        f"in blocks of {tiling.block_rows:,}"
+        f"in blocks of {tiling.block_rows:,}; {tiling.workers} {'worker' if tiling.workers == 1 else 'workers'}"
+        + (f" of {plan.threads}, since more do not fit" if tiling.workers < min(plan.threads, tiling.groups) else "")
     )
     lines += _step_lines(a_pass, names)
     lines.append(f"  kernel {kernel}")
@@ -92,7 +93,7 @@ def _step_lines(a_pass: Pass, names: _Names) -> list[str]:
                 lines.append(f"  {label}   {names.number(node, 't')} += {text}{how}")
             elif node in shown and node not in names:
                 text = formula(node, names)
-                columns = f" ({width(node)} columns)" if width(node) else ""
+                columns = f" ({width(node)} columns)" if width(node) is not None else ""
                 lines.append(f"  {label}   {names.number(node, 'r')} = {text}{columns}")
     for sink in a_pass.sinks:
         lines.append(f"  write  {names.get(resolve(sink)) or formula(resolve(sink), names)}")

@@ -44,9 +44,10 @@ class Tiling:
     block_rows: int
     group_pages: int
     groups: int
-    memory: tuple[MemoryItem, ...]
     source_bytes: int
     """Stored bytes that the pass reads from files."""
+    workers: int = 1
+    memory: tuple[MemoryItem, ...] = ()
 
 
 @dataclass(frozen=True)

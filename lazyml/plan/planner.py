@@ -33,7 +33,7 @@ def make_plan(
         _check_supported(a_pass)
     resident = _resident(outputs, to_file)
     left = max(budget - sum(item.bytes for item in resident), 1)
-    tilings = tuple(choose_tiling(a_pass, sources, left, threads, settings) for a_pass in passes)
+    tilings = tuple(choose_tiling(a_pass, sources, left, threads, settings, to_file=to_file) for a_pass in passes)
     order = topological(outputs)
     plan = Plan(
         outputs=tuple(outputs),

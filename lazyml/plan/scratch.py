@@ -67,14 +67,22 @@ def made_by_inner_loop(node: Node) -> bool:
 
 def buffers(a_pass: Pass) -> list[Buffer]:
     """Every scratch array of the pass's tile function, in the order it takes them."""
-    found = [Buffer(node, (width(node) or 1,), node.dtype, per_row=True) for node in stored_values(a_pass)]
+    found = [Buffer(node, _line(node), node.dtype, per_row=True) for node in stored_values(a_pass)]
     for step in a_pass.steps:
         for node in step.nodes if step.kind == "kernel" else ():
             if node.op == "contract_rows":
                 dtype = np.dtype(np.result_type(node.src[0].dtype, node.src[1].dtype))
                 dtype = dtype if dtype.kind == "f" else node.dtype
-                found.append(Buffer(node, tuple(w for w in map(width, node.src) if w), dtype, per_row=False))
+                found.append(
+                    Buffer(node, tuple(w for w in map(width, node.src) if w is not None), dtype, per_row=False)
+                )
     return found
+
+
+def _line(node: Node) -> tuple[int, ...]:
+    """The shape of one row's values."""
+    columns = width(node)
+    return (1,) if columns is None else (columns,)
 
 
 def scratch_bytes_per_row(a_pass: Pass) -> int:

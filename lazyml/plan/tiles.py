@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from lazyml.plan.scratch import scratch_bytes_per_row, scratch_fixed_bytes, uses
 from lazyml.sources.protocol import MemoryItem, Source
 
 FRAME_ALIGNMENT = 4096
+REFERENCE_WORKERS = 4  # pages are chosen so that this many workers fit
 SMALLEST_PAGE = 64 * 1024
 LARGEST_CHUNK_PAGE = 16 * MIB  # a page is one chunk up to here; larger chunks are decoded once and cut into pages
 BLAS_BLOCK_ROWS = 256  # a library product pays for its packing only from about this many rows
@@ -30,50 +32,76 @@ def accumulator_bytes(node: Node) -> int:
 
 
 def choose_tiling(
-    a_pass: Pass, sources: Mapping[Node, Source], budget: int, threads: int, settings: Settings, rows: int | None = None
-) -> Tiling:
-    """The largest pages, up to the settings', whose memory fits the budget; the smallest when none does."""
-    page_bytes = settings.page_bytes
-    while True:
-        tiling = _tiling(a_pass, sources, page_bytes, budget, threads, settings, rows)
-        if sum(item.bytes for item in tiling.memory) <= budget or page_bytes <= SMALLEST_PAGE:
-            return tiling
-        page_bytes //= 2
-
-
-def _tiling(
     a_pass: Pass,
     sources: Mapping[Node, Source],
-    page_bytes: int,
     budget: int,
     threads: int,
     settings: Settings,
-    rows: int | None,
+    span: range | None = None,
+    to_file: bool = False,
 ) -> Tiling:
-    rows = a_pass.rows if rows is None else rows
-    used = [sources[node] for node in a_pass.sources]
+    """The largest pages, up to the settings', whose memory fits the budget; the smallest when none does.
+
+    How rows are cut into pages and groups decides in which order totals are summed, so it may depend on the budget but
+    never on `threads`: pages are chosen for a fixed number of workers, and then as many of the threads work as fit.
+    `span` is the range of rows, when it is not all of them.
+    """
+    span = range(a_pass.rows) if span is None else span
+    sizes = [settings.page_bytes]
+    while sizes[-1] > SMALLEST_PAGE:
+        sizes.append(sizes[-1] // 2)
+    cuts = [_cut(a_pass, sources, size, budget, settings, len(span)) for size in sizes]
+
+    def memory(cut: Tiling, workers: int) -> tuple[MemoryItem, ...]:
+        return _memory(a_pass, sources, cut, workers, span.start, to_file)
+
+    def fits(cut: Tiling, workers: int) -> bool:
+        return sum(item.bytes for item in memory(cut, workers)) <= budget
+
+    candidates = ((cut, workers) for workers in (REFERENCE_WORKERS, 1) for cut in cuts)
+    cut = next((cut for cut, workers in candidates if fits(cut, min(workers, cut.groups))), cuts[-1])
+    workers = next((w for w in range(min(threads, cut.groups), 1, -1) if fits(cut, w)), 1)
+    return replace(cut, workers=workers, memory=memory(cut, workers))
+
+
+def _cut(
+    a_pass: Pass, sources: Mapping[Node, Source], page_bytes: int, budget: int, settings: Settings, rows: int
+) -> Tiling:
     page_rows = min(_page_rows(a_pass, sources, page_bytes), max(rows, 1))
-    block_rows = min(_block_rows(a_pass, settings), page_rows)
     pages = max(1, math.ceil(rows / page_rows))
-    partial = sum(accumulator_bytes(node) for node in a_pass.accumulators)
-    allowed = max(1, int(budget * settings.accumulator_share) // max(partial, 1))
+    allowed = max(1, int(budget * settings.accumulator_share) // max(_partial_bytes(a_pass), 1))
     group_pages = math.ceil(pages / min(pages, settings.groups, allowed))
-    groups = math.ceil(pages / group_pages)
-    workers = min(threads, groups)
-    frames = [(node, sources[node]) for node in a_pass.sources if sources[node].needs_frame]
-    items = [
-        MemoryItem(
-            f"{node.arg.label}: {workers} page frames of {page_rows:,} rows", workers * frame_bytes(node, page_rows)
-        )
-        for node, _ in frames
-    ]
-    for source in used:
-        items += source.memory(page_rows, workers)
-    items.append(MemoryItem(f"partial totals of {groups} page groups", (groups * 3 // 2 + 1) * partial))
-    scratch = scratch_bytes_per_row(a_pass) * block_rows + scratch_fixed_bytes(a_pass)
-    items.append(MemoryItem(f"block scratch of {workers} workers ({block_rows:,} rows)", workers * scratch))
-    return Tiling(page_rows, block_rows, group_pages, groups, tuple(i for i in items if i.bytes),
-                  sum(source.stored_bytes for source in used))  # fmt: skip
+    return Tiling(
+        page_rows=page_rows,
+        block_rows=min(_block_rows(a_pass, settings), page_rows),
+        group_pages=group_pages,
+        groups=math.ceil(pages / group_pages),
+        source_bytes=sum(sources[node].stored_bytes for node in a_pass.sources),
+    )
+
+
+def _partial_bytes(a_pass: Pass) -> int:
+    return sum(accumulator_bytes(node) for node in a_pass.accumulators)
+
+
+def _memory(
+    a_pass: Pass, sources: Mapping[Node, Source], cut: Tiling, workers: int, first: int, to_file: bool
+) -> tuple[MemoryItem, ...]:
+    """Every item that a run of the pass holds."""
+    each = f"{workers} {'page' if workers == 1 else 'pages'} of {cut.page_rows:,} rows"
+    items = []
+    for node in a_pass.sources:
+        if sources[node].needs_frame:
+            items.append(MemoryItem(f"{node.arg.label}: {each}", workers * frame_bytes(node, cut.page_rows)))
+        items += sources[node].memory(cut.page_rows, workers, first)
+    if to_file:
+        size = sum(row_bytes(node) for node in a_pass.sinks) * cut.page_rows
+        items.append(MemoryItem(f"results on their way to the file: {each}", workers * size))
+    groups = f"{cut.groups} page {'group' if cut.groups == 1 else 'groups'}"
+    items.append(MemoryItem(f"partial totals of {groups}", (cut.groups * 3 // 2 + 1) * _partial_bytes(a_pass)))
+    scratch = scratch_bytes_per_row(a_pass) * cut.block_rows + scratch_fixed_bytes(a_pass)
+    items.append(MemoryItem(f"scratch: {workers} x {cut.block_rows:,} rows", workers * scratch))
+    return tuple(item for item in items if item.bytes)
 
 
 def frame_bytes(node: Node, page_rows: int) -> int:

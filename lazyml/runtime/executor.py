@@ -34,7 +34,6 @@ def run_pass(
     tiling: Tiling,
     sources: Sequence[Source],
     tile_for: Callable[[int], TileCall],
-    threads: int,
     rows: range,
     sinks: Sequence[Sink],
 ) -> PassResult:
@@ -45,9 +44,8 @@ def run_pass(
         partials = empty_partials(a_pass.accumulators, 1)
         return PassResult(_merged(a_pass, partials), 0, 0)
     partials = empty_partials(a_pass.accumulators, tiling.groups)
-    workers = min(threads, tiling.groups)
     tickets = itertools.count()  # next() on it is atomic
-    with Staging(sources, tiling.page_rows, workers, rows.start, rows.stop) as staging:
+    with Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop) as staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:
             tile = tile_for(worker)
@@ -66,7 +64,7 @@ def run_pass(
                     for sink in sinks:
                         sink.done(worker, first - rows.start, count)
 
-        run_workers(workers, work)
+        run_workers(tiling.workers, work)
         held = staging.frame_bytes + sum(stack.nbytes for stack in partials)
     return PassResult(_merged(a_pass, partials), staging.bytes_read, held)
 

@@ -146,7 +146,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(folder):
 def test_usage_errors_and_help():
     assert "Missing" in fail("fit", code=2)
     assert all(name in succeed("--help") for name in ("demo", "inspect", "explain", "fit", "predict", "evaluate"))
-    assert "[predict]" in succeed("predict", "--help")
+    assert "[data]" in succeed("predict", "--help")  # and not taken for a colour
     assert succeed("--version").strip().count(".") >= 2
 
 
@@ -172,7 +172,7 @@ def test_interrupt(folder):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.5)
+        time.sleep(1.0)
         os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
     finally:

@@ -15,7 +15,7 @@ from lazyml_kernels import bits, jit, scalar
 
 DTYPES = (np.float64, np.float32)
 BOUNDS = {"exp": 0.85, "expm1": 1.4, "log": 0.9, "log1p": 0.95, "sigmoid": 2.4, "softplus": 2.1, "tanh": 2.6}
-"""Units in the last place; each is a little above the largest error seen over ten million arguments."""
+"""Units in the last place; each is a little above the largest error seen over eight million arguments."""
 
 
 @jit.kernel

@@ -1,0 +1,61 @@
+"""Kernels of a test session are kept in a folder of its own, and every graph is verified between rewrites."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+
+def pytest_configure(config):
+    config.stash[FOLDER] = folder = tempfile.mkdtemp(prefix="lazyml-tests-")
+    os.environ["LAZYML_CACHE_DIR"] = os.path.join(folder, "kernels")  # subprocesses of tests inherit it
+    os.environ["LAZYML_VERIFY"] = "1"  # read when lazyml is imported, which comes later
+
+    from hypothesis import settings
+
+    settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60, database=None)
+    settings.load_profile("repeatable")
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
+
+
+FOLDER = pytest.StashKey()
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """Change the engine's page, block and group sizes for one test: `sizes(page_bytes=4096)`."""
+    from lazyml import engine
+    from lazyml.config import SETTINGS
+    from lazyml.plan import tiles
+
+    def change(**amounts):
+        monkeypatch.setattr(engine, "SETTINGS", replace(SETTINGS, **amounts))
+        monkeypatch.setattr(tiles, "MEMORY_PAGE_FACTOR", 1)
+
+    return change
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def h5(tmp_path):
+    """Write arrays to an HDF5 file: `h5(x=..., y=...)` gives its path."""
+    import h5py
+
+    def write(chunks=None, **arrays):
+        path = tmp_path / "data.h5"
+        with h5py.File(path, "w") as file:
+            for name, values in arrays.items():
+                file.create_dataset(name, data=values, chunks=chunks)
+        return str(path)
+
+    return write
