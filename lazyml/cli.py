@@ -7,6 +7,7 @@ cause is printed as text and ends with exit code 1; Ctrl-C ends with 130.
 from __future__ import annotations
 
 import _thread
+import os
 import signal
 import sys
 import threading
@@ -65,7 +66,7 @@ def _noting_interrupts(seen: list[int]) -> Iterator[None]:
 
     def again(dropped: Any) -> None:
         if issubclass(dropped.exc_type, KeyboardInterrupt):
-            _thread.interrupt_main()
+            threading.Timer(0.05, _thread.interrupt_main).start()  # not now: this hook, too, would drop it
         else:
             report(dropped)
 
@@ -236,7 +237,14 @@ def _references(data: list[str] | None) -> dict[str, DataReference]:
 
 def main() -> None:
     """The entry point of the `lazyml` command."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == 130:  # a compiler that was interrupted is not fit for an orderly shutdown: it has crashed there
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(130)
+        raise
 
 
 if __name__ == "__main__":

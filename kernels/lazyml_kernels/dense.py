@@ -76,10 +76,10 @@ def _four_rows_two_columns(rows: Any, i: int, u: Any, v: Any, out: Any, c: int) 
 
 
 @sum_kernel
-def row_product(A: Any, first: int, count: int, W: Any, out: Any) -> None:
-    """out[i, :] = A[first + i, :] W for i < count; W (d, k), out at least (count, k). For small k.
+def row_product(A: Any, first: int, count: int, columns: Any, out: Any) -> None:
+    """out[i, :] = A[first + i, :] W for i < count; out at least (count, k). For small k.
 
-    Allocates k d elements of out's type: W's columns must be contiguous to be loaded as vectors.
+    `columns` is W' as a C-contiguous (k, d) array: columns of W must be contiguous to be loaded as vectors.
 
     >>> out = np.empty((1, 2))
     >>> row_product(np.array([[1.0, 2.0]]), 0, 1, np.eye(2), out)
@@ -87,11 +87,7 @@ def row_product(A: Any, first: int, count: int, W: Any, out: Any) -> None:
     [[1.0, 2.0]]
     """
     rows = A[first : first + count]
-    d, k = W.shape
-    columns = np.empty((k, d), out.dtype)
-    for j in range(d):
-        for c in range(k):
-            columns[c, j] = W[j, c]
+    k = columns.shape[0]
     whole = count // 4 * 4
     for i in range(0, whole, 4):
         for c in range(0, k - 1, 2):

@@ -17,7 +17,7 @@ from lazyml.plan.plan import Pass
 from lazyml.plan.scratch import buffers
 
 Values = NDArray[Any]
-DIMENSIONS = {"scalar": 0, "vector": 1, "matrix": 2}
+DIMENSIONS = {"scalar": 0, "vector": 1, "matrix": 2, "columns": 2}
 
 
 class CompiledTile:
@@ -120,8 +120,10 @@ def _scratch_shape(shape: tuple[int, ...], per_row: bool, block_rows: int) -> tu
 
 
 def _in_form(value: Values, argument: Argument) -> Any:
+    """A small value as the tile function takes it: of one type whatever the user gave."""
     assert argument.node is not None
-    value = np.ascontiguousarray(value, argument.node.dtype)
+    value = np.asarray(value, argument.node.dtype)
     if argument.form == "scalar":
         return value.reshape(-1)[0]
-    return np.require(value.reshape(-1) if argument.form == "vector" else value, requirements=["C", "W", "A"])
+    shaped = {"vector": value.reshape(-1), "matrix": value, "columns": value.T}[argument.form]
+    return np.require(shaped, requirements=["C", "W", "A"])

@@ -68,8 +68,8 @@ def _row_product(scope: Scope, node: Node) -> None:
     if width(node) is None:
         scope.writer.line(f"dense.row_dot({_matrix(scope, left)}, m, {scope.input(right, 'vector')}, {out})")
         return
-    kernel = "blas_row_product" if by_blas(node) else "row_product"
-    scope.writer.line(f"dense.{kernel}({_matrix(scope, left)}, m, {scope.input(right, 'matrix')}, {out})")
+    kernel, form = ("blas_row_product", "matrix") if by_blas(node) else ("row_product", "columns")
+    scope.writer.line(f"dense.{kernel}({_matrix(scope, left)}, m, {scope.input(right, form)}, {out})")
 
 
 def _contract_rows(scope: Scope, node: Node) -> None:

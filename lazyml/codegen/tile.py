@@ -15,8 +15,8 @@ class Argument:
     """One argument of a tile function.
 
     `kind` is "rows" (of this page), "block" (rows a block), "columns" (width of a loop), "source" (a page), "input" (a
-    small value in the `form` "scalar", "vector" or "matrix"), "total" (a group's partial), "scratch" (of a worker) or
-    "sink" (a page to be written). `index` counts within "columns", "scratch" and "sink".
+    small value), "total" (a group's partial), "scratch" (of a worker) or "sink" (a page to be written). The `form` of an
+    input is "scalar", "vector", "matrix" or "columns" (a matrix transposed). `index` counts within a kind.
     """
 
     name: str

@@ -18,6 +18,7 @@ FRAME_ALIGNMENT = 4096
 REFERENCE_WORKERS = 4  # pages are chosen so that this many workers fit
 SMALLEST_PAGE = 64 * 1024
 LARGEST_CHUNK_PAGE = 16 * MIB  # a page is one chunk up to here; larger chunks are decoded once and cut into pages
+SMALLEST_BLOCK = 16  # fewer rows do not pay for clearing and adding the block's own totals
 BLAS_BLOCK_ROWS = 256  # a library product pays for its packing only from about this many rows
 MEMORY_PAGE_FACTOR = 4  # pages of arrays in memory cost no frame, so they may be longer
 
@@ -125,5 +126,5 @@ def _page_rows(a_pass: Pass, sources: Mapping[Node, Source], page_bytes: int) ->
 
 def _block_rows(a_pass: Pass, settings: Settings) -> int:
     widest = max((row_bytes(node) for node in a_pass.sources), default=8) + scratch_bytes_per_row(a_pass)
-    rows = int(np.clip(settings.block_bytes // max(widest, 1) // 8 * 8, 8, settings.block_rows))
+    rows = int(np.clip(settings.block_bytes // max(widest, 1) // 8 * 8, SMALLEST_BLOCK, settings.block_rows))
     return max(rows, BLAS_BLOCK_ROWS) if uses_blas(a_pass) else rows

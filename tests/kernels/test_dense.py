@@ -82,7 +82,7 @@ def test_row_product(a, b):
             for k in (1, 2, 3, 4, 7, 8, 16, 19):
                 A, W = matrix(rng, count + FIRST, d, a), rng.uniform(0.5, 1, (d, k)).astype(b)
                 out = np.full((count + 1, k), SENTINEL, compute)
-                dense.row_product(A, FIRST, count, W, out)
+                dense.row_product(A, FIRST, count, np.ascontiguousarray(W.T), out)
                 close(out[:count], A[FIRST:].astype("f8") @ W.astype("f8"), compute, d)
                 assert (out[count] == SENTINEL).all()
 

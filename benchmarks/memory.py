@@ -1,0 +1,117 @@
+"""Train on a file larger than the budget, and measure how far resident memory rises above the idle process.
+
+    python -m benchmarks.memory --megabytes 1200 --memory "256 MiB" --json
+
+The training runs in a process of its own. Its peak is read from the system (VmHWM, reset before training where that is
+allowed), above two baselines: after `import lazyml`, which the libraries loaded later count against, and after one
+evaluation on a tiny file with the kernel ready, which leaves what training itself holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.data import logistic_file
+from benchmarks.harness import Report
+
+ALLOWANCE = 8 * 2**20
+"""Above the stated peak: stacks of threads, the allocator's arenas, Python objects of the run."""
+
+SCRIPT = """
+import json, sys, time
+from pathlib import Path
+
+def status(field):
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+def reset():
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return True
+    except OSError:
+        return False
+
+import lazyml as lz
+from lazyml.config import parse_bytes
+idle = status("VmRSS")
+path, tiny, memory, threads, iterations = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+
+def loss_of(path):
+    X, y = lz.open(path, "X"), lz.open(path, "y")
+    w, b = lz.param("w", X.shape[1]), lz.param("b")
+    z = X @ w + b
+    loss = lz.mean(lz.log(1 + lz.exp(z)) - y * z) + 0.5e-4 * lz.sum(w**2)
+    return loss, {"w": [0.0] * X.shape[1], "b": 0.0}, [w, b]
+
+def program_of(path):
+    loss, start, params = loss_of(path)
+    return lz.compile([loss, *lz.grad(loss, params)], memory=memory, threads=threads, backend="numba"), start
+
+small, zeros = program_of(tiny)
+small(**zeros)
+loss, zeros, _ = loss_of(tiny)
+lz.minimize(loss, start=zeros, memory=memory, threads=threads, max_iterations=2)  # loads what training loads
+ready = status("VmRSS")
+was_reset = reset()
+program, start = program_of(path)
+loss, _, _ = loss_of(path)
+begin = time.perf_counter()
+fit = lz.minimize(loss, start=start, memory=memory, threads=threads, max_iterations=iterations)
+seconds = time.perf_counter() - begin
+print(json.dumps({"idle": idle, "ready": ready, "peak": status("VmHWM"), "reset": was_reset,
+                  "budget": parse_bytes(memory), "stated": program.peak_bytes, "passes": fit.passes,
+                  "value": float(fit.value), "seconds": seconds}))
+"""
+
+
+def train(path: Path, tiny: Path, memory: str, threads: int, iterations: int) -> dict[str, Any]:
+    command = [sys.executable, "-c", SCRIPT, str(path), str(tiny), memory, str(threads), str(iterations)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=400, help="size of the data, in 1e6 bytes")
+    parser.add_argument("--memory", default="64 MiB", help="the budget")
+    parser.add_argument("--columns", type=int, default=28)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=20, help="of the solver, at most")
+    parser.add_argument("--chunk-rows", type=int, help="chunked layout with chunks of this many rows; contiguous without")
+    parser.add_argument("--gzip", action="store_true", help="compress the chunks")
+    parser.add_argument("--folder", type=Path, help="where the file is kept and found again; a temporary one if not given")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    options = parser.parse_args(arguments)
+    rows = max(1, options.megabytes * 10**6 // (4 * (options.columns + 1)))
+    layout: dict[str, Any] = {"chunks": (min(options.chunk_rows, rows), options.columns)} if options.chunk_rows else {}
+    if options.gzip:
+        layout |= {"chunks": layout.get("chunks", (min(8192, rows), options.columns)), "compression": "gzip"}
+    report = Report("memory", {"megabytes": options.megabytes, "memory": options.memory, "rows": rows,
+                               "columns": options.columns, "threads": options.threads,
+                               "layout": str(layout) if layout else "contiguous", "page_cache": "warm"})  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="lazyml-benchmark-") as temporary:
+        path = logistic_file(options.folder or Path(temporary), rows, options.columns, "float32", **layout)
+        tiny = logistic_file(Path(temporary) / "tiny", 100, options.columns, "float32")
+        found = train(path, tiny, options.memory, options.threads, options.iterations)
+    above_idle, above_ready = found["peak"] - found["idle"], found["peak"] - found["ready"]
+    report.check("stated peak, bytes", found["stated"], found["stated"] <= found["budget"], f"at most {found['budget']}")
+    report.check("peak above idle, bytes", above_idle, above_idle <= found["budget"], f"at most the budget {found['budget']}")
+    report.check("peak above ready, bytes", above_ready, above_ready <= found["stated"] + ALLOWANCE,
+                 f"at most the stated peak and {ALLOWANCE}")  # fmt: skip
+    report.checks |= {"budget, bytes": found["budget"], "passes": found["passes"], "value": found["value"],
+                      "seconds": found["seconds"]}  # fmt: skip
+    if not found["reset"]:
+        report.notes.append("the system's peak could not be reset: it includes loading and compiling")
+    return report.finish(options.json)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

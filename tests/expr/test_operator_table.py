@@ -1,0 +1,150 @@
+"""One row an operator: no cell is empty, every emitter is known, and every emitted template means what NumPy means."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+import lazyml as lz
+from lazyml.array import Array, operation
+from lazyml.codegen.lower import KERNEL_RULES
+from lazyml.codegen.loops import RULES as LOOP_RULES
+from lazyml.expr import build as b
+from lazyml.expr.node import OPS, apply
+
+ELEMENTWISE = [name for name, op in OPS.items() if op.kind == "elementwise"]
+
+# Lowered by the loop writer itself or by the plan: leaves, sums, names for the same storage, and small values.
+WITHOUT_A_RULE = {"rule:leaf", "rule:sum", "rule:alias", "rule:small"}
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=list(OPS))
+def test_no_cell_is_empty(op):
+    for field in dataclasses.fields(op):
+        assert getattr(op, field.name) not in (None, ""), field.name
+    assert op.kind in ("leaf", "elementwise", "reduction", "product", "layout")
+    assert callable(op.infer) and callable(op.reference) and callable(op.derivative)
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=list(OPS))
+def test_emitters_are_known(op):
+    if op.emit.startswith("rule:"):
+        assert op.emit in KERNEL_RULES or op.emit in LOOP_RULES or op.emit in WITHOUT_A_RULE
+    else:
+        slots = {int(slot) for slot in re.findall(r"{(\d)}", op.emit)}
+        assert op.kind == "elementwise" and slots == set(range(len(slots)))
+        assert slots == {int(slot) for slot in re.findall(r"{(\d)}", op.text)}
+
+
+def test_every_rule_of_the_lowering_is_used():
+    used = {op.emit for op in OPS.values()}
+    assert set(KERNEL_RULES) | set(LOOP_RULES) <= used
+
+
+SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 1e-310, 1e300, -1e300, 88.9, 710.5, -750.0]
+PAIRS = np.array([(x, y) for x in SPECIAL for y in SPECIAL])
+WHOLE = np.array([(x, y) for x in (0, 1, 2, 3, 5, 20, 100) for y in (0, 1, 2, 3)])
+
+
+def columns(kind):
+    """Two columns of every pair of special values of a type."""
+    if kind == "bool":
+        return np.array([False, False, True, True]), np.array([False, True, False, True])
+    if kind.startswith("float"):
+        with np.errstate(over="ignore", under="ignore"):
+            return PAIRS[:, 0].astype(kind), PAIRS[:, 1].astype(kind)
+    x, y = WHOLE.T.astype(kind)
+    return (x - 50 if kind.startswith("int") else x).astype(kind), y
+
+
+def formulas(x, y):
+    """Each elementwise operator on the columns, as far as NumPy defines it for their type."""
+    found = {}
+    for name in ELEMENTWISE:
+        try:
+            if name in ("broadcast", "cast"):
+                continue
+            if name == "where":
+                found[name] = operation(name, x > y, x, y)
+            else:
+                slots = OPS[name].emit.count("{1}")
+                found[name] = operation(name, x, y) if slots else operation(name, x)
+        except lz.array.DtypeError:
+            assert name in ("subtract", "negative", "sign") and x.dtype == bool
+    for dtype in ("float64", "float32", "int64", "bool"):
+        if not (x.dtype.kind == "f" and dtype == "int64"):  # nan as an integer is undefined
+            found[f"cast to {dtype}"] = x.astype(dtype)
+    return found
+
+
+def expected(name, x, y, dtype):
+    """By NumPy and SciPy, in the type of the result."""
+    from scipy.special import expit
+
+    wide = [v.astype(dtype) if dtype.kind == "f" else v for v in (x, y)]
+    if name.startswith("cast"):
+        return x.astype(dtype)
+    if name == "sigmoid":
+        return expit(wide[0])
+    if name == "softplus":
+        return np.logaddexp(dtype.type(0), wide[0])
+    if name == "where":
+        return np.where(x > y, x, y)
+    ufunc = getattr(np, name)
+    if ufunc.nin == 1:
+        return ufunc(x if dtype.kind != "f" else wide[0])
+    return ufunc(x, y)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("kind", ["float64", "float32", "int32", "uint8", "int8", "bool"])
+def test_special_values(kind, backend):
+    x, y = columns(kind)
+    made = formulas(lz.from_array(x, "x"), lz.from_array(y, "y"))
+    found = lz.compile(list(made.values()), backend=backend)()
+    with np.errstate(all="ignore"):
+        for (name, formula), value in zip(made.items(), found, strict=True):
+            right = expected(name, x, y, formula.dtype)
+            assert value.dtype == formula.dtype
+            ulps = 8 if formula.dtype.kind == "f" else 0
+            if name in ("maximum", "minimum"):  # NumPy leaves open which zero it gives
+                value, right = value + 0.0, right + 0.0
+            tiny = np.finfo(value.dtype).tiny if value.dtype.kind == "f" else 0
+            np.testing.assert_allclose(value, right, rtol=ulps * 2.0**-52 if value.dtype != np.float32 else ulps * 2.0**-23,
+                                       atol=8 * tiny, err_msg=f"{name} of {kind}")
+            zero = (right == 0) & (value == 0)
+            if value.dtype.kind == "f" and name not in ("maximum", "minimum"):
+                np.testing.assert_array_equal(np.signbit(value[zero]), np.signbit(right[zero]), f"zeros of {name}")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_mixed_types(backend, rng):
+    small = rng.integers(0, 200, 50)
+    arrays = {k: (small % 2 if k == "bool" else small % 100).astype(k) for k in
+              ("bool", "int8", "uint8", "int32", "uint32", "int64", "float32", "float64")}  # fmt: skip
+    pairs = [(a, c) for a in arrays for c in arrays if a < c]
+    sources = {name: lz.from_array(values, name) for name, values in arrays.items()}
+    made = [f for a, c in pairs for f in (sources[a] + sources[c], sources[a] * sources[c], sources[a] >= sources[c])]
+    right = [v for a, c in pairs for x, y in [(arrays[a], arrays[c])] for v in (x + y, x * y, x >= y)]
+    for formula, value, wanted in zip(made, lz.compile(made, backend=backend)(), right, strict=True):
+        assert value.dtype == wanted.dtype, formula.name
+        np.testing.assert_array_equal(value, wanted, formula.name)
+
+
+def test_references_are_in_the_type_of_the_result():
+    x = np.array([0, 20], np.uint8)
+    for name in ("exp", "sigmoid", "softplus", "tanh", "log1p", "expm1", "sqrt"):
+        node = apply(name, b.param("x", (2,), np.uint8))
+        value = OPS[name].reference(node, x)
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(value, expected(name, x, x, np.dtype("f4")), rtol=1e-6)
+
+
+def test_functions_compute_plain_values_at_once():
+    assert lz.sigmoid(0) == 0.5 and not isinstance(lz.exp(np.ones(2)), Array)
+    np.testing.assert_allclose(lz.softplus([-1000, 0, 1000]), [0, np.log(2), 1000])
+    np.testing.assert_allclose(lz.logsumexp(np.array([[0.0, 0.0], [1000.0, 1000.0]]), axis=1), np.log(2) + [0, 1000])
+    assert lz.logsumexp(np.zeros((2, 3)), axis=0, keepdims=True).shape == (1, 3)
+    assert lz.maximum(np.float32(1), 0.5).dtype == np.float32
+    assert lz.where(True, 1.0, 2.0) == 1.0
