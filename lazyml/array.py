@@ -19,7 +19,7 @@ from lazyml.errors import DtypeError, LazymlError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.infer import total, widen
 from lazyml.expr.node import OPS, Node, Rows, SourceKey, apply, topological
-from lazyml.expr.show import formula
+from lazyml.expr.show import attempt, formula
 from lazyml.sources.memory import MemorySource
 
 _PACKAGE = str(Path(__file__).parent)
@@ -259,9 +259,7 @@ def _wrap(op: str, *src: Node, arg: Any = None) -> Array:
     try:
         return Array(apply(op, *src, arg=arg))
     except LazymlError as error:
-        names = [formula(s, depth=3) for s in src]
-        text = OPS[op].text.format(*names, arg=arg)
-        raise error.with_details(formula=text, where=show_line(user_line())) from None
+        raise error.with_details(formula=attempt(op, src, arg), where=show_line(user_line())) from None
 
 
 def operation(op: str, *operands: Any) -> Array:

@@ -168,7 +168,7 @@ class Program:
             small = self._asked_backend == "auto"
             return "NumPy interpreter" + (", since the data is too small to be worth compiling for" if small else "")
         return f"{tile.name[:17]} · " + (
-            "cached, nothing to compile" if tile.is_ready() else "to be compiled at first use"
+            "cached, nothing to compile" if tile.is_kept() else "to be compiled at first use"
         )
 
     def prepare(self) -> Program:
@@ -260,13 +260,14 @@ class Program:
     ) -> dict[Node, Any]:
         begin = time.perf_counter()
         bound = self._bind(params)
-        hit = all(tile._loaded is not None or tile.is_ready() for tile in self._tiles if isinstance(tile, CompiledTile))
         known: dict[Node, Values] = {node: bound[node.arg] for node in self._plan.parameters}
         results: dict[Node, Any] = {}
         bytes_read = peak = 0
         work = zip(self._plan.passes, self._plan.tilings, self._tiles, self._small_orders[:-1], strict=True)
-        if not hit:
+        compiled = [tile for tile in self._tiles if isinstance(tile, CompiledTile)]
+        if not all(tile.is_kept() for tile in compiled):
             self._read_ahead()
+        kept = [tile.prepare() for tile in compiled]
         for a_pass, tiling, tile, small in work:
             span = range(*rows.indices(a_pass.rows)) if rows is not None else range(a_pass.rows)
             if span.step != 1:
@@ -287,7 +288,7 @@ class Program:
         peak += sum(
             value.nbytes for value in itertools.chain(known.values(), results.values()) if isinstance(value, np.ndarray)
         )
-        self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, hit)
+        self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, all(kept))
         return results
 
     def _read_ahead(self) -> None:

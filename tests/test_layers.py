@@ -13,6 +13,7 @@ LAYERS = [
     ("lazyml_kernels",),
     ("lazyml.errors",),
     ("lazyml.config",),
+    ("lazyml.kernel_cache",),
     ("lazyml.expr",),
     ("lazyml.sources",),
     ("lazyml.plan",),
@@ -109,11 +110,11 @@ def test_formulas_and_plans_know_no_files_and_no_compiler(module):
         ("lazyml.expr.grad", "from lazyml.plan.levels import levels", ["lazyml.plan.levels"]),
         ("lazyml.expr.grad", "from lazyml.plan import levels", ["lazyml.plan.levels"]),
         ("lazyml.plan.tiles", "def f():\n    import lazyml.engine", ["lazyml.engine"]),
-        ("lazyml.codegen.cache", "from lazyml.runtime import pool", ["lazyml.runtime.pool"]),
-        ("lazyml.runtime.pool", "from lazyml.codegen import cache", ["lazyml.codegen.cache"]),
+        ("lazyml.codegen.lower", "from lazyml.runtime import pool", ["lazyml.runtime.pool"]),
+        ("lazyml.runtime.pool", "from lazyml.codegen import lower", ["lazyml.codegen.lower"]),
         ("lazyml.solvers.base", "import lazyml as lz", ["lazyml"]),
         ("lazyml.models.build", "import lazyml as lz", []),
-        ("lazyml.engine", "from lazyml.codegen import cache\nfrom lazyml.runtime import pool", []),
+        ("lazyml.engine", "from lazyml.codegen import lower\nfrom lazyml.runtime import pool", []),
     ],
 )
 def test_the_test_catches(module, text, caught):

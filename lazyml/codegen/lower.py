@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from lazyml.codegen.loops import LoopWriter
 from lazyml.codegen.scope import Scope
-from lazyml.codegen.tile import NAME, TileSource
+from lazyml.codegen.tile import TileSource
 from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
+from lazyml.kernel_cache import NAME
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Pass
 from lazyml.plan.scratch import by_blas

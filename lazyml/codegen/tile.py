@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from lazyml.expr.node import Node
 
-NAME = "TILE_FUNCTION"
-"""Stands for the function's name in the text until the text, and so the name's hash, is complete."""
-
 
 @dataclass(frozen=True)
 class Argument:
@@ -16,7 +13,7 @@ class Argument:
 
     `kind` is "rows" (of this page), "block" (rows a block), "columns" (width of a loop), "source" (a page), "input" (a
     small value), "total" (a group's partial), "scratch" (of a worker) or "sink" (a page to be written). The `form` of an
-    input is "scalar", "vector", "matrix" or "columns" (a matrix transposed). `index` counts within a kind.
+    input is "scalar", "vector", "matrix" or "columns" (its transpose). `index` counts within a kind.
     """
 
     name: str
@@ -28,7 +25,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class TileSource:
-    """A readable Python function, still without its final name, and its arguments in order."""
+    """A readable Python function, without its final name (see kernel_cache), and its arguments."""
 
     text: str
     arguments: tuple[Argument, ...]

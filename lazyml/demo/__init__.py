@@ -14,7 +14,7 @@ import numpy as np
 
 import lazyml as lz
 from lazyml import models
-from lazyml.config import format_bytes
+from lazyml.config import format_bytes, memory_budget
 from lazyml.demo import data, report
 from lazyml.errors import SourceError
 from lazyml.models.tables import print_facts, print_table
@@ -57,7 +57,8 @@ def run(folder: Path, *, memory: str = "64 MiB", threads: int | None = None, row
     began = time.perf_counter()
     resources: dict[str, Any] = {"memory": memory, "threads": threads}
     path = folder / "flights.h5"
-    report.pyplot()  # a missing package is better found now than after the training
+    report.pyplot()  # what is wrong here is better found now than after the training
+    memory_budget(memory)
     _make_folder(folder)
     rate = prepare_data(path, rows, memory)
 

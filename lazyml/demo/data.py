@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.errors import UnsupportedError
+from lazyml.errors import SourceError, UnsupportedError
 
 LATE_MINUTES = 15
 HELD_OUT_SHARE = 0.2
@@ -90,7 +90,7 @@ def write(flights: Flights, path: Path) -> None:
     """Datasets `features` and `late` of the training days, and the same under `held_out/`. Replaces the file at once.
 
     Contiguous float32 and uint8: the stored bytes are the values, and reading is as fast as the device. Blocks of rows
-    are made and written one at a time, so the matrix is never in memory either.
+    are made and written one at a time, so the matrix is never in memory either. Raises SourceError when that fails.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -104,6 +104,8 @@ def write(flights: Flights, path: Path) -> None:
                     features[first : first + len(block)] = flights.matrix(block)
                 file[f"{group}late"] = flights.late[rows].astype("u1")
         aside.replace(path)
+    except OSError as error:
+        raise SourceError("the data cannot be written", found=f"{path}: {error}", fix="choose another --out") from error
     finally:
         aside.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyml.config import format_bytes
 from lazyml.errors import DtypeError, ShapeError, UnsupportedError
 from lazyml.expr.node import Infer, Node, Rows, Shape
 
@@ -45,7 +46,7 @@ def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
         size = math.prod(int(s) for s in shape) * dtype.itemsize
         raise UnsupportedError(
             "the result would have two row axes and can not be streamed",
-            found=f"{show_shape(shape)}, {size / 1e9:,.3g} GB",
+            found=f"{show_shape(shape)}, {format_bytes(size)}",
             fix="reorder the products so that rows are summed first, as in X.T @ (X @ v)",
         )
     if rows and len(shape) > 2:
@@ -89,7 +90,9 @@ def elementwise(ufunc: np.ufunc) -> Infer:
             dtype = ufunc.resolve_dtypes((*(s.dtype for s in src), *(None,) * ufunc.nout))[-1]
         except TypeError:
             found = ", ".join(str(s.dtype) for s in src)
-            raise DtypeError(f"{ufunc.__name__} is not defined for {found}") from None
+            truth = all(s.dtype.kind == "b" for s in src)
+            fix = "use & | ~ on truth values, or astype to compute with them" if truth else "use astype"
+            raise DtypeError(f"{ufunc.__name__} is not defined for these types", found=found, fix=fix) from None
         dtype = widen(dtype)
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 

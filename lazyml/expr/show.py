@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from lazyml.expr.node import OPS, Node, SourceKey
 
-_PRECEDENCE = {"add": 4, "subtract": 4, "multiply": 5, "divide": 5, "matmul": 5, "contract_rows": 5, "negative": 6,
-               "power": 7, "less": 3, "less_equal": 3, "greater": 3, "greater_equal": 3, "equal": 3, "not_equal": 3,
-               "logical_and": 2, "logical_or": 1, "logical_not": 6}  # fmt: skip
+# Python's own, so that what is shown could be typed: & binds tighter than a comparison.
+_PRECEDENCE = {"less": 1, "less_equal": 1, "greater": 1, "greater_equal": 1, "equal": 1, "not_equal": 1,
+               "logical_or": 2, "logical_and": 3, "add": 4, "subtract": 4, "multiply": 5, "divide": 5, "matmul": 5,
+               "contract_rows": 5, "negative": 6, "logical_not": 6, "power": 7}  # fmt: skip
+_FROM_THE_LEFT = (2, 3, 4, 5)
 ATOM = 9
 
 
@@ -22,6 +27,11 @@ def formula(node: Node, names: Mapping[Node, str] | None = None, depth: int = 6)
     return _show(node, names or {}, depth, top=True)[0]
 
 
+def attempt(op: str, src: tuple[Node, ...], arg: Any) -> str:
+    """The formula of an operation that could not be made, for the error that says why."""
+    return _operation(op, src, arg, {}, depth=4)[0]
+
+
 def _show(node: Node, names: Mapping[Node, str], depth: int, top: bool = False) -> tuple[str, int]:
     if node in names and not top:
         return names[node], ATOM
@@ -29,16 +39,20 @@ def _show(node: Node, names: Mapping[Node, str], depth: int, top: bool = False) 
         return leaf_name(node), ATOM
     if depth == 0:
         return "...", ATOM
-    precedence = _PRECEDENCE.get(node.op, ATOM)
+    return _operation(node.op, node.src, node.arg, names, depth)
+
+
+def _operation(op: str, src: tuple[Node, ...], arg: Any, names: Mapping[Node, str], depth: int) -> tuple[str, int]:
+    precedence = _PRECEDENCE.get(op, ATOM)
     operands = []
-    for position, source in enumerate(node.src):
+    for position, source in enumerate(src):
         text, strength = _show(source, names, depth - 1)
-        tighter = strength > precedence or (strength == precedence and position == 0)
-        needs = precedence != ATOM or OPS[node.op].text.startswith("{0}")
+        tighter = strength > precedence or (strength == precedence in _FROM_THE_LEFT and position == 0)
+        needs = precedence != ATOM or OPS[op].text.startswith("{0}")
         operands.append(text if tighter or not needs or strength == ATOM else f"({text})")
-    if OPS[node.op].kind == "reduction" and len(node.arg) == node.src[0].ndim:  # over everything
-        return f"{node.op}({operands[0]})", ATOM
-    return OPS[node.op].text.format(*operands, arg=_argument(node)), precedence
+    if OPS[op].kind == "reduction" and len(arg) == src[0].ndim:  # over everything
+        return f"{op}({operands[0]})", ATOM
+    return OPS[op].text.format(*operands, arg=_argument(op, arg)), precedence
 
 
 def leaf_name(node: Node) -> str:
@@ -51,12 +65,12 @@ def leaf_name(node: Node) -> str:
     return "n" if node.op == "row_count" else str(node.arg)
 
 
-def _argument(node: Node) -> str:
-    if node.op == "index":
-        return ", ".join(_entry(entry) for entry in node.arg)
-    if node.op in ("sum", "logsumexp"):
-        return str(node.arg[0]) if len(node.arg) == 1 else str(node.arg)
-    return str(node.arg)
+def _argument(op: str, arg: Any) -> str:
+    if op == "index":
+        return ", ".join(_entry(entry) for entry in arg)
+    if op in ("sum", "logsumexp"):
+        return str(arg[0]) if len(arg) == 1 else str(arg)
+    return np.dtype(arg).name if op == "cast" else str(arg)
 
 
 def _entry(entry: int | tuple[int, int, int] | None) -> str:

@@ -32,7 +32,8 @@ def print_table(title: str, header: Sequence[str], rows: Rows) -> None:
     if not console.is_terminal:
         print(title, plain_table(header, rows), sep="\n")
         return
-    table = Table(title=title, title_justify="left", title_style="bold")
+    console.print(title, style="bold", markup=False, highlight=False)
+    table = Table()
     for index, name in enumerate(header):
         table.add_column(name, justify="right" if index else "left")
     for row in rows:

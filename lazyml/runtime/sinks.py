@@ -59,11 +59,9 @@ class FileSink:
     ) -> None:
         import h5py
 
-        self.path = Path(path)
+        self.path, self._overwrite = Path(path), overwrite
         if self.path.exists() and not overwrite:
-            raise OutputExistsError(
-                f"the output {path} exists already", fix="choose another name, or allow overwriting"
-            )
+            raise self._exists()
         if not self.path.parent.is_dir():
             raise SourceNotFoundError(f"no folder {self.path.parent} to write {self.path.name} to", fix="make it first")
         if not name.strip("/"):
@@ -108,10 +106,31 @@ class FileSink:
         umask = os.umask(0)
         os.umask(umask)
         self._temporary.chmod(0o666 & ~umask)  # mkstemp's files are private; outputs are ordinary
+        self._rename()
+
+    def _rename(self) -> None:
+        """To the final name; what came to stand there since the start is replaced only where that is allowed."""
+        if not self._overwrite:
+            try:
+                os.link(self._temporary, self.path)  # unlike a rename, it fails when the name is taken
+                self._temporary.unlink()
+                return
+            except FileExistsError:
+                raise self._exists() from None
+            except OSError:  # a file system without links
+                if self.path.exists():
+                    raise self._exists() from None
         self._temporary.replace(self.path)
 
+    def _exists(self) -> OutputExistsError:
+        return OutputExistsError(
+            f"the output {self.path} exists already", fix="choose another name, or allow overwriting"
+        )
+
     def discard(self) -> None:
-        """Leave nothing behind."""
-        if hasattr(self, "_file"):
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        """Leave nothing behind, even where the unfinished file can not be closed: the disk may be full."""
+        try:
+            if hasattr(self, "_file"):
+                self._file.close()
+        finally:
+            self._temporary.unlink(missing_ok=True)

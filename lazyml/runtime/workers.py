@@ -40,7 +40,10 @@ def run_workers(count: int, work: Work) -> None:
                 thread.join()
         raise
     if errors:
-        raise errors[0]
+        try:
+            raise errors[0]
+        finally:
+            errors.clear()  # or the error holds this frame and this frame the error: pages would wait for the collector
 
 
 @cache

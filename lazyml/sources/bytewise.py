@@ -6,7 +6,6 @@ back: NumPy unshuffles at about 2 ms/MiB, the kernel at 0.05.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lazyml import kernel_cache
 from lazyml.config import MIB
 
 LITTLE = 16 * MIB  # decoded bytes of a dataset, up to which NumPy does it
@@ -59,21 +59,21 @@ def fletcher32(data: NDArray[Any]) -> int:
 
 
 NUMPY = Bytewise(unshuffle, fletcher32)
-_compiled: list[Bytewise] = []
-_lock = threading.Lock()
+
+_TEXT = f"""from lazyml_kernels import codec, jit
+
+
+@{kernel_cache.DECORATOR}
+def {kernel_cache.NAME}({{arguments}}):
+    return codec.{{kernel}}({{arguments}})
+"""
 
 
 def compiled() -> Bytewise:
     """The kernels, whose machine code is kept on disk: a second process compiles nothing."""
-    from lazyml_kernels import codec, jit
-
-    with _lock:
-        if not _compiled:
-            try:
-                _compiled.append(Bytewise(jit.tile(codec.unshuffle.py_func), jit.tile(codec.fletcher32.py_func)))
-            except RuntimeError:  # no folder that Numba may write to: compiled for this process only
-                _compiled.append(Bytewise(codec.unshuffle, codec.fletcher32))
-        return _compiled[0]
+    kernels = {"unshuffle": "source, out, itemsize", "fletcher32": "data"}
+    loaded = (kernel_cache.load(name, _TEXT.format(kernel=name, arguments=a)).function for name, a in kernels.items())
+    return Bytewise(*loaded)
 
 
 def choose(total_bytes: int) -> Bytewise:

