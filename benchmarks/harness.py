@@ -34,10 +34,14 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall seconds of all repeats of one contestant."""
+    """Wall seconds of all repeats of one contestant, and the CPU seconds of all its threads where they were taken.
+
+    On a machine that is busy with other work, CPU seconds still say what the work costs.
+    """
 
     name: str
     seconds: tuple[float, ...]
+    cpu: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -48,30 +52,31 @@ class Timing:
         return min(self.seconds)
 
     @property
-    def spread(self) -> float:
-        """Half of the interquartile range over the median; 0 with fewer than four repeats."""
+    def spread(self) -> float | None:
+        """Half of the interquartile range over the median; None with fewer than four repeats."""
         if len(self.seconds) < 4:
-            return 0.0
+            return None
         low, _, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / 2 / self.median
 
     def as_json(self) -> dict[str, Any]:
-        return {"median": self.median, "best": self.best, "spread": self.spread, "all": list(self.seconds)}
+        cpu = {"cpu": statistics.median(self.cpu)} if self.cpu else {}
+        return {"median": self.median, "best": self.best, "spread": self.spread, **cpu, "all": list(self.seconds)}
 
 
 def interleave(contestants: Sequence[Contestant], repeats: int, warm: bool = True) -> dict[str, Timing]:
     """Run the contestants in turn, `repeats` times; `warm` runs each once before, untimed."""
-    seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
+    taken: dict[str, list[tuple[float, float]]] = {contestant.name: [] for contestant in contestants}
     for turn in range(repeats + warm):
         for contestant in contestants:
             if contestant.before is not None:
                 contestant.before()
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             contestant.run()
-            elapsed = time.perf_counter() - begin
+            elapsed = time.perf_counter() - begin, time.process_time() - cpu
             if turn >= warm:
-                seconds[contestant.name].append(elapsed)
-    return {name: Timing(name, tuple(all_of_it)) for name, all_of_it in seconds.items()}
+                taken[contestant.name].append(elapsed)
+    return {name: Timing(name, *zip(*repeats, strict=True)) for name, repeats in taken.items()}
 
 
 def ratios(timings: Mapping[str, Timing], ours: Iterable[str]) -> dict[str, dict[str, float]]:
@@ -195,11 +200,13 @@ class Report:
         compared = ratios(self.timings, ours)
         wide = max(len(name) for name in self.timings)
         rate = f"{'GB/s':>8}" if self.bytes else ""
-        head = f"{'':{wide}}  {'median s':>9} {'best s':>9} {'spread':>7}{rate}"
+        head = f"{'':{wide}}  {'median s':>9} {'best s':>9} {'cpu s':>9} {'spread':>7}{rate}"
         lines = [head + "".join(f"  {'x ' + name:>{len(name) + 2}}" for name in ours)]
         for name, timing in self.timings.items():
             rate = f"{self.bytes / timing.median / 1e9:8.2f}" if self.bytes else ""
-            line = f"{name:{wide}}  {timing.median:9.4f} {timing.best:9.4f} {timing.spread:6.0%} {rate}"
+            cpu = f"{statistics.median(timing.cpu):.4f}" if timing.cpu else ""
+            spread = "" if timing.spread is None else f"{timing.spread:.0%}"
+            line = f"{name:{wide}}  {timing.median:9.4f} {timing.best:9.4f} {cpu:>9} {spread:>7}{rate}"
             for mine in ours:
                 ratio = 1.0 if name == mine else compared[mine][name]
                 line += f"  {ratio:>{len(mine) + 2}.2f}"
@@ -215,4 +222,6 @@ class Report:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"

@@ -133,6 +133,10 @@ class Array:
         raise UnsupportedError("the truth of a lazy Array is known only when computed", formula=formula(self.node),
                                fix="use lz.compute(...) first, or & | ~ and lz.where in a formula")  # fmt: skip
 
+    def __contains__(self, value: object) -> bool:
+        raise UnsupportedError("what an Array contains is not known until it is computed", formula=formula(self.node),
+                               fix=f"use lz.compute(lz.sum(... == {value!r}))")  # fmt: skip
+
     def __iter__(self) -> Iterator[Array]:
         raise UnsupportedError("iterating over an Array would read it row by row", formula=formula(self.node),
                                fix="write the statistic as a formula, or lz.compute(...) a small result")  # fmt: skip
@@ -221,6 +225,8 @@ def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
             except OverflowError:  # as in NumPy: any two integers compare, but a sum must fit
                 if op not in COMPARISONS:
                     raise
+        if isinstance(value, np.ma.MaskedArray):
+            raise DtypeError("a masked array would lose its mask", found="a mask", fix="use array.filled(value)")
         array = np.asarray(value)
         return build.const(array.astype(widen(array.dtype)))
     except (OverflowError, ValueError):  # a number that does not fit, or lists of different lengths
@@ -232,7 +238,7 @@ def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
         raise error.with_details(formula=f"{op} with {value!r:.60}", where=show_line(user_line())) from None
 
 
-def from_ndarray(array: NDArray[Any], name: str = "array") -> Array:
+def from_ndarray(array: Any, name: str = "array") -> Array:
     """An array in memory as a streamed source."""
     source = MemorySource(array, name)
     return Array(build.source(engine.held(source)))

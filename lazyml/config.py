@@ -20,7 +20,7 @@ _UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4
 class Settings:
     """Sizes that the planner starts from. Bytes, unless said otherwise."""
 
-    page_bytes: int = 1 * MIB  # what staging moves: large enough for the device, small enough for the L2/L3 cache
+    page_bytes: int = 2 * MIB  # what staging moves: large enough for the device, small enough for the shared cache
     block_bytes: int = 128 * KIB  # what a kernel works on twice: stays in L2 between the row-dot and the update
     block_rows: int = 1024  # at most; more rows bring nothing and cost precision in float32 blocks
     groups: int = 256  # page groups at most: enough to keep many cores busy, few enough to merge at once

@@ -244,7 +244,10 @@ class Program:
                                  found=", ".join(params) or "none", fix=f"call it with {missing[0]}=...")  # fmt: skip
         bound = {}
         for node in self._plan.parameters:
-            value = np.asarray(params[node.arg])
+            try:
+                value = np.asarray(params[node.arg])
+            except ValueError:  # lists of different lengths
+                value = np.asarray(None)
             if value.dtype.kind not in "biuf":
                 raise ParameterError(
                     f"the parameter {node.arg} is not numeric", expected=str(node.dtype), found=value.dtype

@@ -47,7 +47,7 @@ def from_array(array: Any, name: str = "array") -> Array:
     >>> lz.compute(lz.sum(lz.from_array([1.0, 2.0, 3.0])))
     6.0
     """
-    return arrays.from_ndarray(np.asarray(array), name)
+    return arrays.from_ndarray(array, name)
 
 
 def param(name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = "float64") -> Array:

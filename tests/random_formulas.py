@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from scipy.special import logsumexp as scipy_logsumexp
 
 import lazyml as lz
 
@@ -35,7 +34,7 @@ def mean(x, axis):
 UNARY = {
     "exp": (lz.exp, lambda x: np.exp(floating(x))),
     "tanh": (lz.tanh, lambda x: np.tanh(floating(x))),
-    "sigmoid": (lz.sigmoid, lambda x: expit(floating(x) if floating(x).dtype.kind == "f" else floating(x) * 1.0)),
+    "sigmoid": (lz.sigmoid, lambda x: expit(floating(x).astype(np.result_type(np.exp(floating(x)))))),
     "softplus": (lz.softplus, lambda x: np.logaddexp(np.zeros_like(floating(x)), floating(x))),
     "expm1": (lz.expm1, lambda x: np.expm1(floating(x))),
     "log1p of abs": (lambda x: lz.log1p(abs(x * 1)), lambda x: np.log1p(floating(abs(x * 1)))),
@@ -90,7 +89,9 @@ def tame(x):
 
 
 def as_column(x):
-    return Formula(f"{x.text}[:, None]", "matrix", lambda env: x.on_arrays(env)[:, None], lambda env: x.on_numpy(env)[:, None])
+    return Formula(
+        f"{x.text}[:, None]", "matrix", lambda env: x.on_arrays(env)[:, None], lambda env: x.on_numpy(env)[:, None]
+    )
 
 
 def apply2(name, x, y, functions=BINARY):
@@ -106,22 +107,33 @@ def apply2(name, x, y, functions=BINARY):
 
 def reduced(x, how, axis):
     kind = "number" if axis is None or x.kind in ("rows", "line") else "line" if axis == 0 else "rows"
-    ours = {"sum": lz.sum, "mean": lz.mean, "logsumexp": lz.logsumexp}[how]
-    theirs = {"sum": total, "mean": mean, "logsumexp": lambda v, axis: scipy_logsumexp(v * 1.0, axis=axis)}[how]
+    ours = {"sum": lz.sum, "mean": lz.mean}[how]
+    plain = {"sum": np.sum, "mean": lambda v, axis: np.mean(floating(v) if v.dtype.kind == "f" else v, axis=axis)}
+    theirs = (plain if x.kind == "line" else {"sum": total, "mean": mean})[how]
     return Formula(f"{how}({x.text}, {axis})", kind, lambda env: ours(x.on_arrays(env), axis=axis),
                    lambda env: theirs(x.on_numpy(env), axis))  # fmt: skip
 
 
 def product(x, y):
     """matrix @ line, line @ line, rows @ matrix, rows @ rows, matrix' @ matrix: whatever the two kinds allow."""
+
     def on(transpose, env, numpy):
         a, c = (v.on_numpy(env) if numpy else v.on_arrays(env) for v in (x, y))
-        return (a.T if transpose else a) @ c
+        a = a.T if transpose else a
+        return np.matmul(a, c, dtype=np.float64) if numpy and (transpose or x.kind == "rows") else a @ c
 
-    kinds = {("matrix", "line"): ("rows", False), ("line", "line"): ("number", False), ("rows", "matrix"): ("line", False),
-             ("rows", "rows"): ("number", False), ("matrix", "matrix"): ("square", True), ("matrix", "rows"): ("line", True)}
+    kinds = {
+        ("matrix", "line"): ("rows", False),
+        ("line", "line"): ("number", False),
+        ("rows", "matrix"): ("line", False),
+        ("rows", "rows"): ("number", False),
+        ("matrix", "matrix"): ("square", True),
+        ("matrix", "rows"): ("line", True),
+    }
     kind, transpose = kinds[x.kind, y.kind]
-    return Formula(f"{x.text} @ {y.text}", kind, lambda env: on(transpose, env, False), lambda env: on(transpose, env, True))
+    return Formula(
+        f"{x.text} @ {y.text}", kind, lambda env: on(transpose, env, False), lambda env: on(transpose, env, True)
+    )
 
 
 def grow(pick, leaves, steps, unary=tuple(UNARY), binary=tuple(BINARY)):
@@ -141,7 +153,9 @@ def grow(pick, leaves, steps, unary=tuple(UNARY), binary=tuple(BINARY)):
             axis = pick([None, 0, 1]) if x.kind == "matrix" else None
             new = reduced(x, how, axis)
         elif what == "product" and x.kind in ("matrix", "rows") and y.kind in ("line", "rows"):
-            pair = {("matrix", "line"): (x, y), ("matrix", "rows"): (x, y), ("rows", "rows"): (x, y)}.get((x.kind, y.kind))
+            pair = {("matrix", "line"): (x, y), ("matrix", "rows"): (x, y), ("rows", "rows"): (x, y)}.get(
+                (x.kind, y.kind)
+            )
             if pair is None:
                 continue
             new = product(tame(pair[0]), tame(pair[1]))
@@ -153,6 +167,7 @@ def grow(pick, leaves, steps, unary=tuple(UNARY), binary=tuple(BINARY)):
 
 def data(rng, n, d, dtypes):
     """Leaves: X (n, d), y (n,), w (d,), b (), as ndarrays of the given dtypes."""
+
     def of(shape, dtype):
         dtype = np.dtype(dtype)
         if dtype.kind == "f":

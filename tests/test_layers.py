@@ -14,6 +14,7 @@ LAYERS = [
     ("lazyml.errors",),
     ("lazyml.config",),
     ("lazyml.kernel_cache",),
+    ("lazyml.kernel_cache",),
     ("lazyml.expr",),
     ("lazyml.sources",),
     ("lazyml.plan",),

@@ -104,7 +104,12 @@ class CompiledTile:
                 fixed[position] = block_rows
 
         kinds = [argument.kind for argument in self.source.arguments]
-        first = {kind: kinds.index(kind) for kind in kinds}
+        at_source, at_total, at_sink = (kinds.index(k) if k in kinds else 0 for k in ("source", "total", "sink"))
+        columns = [
+            position
+            for position, argument in enumerate(self.source.arguments)
+            if argument.kind == "source" and argument.form == "vector"
+        ]  # (n, 1) is one value a row
 
         def for_worker(worker: int) -> Callable[..., None]:
             values = [fixed.get(position) for position in range(len(kinds))]
@@ -115,10 +120,11 @@ class CompiledTile:
 
             def call(rows: int, pages: Sequence[Values], totals: Sequence[Values], sinks: Sequence[Values]) -> None:
                 values[0] = rows
-                for kind, arrays in (("source", pages), ("total", totals), ("sink", sinks)):
-                    for position, array in enumerate(arrays, first.get(kind, 0)):
-                        flat = array.ndim == 2 and self._dimensions[position][1] == 1  # one column is one value a row
-                        values[position] = array.reshape(-1) if flat else array
+                values[at_source : at_source + len(pages)] = pages
+                values[at_total : at_total + len(totals)] = totals
+                values[at_sink : at_sink + len(sinks)] = sinks
+                for position in columns:
+                    values[position] = values[position].reshape(-1)
                 function(*values)
 
             return call

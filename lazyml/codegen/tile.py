@@ -11,9 +11,9 @@ from lazyml.expr.node import Node
 class Argument:
     """One argument of a tile function.
 
-    `kind` is "rows" (of this page), "block" (rows a block), "columns" (width of a loop), "source" (a page), "input" (a
-    small value), "total" (a group's partial), "scratch" (of a worker) or "sink" (a page to be written). The `form` of an
-    input is "scalar", "vector", "matrix" or "columns" (its transpose). `index` counts within a kind.
+    `kind` is "rows" (of this page), "block" (rows a block), "columns" (width of a loop), "source" (a page), "input"
+    (a small value), "total" (a group's partial), "scratch" (of a worker) or "sink" (a page to be written). The `form`
+    of an input is "scalar", "vector", "matrix" or "columns" (its transpose). `index` counts within a kind.
     """
 
     name: str

@@ -62,7 +62,9 @@ class SourceKey:
 
     @property
     def label(self) -> str:
-        return self.name.strip("/").rsplit("/", 1)[-1] or "source"
+        """The last part of the name, on one line: what a file calls its datasets is shown, never run."""
+        last = self.name.strip("/").rsplit("/", 1)[-1] or "source"
+        return "".join(letter if letter.isprintable() else "?" for letter in last)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the holder: a formula is pickled, its data is not."""

@@ -46,6 +46,8 @@ class Tiling:
     groups: int
     source_bytes: int
     """Stored bytes that the pass reads from files."""
+    load_pages: tuple[int, ...] = ()
+    """For each source, how many pages one load brings: several where rows are so narrow that a page is next to nothing."""
     workers: int = 1
     memory: tuple[MemoryItem, ...] = ()
 

@@ -12,9 +12,10 @@ from lazyml.config import MIB, Settings
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Pass, Tiling
 from lazyml.plan.scratch import scratch_bytes_per_row, scratch_fixed_bytes, uses_blas
+from lazyml.sources.frames import frame_bytes
 from lazyml.sources.protocol import MemoryItem, Source
 
-FRAME_ALIGNMENT = 4096
+NARROW_LOAD = 256 * 1024  # a label of 4 bytes a row would else cost a system call for each 30 KiB
 REFERENCE_WORKERS = 4  # pages are chosen so that this many workers fit
 SMALLEST_PAGE = 64 * 1024
 LARGEST_CHUNK_PAGE = 16 * MIB  # a page is one chunk up to here; larger chunks are decoded once and cut into pages
@@ -77,8 +78,17 @@ def _cut(
         block_rows=min(_block_rows(a_pass, settings), page_rows),
         group_pages=group_pages,
         groups=math.ceil(pages / group_pages),
+        load_pages=tuple(_load_pages(node, sources[node], page_rows, group_pages) for node in a_pass.sources),
         source_bytes=sum(sources[node].stored_bytes for node in a_pass.sources),
     )
+
+
+def _load_pages(node: Node, source: Source, page_rows: int, group_pages: int) -> int:
+    """Pages of a narrow source that one load brings: as many as divide a group and stay below NARROW_LOAD."""
+    if not source.needs_frame:
+        return 1
+    most = max(1, NARROW_LOAD // max(1, row_bytes(node) * page_rows))
+    return max(k for k in range(1, min(most, group_pages) + 1) if group_pages % k == 0)
 
 
 def _partial_bytes(a_pass: Pass) -> int:
@@ -89,24 +99,24 @@ def _memory(
     a_pass: Pass, sources: Mapping[Node, Source], cut: Tiling, workers: int, first: int, to_file: bool
 ) -> tuple[MemoryItem, ...]:
     """Every item that a run of the pass holds."""
-    each = f"{workers} {'page' if workers == 1 else 'pages'} of {cut.page_rows:,} rows"
+
+    def each(rows: int) -> str:
+        return f"{workers} {'frame' if workers == 1 else 'frames'} of {rows:,} rows"
+
     items = []
-    for node in a_pass.sources:
+    for node, pages in zip(a_pass.sources, cut.load_pages, strict=True):
+        rows = pages * cut.page_rows
         if sources[node].needs_frame:
-            items.append(MemoryItem(f"{node.arg.label}: {each}", workers * frame_bytes(node, cut.page_rows)))
-        items += sources[node].memory(cut.page_rows, workers, first)
+            items.append(MemoryItem(f"{node.arg.label}: {each(rows)}", workers * frame_bytes(node.arg, rows)))
+        items += sources[node].memory(rows, workers, first)
     if to_file:
         size = sum(row_bytes(node) for node in a_pass.sinks) * cut.page_rows
-        items.append(MemoryItem(f"results on their way to the file: {each}", workers * size))
+        items.append(MemoryItem(f"results on their way to the file: {each(cut.page_rows)}", workers * size))
     groups = f"{cut.groups} page {'group' if cut.groups == 1 else 'groups'}"
     items.append(MemoryItem(f"partial totals of {groups}", (cut.groups * 3 // 2 + 1) * _partial_bytes(a_pass)))
     scratch = scratch_bytes_per_row(a_pass) * cut.block_rows + scratch_fixed_bytes(a_pass)
     items.append(MemoryItem(f"scratch: {workers} x {cut.block_rows:,} rows", workers * scratch))
     return tuple(item for item in items if item.bytes)
-
-
-def frame_bytes(node: Node, page_rows: int) -> int:
-    return max(1, math.ceil(row_bytes(node) * page_rows / FRAME_ALIGNMENT)) * FRAME_ALIGNMENT
 
 
 def _page_rows(a_pass: Pass, sources: Mapping[Node, Source], page_bytes: int) -> int:

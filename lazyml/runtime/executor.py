@@ -45,7 +45,8 @@ def run_pass(
         return PassResult(_merged(a_pass, partials), 0, 0)
     partials = empty_partials(a_pass.accumulators, tiling.groups)
     tickets = itertools.count()  # next() on it is atomic
-    with Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop) as staging:
+    staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages)
+    with staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:
             tile = tile_for(worker)

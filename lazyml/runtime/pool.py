@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.config import KIB
-
-ALIGNMENT = 4 * KIB  # what direct I/O asks of buffers, and the page size of most machines
+from lazyml.sources.frames import round_up
 
 
 class FrameState(enum.Enum):
@@ -26,15 +24,6 @@ TRANSITIONS = {
     (FrameState.FREE, FrameState.IN_USE),
     (FrameState.IN_USE, FrameState.FREE),
 }
-
-
-def round_up(size: int) -> int:
-    """Bytes of a frame that holds `size`: a multiple of 4 KiB, at least one.
-
-    >>> round_up(1), round_up(8192)
-    (4096, 8192)
-    """
-    return max(1, -(-size // ALIGNMENT)) * ALIGNMENT
 
 
 class BufferPool:

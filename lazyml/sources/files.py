@@ -138,9 +138,20 @@ class ScanFile:
             self._counts[worker] += count
 
     def advise(self, offset: int, size: int) -> None:
-        """Ask the operating system to read ahead; a hint that may be lost."""
-        if size > 0 and hasattr(os, "posix_fadvise"):
+        """Ask the operating system to read ahead; a hint that may be lost.
+
+        Advice walks every page of the range, so none is given where the end of the range is in memory already.
+        """
+        if size > 0 and hasattr(os, "posix_fadvise") and not self._in_memory(offset + size - 1):
             os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+
+    def _in_memory(self, offset: int) -> bool:
+        """Whether the byte can be had without waiting for the device; False where the system can not tell."""
+        try:
+            os.preadv(self.descriptor, [bytearray(1)], offset, os.RWF_NOWAIT)
+        except (OSError, AttributeError):  # not in memory, or no such flag on this system or file system
+            return False
+        return True
 
     def close(self, failed: bool) -> None:
         """Close the descriptor; then, unless `failed`, compare the file with what it was."""

@@ -112,6 +112,9 @@ class RawScan:
         if page.size == 0:
             return page
         source, table = self._source, self._source.table
+        if source.start is not None and source.direct:
+            self._file.read(frame[: page.nbytes], source.start + first * source.row_bytes, worker, 0)
+            return page
         spans = source.spans(first, rows)
         if not table.complete:
             page.fill(self._pages.fill)

@@ -50,7 +50,7 @@ def test_promotion_of_two_arrays(name):
 def test_promotion_with_a_number_on_either_side(name, number):
     for dtype in DTYPES[name == "**" :]:  # bool ** 2 is a shortcut of NumPy's: int8, where np.power gives int64
         for swap in (False, True):
-            args = (lambda x: (number, x)) if swap else (lambda x: (x, number))  # noqa: B023
+            args = (lambda x: (number, x)) if swap else (lambda x: (x, number))
             try:
                 wanted = widened(BINARY[name](*args(np.ones(2, widened(dtype)))).dtype)
             except TypeError:
@@ -60,7 +60,9 @@ def test_promotion_with_a_number_on_either_side(name, number):
             assert BINARY[name](*args(array(dtype))).dtype == wanted, (dtype, swap)
 
 
-@pytest.mark.parametrize("function", [np.exp, np.log, np.sqrt, np.tanh, np.log1p, np.expm1, np.abs, np.sign, np.negative])
+@pytest.mark.parametrize(
+    "function", [np.exp, np.log, np.sqrt, np.tanh, np.log1p, np.expm1, np.abs, np.sign, np.negative]
+)
 def test_promotion_of_one_array(function):
     for dtype in DTYPES:
         try:

@@ -8,8 +8,8 @@ import pytest
 
 import lazyml as lz
 from lazyml.array import Array, operation
-from lazyml.codegen.lower import KERNEL_RULES
 from lazyml.codegen.loops import RULES as LOOP_RULES
+from lazyml.codegen.lower import KERNEL_RULES
 from lazyml.expr import build as b
 from lazyml.expr.node import OPS, apply
 
@@ -116,8 +116,13 @@ def test_special_values(kind, backend):
             if name in ("maximum", "minimum"):  # NumPy leaves open which zero it gives
                 value, right = value + 0.0, right + 0.0
             tiny = np.finfo(value.dtype).tiny if value.dtype.kind == "f" else 0
-            np.testing.assert_allclose(value, right, rtol=ulps * 2.0**-52 if value.dtype != np.float32 else ulps * 2.0**-23,
-                                       atol=8 * tiny, err_msg=f"{name} of {kind}")
+            np.testing.assert_allclose(
+                value,
+                right,
+                rtol=ulps * 2.0**-52 if value.dtype != np.float32 else ulps * 2.0**-23,
+                atol=8 * tiny,
+                err_msg=f"{name} of {kind}",
+            )
             zero = (right == 0) & (value == 0)
             if value.dtype.kind == "f" and name not in ("maximum", "minimum"):
                 np.testing.assert_array_equal(np.signbit(value[zero]), np.signbit(right[zero]), f"zeros of {name}")
@@ -130,7 +135,13 @@ def test_mixed_types(backend, rng):
               ("bool", "int8", "uint8", "int32", "uint32", "int64", "float32", "float64")}  # fmt: skip
     pairs = [(a, c) for a in arrays for c in arrays if a < c]
     if backend == "numba":
-        pairs = [("bool", "float32"), ("int8", "uint8"), ("int64", "uint32"), ("float32", "int64"), ("float32", "float64")]
+        pairs = [
+            ("bool", "float32"),
+            ("int8", "uint8"),
+            ("int64", "uint32"),
+            ("float32", "int64"),
+            ("float32", "float64"),
+        ]
     sources = {name: lz.from_array(values, name) for name, values in arrays.items()}
     made = [f for a, c in pairs for f in (sources[a] + sources[c], sources[a] * sources[c], sources[a] >= sources[c])]
     right = [v for a, c in pairs for x, y in [(arrays[a], arrays[c])] for v in (x + y, x * y, x >= y)]

@@ -11,7 +11,8 @@ import pytest
 
 from lazyml.config import SETTINGS
 from lazyml.errors import CorruptFileError, FileChangedError, SourceNotFoundError
-from lazyml.runtime.staging import Staging, staging_memory
+from lazyml.runtime.staging import Staging
+from lazyml.sources.frames import frame_bytes
 from lazyml.sources.hdf5 import open_dataset
 from lazyml.sources.memory import MemorySource
 
@@ -60,19 +61,30 @@ def test_pages_of_all_sources_in_step(sources, page_rows, threads):
     assert descriptors() == before
 
 
-def test_memory_items(sources):
-    items = {item.name: item.bytes for item in staging_memory(sources, 1000, 2)}
-    assert items["x: pages"] == 2 * 20480 and items["y: pages"] == 2 * 4096
-    assert "m: pages" not in items and any(name.startswith("x: decoded chunk 64 x 5") for name in items)
+def test_frames_are_what_was_stated(sources):
+    stated = sum(2 * frame_bytes(source.key, 1000) for source in sources if source.needs_frame)
     with Staging(sources, 1000, 2, 0, N) as staging:
-        assert staging.frame_bytes == sum(size for name, size in items.items() if name.endswith(": pages"))
+        assert staging.frame_bytes == stated == 2 * (20480 + 4096 + 8192)
 
 
 def test_a_source_that_needs_copies_gets_frames():
     source = MemorySource(np.asfortranarray(values((N, 3))), "m")
-    assert [item.name for item in staging_memory([source], 100, 2)] == ["m: pages"]
     with Staging([source], 100, 1, 0, N) as staging:
         np.testing.assert_array_equal(staging.load(0, 900, 100)[0], values((N, 3))[900:])
+        assert staging.frame_bytes == frame_bytes(source.key, 100)
+
+
+@pytest.mark.parametrize("load_pages", [1, 2, 5])
+def test_a_load_of_several_pages_serves_them_one_by_one(path, load_pages):
+    source, reads = open_dataset(path, "y"), []
+    with Staging([source], 100, 1, 30, 930, load_pages=[load_pages]) as staging:
+        scan = staging._scans[0]
+        load = scan.load
+        scan.load = lambda *arguments: reads.append(arguments[:2]) or load(*arguments)
+        for first in range(30, 930, 100):
+            np.testing.assert_array_equal(staging.load(0, first, 100)[0], values(N, 1)[first : first + 100] > 0)
+    assert len(reads) == -(-9 // load_pages) and sum(rows for _, rows in reads) == 900
+    assert staging.bytes_read == 900
 
 
 def test_read_ahead_is_a_window_behind_the_page(path, monkeypatch):

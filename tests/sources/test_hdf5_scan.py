@@ -11,6 +11,7 @@ from source_scanning import numbers, open_descriptors, scan_all
 from lazyml.sources.base import runs
 from lazyml.sources.chunks import Stored
 from lazyml.sources.decoded import neighbours
+from lazyml.sources.files import ScanFile
 from lazyml.sources.hdf5 import open_dataset
 from lazyml.sources.shared import SharedChunks
 
@@ -88,6 +89,7 @@ def test_reading_ahead_covers_the_bytes_that_are_read(path, name, monkeypatch):
     scan = source.scan(250, 1, 0, SHAPE[0])
     scan.prefetch(250, 500)
     assert scan.bytes_read == 0
+    monkeypatch.setattr(ScanFile, "_in_memory", lambda file, offset: False)
     monkeypatch.setattr("os.preadv", lambda fd, targets, offset: check(offset, targets[0].nbytes))
 
     def check(offset, size):
@@ -148,3 +150,19 @@ def test_runs_and_neighbours():
     assert runs([(0, 5, 0, 1), (5, 5, 5, 2), (10, 5, 20, 3)]) == [(0, 10, 0, 1), (10, 5, 20, 3)]
     chunks = [Stored(n, 10 * n, 10, 0) for n in range(5)] + [Stored(6, 90, 10, 0)]
     assert [len(group) for group in neighbours(chunks, 30)] == [3, 2, 1]
+
+
+def test_what_is_in_memory_is_not_asked_for_again(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.zeros(1 << 16)
+    asked = []
+    monkeypatch.setattr("os.posix_fadvise", lambda *arguments: asked.append(arguments))
+    source = open_dataset(tmp_path / "a.h5", "x")
+    scan = source.scan(1 << 16, 1, 0, 1 << 16)
+    scan.load(0, 1 << 16, np.empty(8 << 16, np.uint8), 0)
+    for known in (True, False):
+        with monkeypatch.context() as patch:
+            patch.setattr(ScanFile, "_in_memory", lambda file, offset, known=known: known)
+            scan.prefetch(0, 1 << 16)
+        assert len(asked) == (0 if known else 1)
+    scan.close()

@@ -1,0 +1,148 @@
+"""How many passes, what they read, and what is fused: the plan first, then the number."""
+
+import numpy as np
+import pytest
+
+import lazyml as lz
+from lazyml.plan.steps import schedule
+
+N, D = 1000, 4
+
+
+@pytest.fixture
+def data(rng):
+    return rng.normal(size=(N, D)), (rng.random(N) > 0.5).astype(float)
+
+
+@pytest.fixture
+def leaves(data, h5):
+    path = h5(X=data[0], y=data[1])
+    return lz.open(path, "X"), lz.open(path, "y"), lz.param("w", D), lz.param("b")
+
+
+def plan_of(*outputs, **options):
+    return lz.compile(list(outputs), backend="numpy", **options).plan
+
+
+def logistic(X, y, w, b):
+    z = X @ w + b
+    return lz.mean(lz.log(1 + lz.exp(z)) - y * z) + 0.5 * 1e-4 * lz.sum(w**2)
+
+
+def test_loss_gradient_and_metrics_share_one_pass(leaves, data):
+    X, y, w, b = leaves
+    loss = logistic(*leaves)
+    accuracy = lz.mean((X @ w + b > 0) == (y > 0))
+    scores = lz.sigmoid(X @ w + b)
+    program = lz.compile([loss, *lz.grad(loss, [w, b]), accuracy, scores], backend="numpy")
+    assert program.passes == 1
+    values = program(w=np.ones(D), b=0.5)
+    assert program.last_run.passes == 1
+    assert program.last_run.bytes_read == program.plan.bytes_to_read == N * (D + 1) * 8
+    z = data[0] @ np.ones(D) + 0.5
+    p = 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(values[0], np.mean(np.logaddexp(0, z) - data[1] * z) + 0.5e-4 * D, rtol=1e-12)
+    np.testing.assert_allclose(values[1], data[0].T @ (p - data[1]) / N + 1e-4, rtol=1e-9)
+    np.testing.assert_allclose(values[2], np.mean(p - data[1]), rtol=1e-9)
+    assert values[3] == np.mean((z > 0) == (data[1] > 0))
+    np.testing.assert_allclose(values[4], p, rtol=1e-12)
+
+
+def test_only_the_columns_used_are_counted(leaves):
+    X, y, *_ = leaves
+    assert plan_of(lz.sum(y)).bytes_to_read == N * 8
+    assert plan_of(lz.sum(X)).bytes_to_read == N * D * 8
+
+
+def test_statistics_of_statistics_need_a_pass_each(leaves, data):
+    X, y, w, b = leaves
+    mean = lz.mean(X, axis=0)
+    variance = lz.mean((X - mean) ** 2, axis=0)
+    assert plan_of(mean).passes[0].reason == "the first read of the data"
+    assert len(plan_of(variance).passes) == 2
+    assert len(plan_of(mean, variance).passes) == 2
+    standard = (X - mean) / lz.sqrt(variance)
+    loss = logistic(standard, y, w, b)
+    plan = plan_of(loss, *lz.grad(loss, [w, b]))
+    assert len(plan.passes) == 3
+    assert "known only when the pass before is over" in plan.passes[2].reason
+    found = lz.compute(loss, params={"w": np.ones(D), "b": 0.0}, backend="numpy")
+    z = ((data[0] - data[0].mean(0)) / data[0].std(0)) @ np.ones(D)
+    np.testing.assert_allclose(found, np.mean(np.logaddexp(0, z) - data[1] * z) + 0.5e-4 * D, rtol=1e-12)
+
+
+def test_centring_and_then_a_loss_is_two_passes(leaves):
+    X, y, w, b = leaves
+    loss = logistic(X - lz.mean(X, axis=0), y, w, b)
+    plan = plan_of(loss, *lz.grad(loss, [w, b]))
+    assert len(plan.passes) == 2
+    assert [len(p.accumulators) for p in plan.passes][0] == 1
+
+
+def test_what_is_ready_early_is_computed_early(leaves):
+    """A total of the first level goes with the first pass though the second could make it too."""
+    X, y, *_ = leaves
+    plan = plan_of(lz.mean((X - lz.mean(X, axis=0)) ** 2), lz.sum(y))
+    assert [sorted(n.arg.label for n in p.sources) for p in plan.passes] == [["X", "y"], ["X"]]
+
+
+def test_other_row_counts_are_other_passes(leaves):
+    X, *_ = leaves
+    other = lz.from_array(np.ones((7, 2)), "other")
+    plan = plan_of(lz.sum(X), lz.sum(other), lz.sum(X * X))
+    assert [p.rows for p in plan.passes] == [N, 7]
+    assert "another row count" in plan.passes[1].reason
+    value = lz.compute(lz.mean(X) + lz.mean(other), backend="numpy")
+    np.testing.assert_allclose(value, lz.compute(lz.mean(X)) + 1.0)
+
+
+def test_a_total_over_one_table_used_on_the_rows_of_another(leaves):
+    X, *_ = leaves
+    other = lz.from_array(np.arange(14.0).reshape(7, 2), "other")
+    made = lz.sum(other * lz.mean(X))
+    assert [p.rows for p in plan_of(made).passes] == [N, 7]
+    np.testing.assert_allclose(lz.compute(made), 91 * lz.compute(lz.mean(X)))
+
+
+def test_row_shaped_results_share_the_pass(leaves):
+    X, y, w, b = leaves
+    plan = plan_of(X @ w, X * 2, lz.sum(X), X.T)
+    assert len(plan.passes) == 1 and len(plan.passes[0].sinks) == 3
+    centred = plan_of(X - lz.mean(X, axis=0))
+    assert [len(p.sinks) for p in centred.passes] == [0, 1]
+
+
+def test_parameters_alone_need_no_pass():
+    w = lz.param("w", 3)
+    program = lz.compile([lz.sum(w * w), w + 1], backend="numba")
+    assert program.passes == 0 and program.source == ""
+    assert [np.asarray(v).tolist() for v in program(w=np.arange(3))] == [5.0, [1.0, 2.0, 3.0]]
+    assert program.last_run.cache_hit and program.last_run.passes == 0
+
+
+def steps_of(*outputs):
+    (only,) = plan_of(*outputs).passes
+    return [(step.kind, step.columns) for step in only.steps]
+
+
+def test_elementwise_work_is_fused(leaves):
+    X, y, w, b = leaves
+    loss = logistic(*leaves)
+    assert steps_of(loss, *lz.grad(loss, [w, b])) == [("kernel", None), ("loop", None), ("kernel", None)]
+    assert steps_of(lz.sum(lz.exp(y) * 2 + y)) == [("loop", None)]
+    assert steps_of(lz.sum(lz.exp(X) * w + y[:, None])) == [("loop", D)]
+    assert steps_of(lz.sum(X, axis=0), lz.sum(X * X, axis=0), lz.sum(X)) == [("loop", D)]
+    assert steps_of(lz.sum(lz.sum(X * X, axis=1) ** 2)) == [("loop", D), ("loop", None)]
+    assert steps_of(lz.sum(lz.softplus(X[:, 1]) * y)) == [("loop", None)]
+
+
+def test_scheduling_nothing_gives_no_steps():
+    assert schedule([]) == ()
+
+
+def test_what_only_names_a_page_is_written_as_it_is(leaves):
+    X, y, *_ = leaves
+    (only,) = plan_of(X, y[:, None]).passes
+    assert only.steps == () and len(only.sinks) == 2
+    first, second = lz.compute(X, y[:, None], backend="numpy")
+    assert first.shape == (N, D) and second.shape == (N, 1)
