@@ -3,7 +3,8 @@
     python -m benchmarks.gradient --rows 10000000 --columns 28 --dtype float32 --json
 
 Warm (the default): the file is in the page cache; all contestants in one run, in turn. With --cold the file's pages are
-dropped from the page cache before every repeat, and ours is compared with plain sequential reads of the same bytes.
+dropped from the page cache before every repeat, and ours is compared with plain sequential reads of the same bytes, after
+a pause, since rented disks allow bursts: without it whoever reads after a slow one is fast.
 Exits with 1 when a result is wrong: more than one pass, bytes read other than n (d + 1) itemsize, a gradient that
 differs from NumPy's.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,7 @@ def cold(path: Path, options: argparse.Namespace, report: Report) -> None:
 
     def drop() -> None:
         evict(path)
+        time.sleep(options.pause)
         shares.append(resident_share(path))
 
     runs: dict[str, Callable[[], Any]] = {name: caller(program, w)}
@@ -137,7 +140,7 @@ def cold(path: Path, options: argparse.Namespace, report: Report) -> None:
         runs[f"raw file read, {threads} thread{'s' * (threads > 1)}"] = (
             lambda threads=threads: read_extents(path, extents, threads, sequential=True)
         )
-    report.timings = interleave([Contestant(n, run, drop) for n, run in runs.items()], options.repeats)
+    report.timings = interleave([Contestant(n, run, drop) for n, run in runs.items()], options.repeats, warm=False)
     report.ours = (name,)
     known = [share for share in shares if share is not None]
     held = max(known) if known else None
@@ -169,6 +172,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--folder", type=Path, help="where the file is kept and found again; a temporary one if not given")
     parser.add_argument("--cold", action="store_true", help="drop the file from the page cache before every repeat")
+    parser.add_argument("--pause", type=float, default=2.0, help="seconds before each cold repeat")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     return parser.parse_args(arguments)
 

@@ -1,7 +1,7 @@
 """What every benchmark shares: interleaved repeats, medians, ratios, the page cache, and the report.
 
-Contestants run in turn, A B C A B C, so that a machine that slows down slows all of them. A report gives medians, the
-best and the spread, and says what the page cache held.
+Contestants run in turn, A B C B C A C A B, so that a machine that slows down slows all of them, and none always runs
+after the same other one. A report gives medians, the best and the spread, and says what the page cache held.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ class Timing:
 
 
 def interleave(contestants: Sequence[Contestant], repeats: int, warm: bool = True) -> dict[str, Timing]:
-    """Run the contestants in turn, `repeats` times; `warm` runs each once before, untimed."""
+    """Run the contestants in turn, `repeats` times, each turn beginning with the next; `warm` runs each once before."""
     taken: dict[str, list[tuple[float, float]]] = {contestant.name: [] for contestant in contestants}
     for turn in range(repeats + warm):
-        for contestant in contestants:
+        start = turn % len(contestants)
+        for contestant in [*contestants[start:], *contestants[:start]]:
             if contestant.before is not None:
                 contestant.before()
             begin, cpu = time.perf_counter(), time.process_time()

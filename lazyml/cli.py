@@ -6,15 +6,9 @@ cause is printed as text and ends with exit code 1; Ctrl-C ends with 130.
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,48 +29,16 @@ class _Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        interrupts: list[int] = []
         try:
-            with _noting_interrupts(interrupts):
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except LazymlError as error:
             if ctx.params.get("debug"):
                 raise
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
-        except (KeyboardInterrupt, RuntimeError) as error:
-            # An interrupted compiler fails with a RuntimeError of its own.
-            if isinstance(error, RuntimeError) and not interrupts:
-                raise
+        except KeyboardInterrupt:
             print("interrupted; outputs that were not complete have not been written", file=sys.stderr)
             raise typer.Exit(130) from None
-
-
-@contextmanager
-def _noting_interrupts(seen: list[int]) -> Iterator[None]:
-    """Ctrl-C adds an entry to `seen` and is not lost where LLVM calls back into Python, which drops exceptions."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    report = sys.unraisablehook
-
-    def note(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        signal.default_int_handler(number, frame)
-
-    def again(dropped: Any) -> None:
-        if issubclass(dropped.exc_type, KeyboardInterrupt):
-            threading.Timer(0.05, _thread.interrupt_main).start()  # not now: this hook, too, would drop it
-        else:
-            report(dropped)
-
-    before = signal.signal(signal.SIGINT, note)
-    sys.unraisablehook = again
-    try:
-        yield
-    finally:
-        sys.unraisablehook = report
-        signal.signal(signal.SIGINT, before)
 
 
 app = typer.Typer(
@@ -240,7 +202,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if end.code == 130:  # a compiler that was interrupted is not fit for an orderly shutdown: it has crashed there
+        if end.code == 130:  # at once: an orderly exit would wait for a compilation that nobody needs any more
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(130)

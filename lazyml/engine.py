@@ -180,7 +180,7 @@ class Program:
 
     def over(self, sources: Mapping[Any, Any]) -> Program:
         """The same program on other sources, given as {Array: other Array}; kernels are reused."""
-        leaves = {old.node: getattr(new, "node", None) for old, new in sources.items()}
+        leaves: dict[Node, Any] = {old.node: getattr(new, "node", None) for old, new in sources.items()}
         mine = {node for node in topological(self._given) if node.op == "source"}
         for old, new in leaves.items():
             if old not in mine or new is None or new.op != "source":

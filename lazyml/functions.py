@@ -45,7 +45,7 @@ def from_array(array: Any, name: str = "array") -> Array:
 
     >>> import lazyml as lz
     >>> lz.compute(lz.sum(lz.from_array([1.0, 2.0, 3.0])))
-    6.0
+    np.float64(6.0)
     """
     return arrays.from_ndarray(array, name)
 
@@ -115,7 +115,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     >>> import lazyml as lz
     >>> lz.compute(lz.mean(lz.from_array([1.0, 2.0, 6.0])))
-    3.0
+    np.float64(3.0)
     """
     return arrays.mean(x, axis, keepdims) if isinstance(x, Array) else np.mean(x, axis=axis, keepdims=keepdims)
 
@@ -181,7 +181,7 @@ def compile(
     >>> X, w = lz.from_array([[1.0, 2.0], [3.0, 4.0]]), lz.param("w", 2)
     >>> program = lz.compile(lz.sum(X @ w))
     >>> program(w=[1.0, 1.0]), program.last_run.passes
-    (10.0, 1)
+    (np.float64(10.0), 1)
     """
     single = isinstance(outputs, (Array, np.ndarray)) or not isinstance(outputs, Iterable)
     items = [outputs] if single else list(outputs)
@@ -202,7 +202,7 @@ def compute(
     >>> import lazyml as lz
     >>> x = lz.from_array([1.0, 2.0, 3.0])
     >>> lz.compute(lz.mean(x), lz.sum(x * x))
-    (2.0, 14.0)
+    (np.float64(2.0), np.float64(14.0))
     """
     chosen = outputs[0] if len(outputs) == 1 else list(outputs)
     return compile(chosen, memory=memory, threads=threads, backend=backend)(**(params or {}))

@@ -5,6 +5,8 @@
 - The hash is in the function's name: two processes with equal qualified names collide in Numba's cache.
 - The module is in `sys.modules` before it is executed, or a second process can not load what the first one compiled.
 - The cache holds pickles, so its folder belongs to the user alone, and another user's folder is not used.
+- Ctrl-C inside the compiler is lost, or breaks it: LLVM calls back into Python, which drops exceptions there. So it
+  runs in a thread of its own, where no signal handler does.
 - A folder that can not be written is not an error: the function is compiled without being kept.
 """
 
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,10 +49,26 @@ class LoadedFunction:
 
     def compile(self, signature: tuple[Any, ...]) -> bool:
         """Make the machine code for the types ready; whether it was there already, in memory or on disk."""
-        before = sum(self.function.stats.cache_misses.values()) if self.path else len(self.function.signatures)
-        self.function.compile(signature)
-        after = sum(self.function.stats.cache_misses.values()) if self.path else len(self.function.signatures)
-        return bool(after == before)
+        before = self._compilations()
+        _outside_main_thread(lambda: self.function.compile(signature))
+        return self._compilations() == before
+
+    def _compilations(self) -> int:
+        return int(sum(self.function.stats.cache_misses.values())) if self.path else len(self.function.signatures)
+
+
+def _outside_main_thread(work: Callable[[], Any]) -> None:
+    """Run it in another thread and wait; an interrupt ends the wait, and leaves the work to end by itself."""
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="lazyml-compile").start()
+    outcome.result()
 
 
 @cache

@@ -11,7 +11,7 @@ import pytest
 
 def pytest_configure(config):
     config.stash[FOLDER] = folder = tempfile.mkdtemp(prefix="lazyml-tests-")
-    os.environ["LAZYML_CACHE_DIR"] = os.path.join(folder, "kernels")  # subprocesses of tests inherit it
+    os.environ["LAZYML_CACHE_DIR"] = f"{folder}/cache"  # subprocesses of tests inherit it
     os.environ["LAZYML_VERIFY"] = "1"  # read when lazyml is imported, which comes later
 
     from hypothesis import settings

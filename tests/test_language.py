@@ -111,12 +111,15 @@ def test_arrays_of_any_layout(x, order):
 def test_numpys_functions_give_arrays(x):
     X = lz.from_array(x)
     made = {
-        "log": np.log(np.abs(X)), "exp": np.exp(X), "maximum": np.maximum(X, 0), "sum": np.sum(X, axis=0), "mean": np.mean(X),
+        "log": np.log(np.abs(X)), "exp": np.exp(X), "maximum": np.maximum(X, 0), "sum": np.sum(X, axis=0),
+        "mean": np.mean(X),
         "where": np.where(X > 0, X, 0), "transpose": np.transpose(X), "dot": np.dot(X, np.ones(5)), "add": np.add(1, X),
-        "matmul": np.matmul(x.T, X), "right": np.float64(2) * X, "ndarray": x + X, "list": [1.0, 2.0, 3.0, 4.0, 5.0] * X,
+        "matmul": np.matmul(x.T, X), "right": np.float64(2) * X, "ndarray": x + X,
+        "list": [1.0, 2.0, 3.0, 4.0, 5.0] * X,
     }  # fmt: skip
     assert all(isinstance(value, lz.Array) for value in made.values())
-    right = [np.log(abs(x)), np.exp(x), np.maximum(x, 0), x.sum(0), x.mean(), np.where(x > 0, x, 0), x.T, x.sum(1), x + 1,
+    right = [np.log(abs(x)), np.exp(x), np.maximum(x, 0), x.sum(0), x.mean(), np.where(x > 0, x, 0), x.T, x.sum(1),
+             x + 1,
              x.T @ x, 2 * x, 2 * x, x * np.arange(1.0, 6)]  # fmt: skip
     for value, wanted in zip(lz.compute(*made.values(), backend="numpy"), right, strict=True):
         np.testing.assert_allclose(value, wanted, rtol=1e-12, atol=1e-12)
@@ -124,7 +127,8 @@ def test_numpys_functions_give_arrays(x):
 
 
 @pytest.mark.parametrize("use", [
-    lambda X: np.linalg.svd(X), lambda X: np.concatenate([X, X]), lambda X: np.arctan2(X, X), lambda X: np.add.reduce(X),
+    lambda X: np.linalg.svd(X), lambda X: np.concatenate([X, X]), lambda X: np.arctan2(X, X),
+    lambda X: np.add.reduce(X),
     lambda X: np.add(X, 1, out=np.zeros((40, 5))), lambda X: np.add(X, 1, where=True), lambda X: np.sort(X),
     lambda X: bool(X > 0), lambda X: X.sum() and 1, lambda X: list(X), lambda X: 1.0 in X, lambda X: len(X.sum()),
     lambda X: 0 < X < 1,

@@ -112,7 +112,7 @@ class CompiledTile:
         ]  # (n, 1) is one value a row
 
         def for_worker(worker: int) -> Callable[..., None]:
-            values = [fixed.get(position) for position in range(len(kinds))]
+            values: list[Any] = [fixed.get(position) for position in range(len(kinds))]
             for position, argument in enumerate(self.source.arguments):
                 if argument.kind == "scratch":
                     buffer = self._buffers[argument.index]

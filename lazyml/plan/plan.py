@@ -47,7 +47,7 @@ class Tiling:
     source_bytes: int
     """Stored bytes that the pass reads from files."""
     load_pages: tuple[int, ...] = ()
-    """For each source, how many pages one load brings: several where rows are so narrow that a page is next to nothing."""
+    """For each source, how many pages one load brings: several where rows are narrow."""
     workers: int = 1
     memory: tuple[MemoryItem, ...] = ()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.config import SETTINGS, Settings
@@ -33,6 +32,7 @@ class Staging:
     gives is valid until the same worker loads again. On leaving, everything is released; when nothing failed, the files
     are compared with what they were (FileChangedError).
 
+    >>> import numpy as np
     >>> from lazyml.sources.memory import MemorySource
     >>> x, y = MemorySource(np.ones((5, 2)), "x"), MemorySource(np.arange(5), "y")
     >>> with Staging([x, y], 2, 1, 0, 5) as staging:

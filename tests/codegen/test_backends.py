@@ -1,4 +1,4 @@
-"""Random formulas: the interpreter against plain NumPy, compiled code against the interpreter, the same bits for any threads."""
+"""Random formulas: the interpreter is NumPy, compiled code is the interpreter, and threads do not change a bit."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def many_pages(sizes):
 def case(random, n, d, dtypes, steps):
     rng = np.random.default_rng(random.randrange(2**32))
     values = data(rng, n, d, dtypes)
-    formulas = [f for f in grow(random.choice, LEAVES, steps)]
+    formulas = grow(random.choice, LEAVES, steps)
     return values, arrays_of(values), formulas
 
 

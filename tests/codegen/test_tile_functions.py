@@ -118,7 +118,8 @@ print(json.dumps([float(value).hex(), columns.tolist(), program.last_run.cache_h
 
 
 def start(folder):
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", SCRIPT], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE,
                             text=True, env={**os.environ, "LAZYML_CACHE_DIR": str(folder)})  # fmt: skip
 
 

@@ -61,7 +61,7 @@ PAIRS = {
         (1.0 * x, "x"),
         (x / 1, "x"),
         (x * -1, "-x"),
-        (-(-x), "x"),
+        (np.negative(-x), "x"),
         (x + 0.0, "x + 0"),  # of -0.0 it is 0.0
         (x * 0.0, "x * 0"),  # nan stays nan
         (x - x, "x - x"),

@@ -84,12 +84,12 @@ def test_a_huge_chunk_is_named_in_the_memory_items(tmp_path):
 @pytest.mark.parametrize("name", ["thin", "both", "big", "contiguous"])
 def test_reading_ahead_covers_the_bytes_that_are_read(path, name, monkeypatch):
     advised = []
+    monkeypatch.setattr(ScanFile, "_in_memory", lambda file, offset: False)
     monkeypatch.setattr("os.posix_fadvise", lambda fd, offset, size, advice: advised.append((offset, offset + size)))
     source = open_dataset(path, name)
     scan = source.scan(250, 1, 0, SHAPE[0])
     scan.prefetch(250, 500)
     assert scan.bytes_read == 0
-    monkeypatch.setattr(ScanFile, "_in_memory", lambda file, offset: False)
     monkeypatch.setattr("os.preadv", lambda fd, targets, offset: check(offset, targets[0].nbytes))
 
     def check(offset, size):
