@@ -1,5 +1,7 @@
 """What is imported when, and what a second process compiles."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ COMPILED = """
 import json, sys
 import lazyml as lz
 path, columns, scale = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-X, y = lz.open(path, f"X{columns}"), lz.open(path, f"y{columns}")
+X, y = lz.open(path, "X"), lz.open(path, "y")
 w, b = lz.param("w", columns), lz.param("b")
 z = X @ w + b
 loss = lz.mean(lz.log(1 + lz.exp(z)) - y * z) + scale * lz.sum(w**2)
@@ -51,30 +53,24 @@ print(json.dumps({"hit": first, "again": program.last_run.cache_hit, "said": sai
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("startup") / "data.h5"
+def files(tmp_path_factory):
+    """A tiny file, and two of other sizes for the compiled backend."""
+    folder = tmp_path_factory.mktemp("startup")
     rng = np.random.default_rng(1)
-    with h5py.File(path, "w") as file:
-        file["X"], file["y"] = rng.standard_normal((100, 3)), np.arange(100) % 2 * 1.0
-        for rows, columns in ((30_000, 5), (20_000, 9)):
-            file[f"X{columns}"] = rng.standard_normal((rows, columns)).astype("f4")
-            file[f"y{columns}"] = (np.arange(rows) % 2).astype("f4")
-    return path
-
-
-def as_text(names):
-    import json
-
-    return json.dumps(names)
+    for rows, columns, dtype in ((100, 3, "f8"), (30_000, 5, "f4"), (20_000, 9, "f4")):
+        with h5py.File(folder / f"{columns}.h5", "w") as file:
+            file["X"] = rng.standard_normal((rows, columns)).astype(dtype)
+            file["y"] = (np.arange(rows) % 2).astype(dtype)
+    return lambda columns: folder / f"{columns}.h5"
 
 
 def test_importing_lazyml_imports_nothing_slow():
-    found = result_of(IMPORTED + "print(json.dumps(at_import))", as_text(LATE))
+    found = result_of(IMPORTED + "print(json.dumps(at_import))", json.dumps(LATE))
     assert found == []
 
 
-def test_a_tiny_file_needs_no_compiler(path):
-    found = result_of(TINY, as_text(LATE), path)
+def test_a_tiny_file_needs_no_compiler(files):
+    found = result_of(TINY, json.dumps(LATE), files(3))
     assert found["late"] == []
     assert found["backend"] == "numpy" and found["hit"] is True
     assert found["value"] == pytest.approx(np.log(2)) and found["read"] == 100 * 4 * 8
@@ -85,12 +81,12 @@ def test_the_check_itself_sees_an_import():
     assert found is True
 
 
-def test_a_second_process_compiles_nothing(path, tmp_path):
-    runs = [result_of(COMPILED, path, 5, 1e-4, LAZYML_CACHE_DIR=str(tmp_path / "kernels")) for _ in range(2)]
+def test_a_second_process_compiles_nothing(files, tmp_path):
+    runs = [result_of(COMPILED, files(5), 5, 1e-4, LAZYML_CACHE_DIR=str(tmp_path / "kernels")) for _ in range(2)]
     first, second = runs
     assert (first["hit"], first["said"], first["compiled"]) == (False, False, 1)
     assert (second["hit"], second["said"], second["compiled"]) == (True, True, 0)
     assert first["again"] is True
     assert first["bits"] == second["bits"]
-    other_values = result_of(COMPILED, path, 9, 0.5, LAZYML_CACHE_DIR=str(tmp_path / "kernels"))
+    other_values = result_of(COMPILED, files(9), 9, 0.5, LAZYML_CACHE_DIR=str(tmp_path / "kernels"))
     assert (other_values["hit"], other_values["compiled"]) == (True, 0)  # rows, columns and constants are not baked in

@@ -1,0 +1,73 @@
+"""Each benchmark on tiny data: it ends well, its last line is JSON, and its checks hold. No time is asserted."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lazyml.config import MIB
+
+ROOT = Path(__file__).parents[2]
+SHARED = {"benchmark", "environment", "seconds", "ratios", "checks", "notes", "failures", "page_cache"}
+
+
+def run(name, *arguments):
+    done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments), "--json"], cwd=ROOT,
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    *table, last = done.stdout.splitlines()
+    report = json.loads(last)
+    assert set(report) >= SHARED and report["benchmark"] == name and report["failures"] == []
+    assert report["environment"]["processors"] >= 1 and "numpy" in report["environment"]["versions"]
+    assert all(len(timing["all"]) >= 1 and timing["median"] >= timing["best"] > 0 for timing in report["seconds"].values())
+    assert any(str(key) in line for line in table for key in report["checks"])
+    return report
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradient(tmp_path, dtype):
+    report = run("gradient", "--rows", 30_011, "--columns", 5, "--dtype", dtype, "--repeats", 2, "--folder", tmp_path)
+    ours = [name for name in report["seconds"] if name.startswith("lazyml") and "memory" not in name]
+    assert ours == (["lazyml float32", "lazyml float64"] if dtype == "float32" else ["lazyml float64"])
+    assert {"NumPy over h5py", "memory read ceiling", "raw file read, 1 thread"} <= set(report["seconds"])
+    assert "PyTorch streaming" in report["seconds"] or any("PyTorch" in note for note in report["notes"])
+    for name in ours:
+        assert set(report["ratios"][name]) == set(report["seconds"]) - {name}
+        assert report["checks"][f"{name}: passes"] == 1
+        assert report["checks"][f"{name}: bytes read"] == 30_011 * 6 * (4 if dtype == "float32" else 8)
+    assert report["page_cache"] == "warm"
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs posix_fadvise")
+def test_gradient_cold(tmp_path):
+    report = run("gradient", "--rows", 30_011, "--columns", 5, "--repeats", 1, "--folder", tmp_path, "--cold", "--pause", 0)
+    assert set(report["seconds"]) == {"lazyml float32", "raw file read, 1 thread", "raw file read, 2 threads"}
+    assert report["checks"]["cold ratio to raw reads"] > 0
+    assert "dropped" in report["page_cache"] or report["page_cache"] == "unknown"
+
+
+def test_startup():
+    report = run("startup", "--repeats", 1, "--columns", 3)
+    assert {"import lazyml", "first result, tiny file", "first result, kernel cached",
+            "compiling the logistic pass"} <= set(report["seconds"])  # fmt: skip
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
+def test_memory():
+    report = run("memory", "--megabytes", 20, "--memory", "12 MiB", "--columns", 9, "--iterations", 3)
+    checks = report["checks"]
+    assert checks["budget, bytes"] == 12 * MIB >= checks["stated peak, bytes"] > 0
+    assert checks["passes"] >= 3
+
+
+def test_a_wrong_result_fails_the_benchmark(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import gradient
+
+    monkeypatch.setattr(gradient, "relative_error", lambda found, expected: 0.5)
+    assert gradient.main(["--rows", "2000", "--columns", "3", "--repeats", "1", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert any("relative error" in failure for failure in report["failures"])
