@@ -1,4 +1,7 @@
-"""One script a claim: `python -m benchmarks.gradient`, `.startup`, `.memory`. Each prints a table, and JSON with --json."""
+"""One script a claim: `python -m benchmarks.gradient`, `.startup`, `.memory`.
+
+Each prints a table, and with --json one JSON object as its last line.
+"""
 
 import os
 

@@ -141,7 +141,10 @@ def resident_share(path: str | os.PathLike[str]) -> float | None:
     size = Path(path).stat().st_size
     if not sys.platform.startswith("linux") or size == 0:
         return None
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as view:
+    with (
+        Path(path).open("rb") as file,
+        mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as view,
+    ):
         pages = -(-size // mmap.PAGESIZE)
         flags = (ctypes.c_ubyte * pages)()
         start = ctypes.c_char.from_buffer(view)
@@ -187,8 +190,9 @@ class Report:
         about = environment()
         versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
         load = f", load {about['load'][0]:.1f}" if about["load"] else ""
-        lines = [f"{self.benchmark}: " + ", ".join(f"{key} {value}" for key, value in self.facts.items()),
-                 f"{about['processor']}, {about['processors']} processors{load}; Python {about['python']}, {versions}", ""]  # fmt: skip
+        facts = ", ".join(f"{key} {value}" for key, value in self.facts.items())
+        machine = f"{about['processor']}, {about['processors']} processors{load}"
+        lines = [f"{self.benchmark}: {facts}", f"{machine}; Python {about['python']}, {versions}", ""]
         if self.timings:
             lines += [*self._table(), ""]
         lines += [f"  {name:<40} {_shown(value)}" for name, value in self.checks.items()]

@@ -87,9 +87,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--columns", type=int, default=28)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=20, help="of the solver, at most")
-    parser.add_argument("--chunk-rows", type=int, help="chunked layout with chunks of this many rows; contiguous without")
+    parser.add_argument(
+        "--chunk-rows", type=int, help="chunked layout with chunks of this many rows; contiguous without"
+    )
     parser.add_argument("--gzip", action="store_true", help="compress the chunks")
-    parser.add_argument("--folder", type=Path, help="where the file is kept and found again; a temporary one if not given")
+    parser.add_argument(
+        "--folder", type=Path, help="where the file is kept and found again; a temporary one if not given"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args(arguments)
     rows = max(1, options.megabytes * 10**6 // (4 * (options.columns + 1)))
@@ -106,7 +110,9 @@ def main(arguments: list[str] | None = None) -> int:
         small = logistic_file(Path(temporary) / "small", few, options.columns, "float32", **layout | chunks)
         found = train(path, small, options.memory, options.threads, options.iterations)
     above_idle, above_ready = found["peak"] - found["idle"], found["peak"] - found["ready"]
-    report.check("stated peak, bytes", found["stated"], found["stated"] <= found["budget"], f"at most {found['budget']}")
+    report.check(
+        "stated peak, bytes", found["stated"], found["stated"] <= found["budget"], f"at most {found['budget']}"
+    )
     allowed = min(found["budget"], found["stated"] + ALLOWANCE)
     report.check("peak above ready, bytes", above_ready, above_ready <= allowed, f"at most {allowed}")
     report.checks["peak above idle, bytes"] = above_idle

@@ -46,8 +46,9 @@ print(json.dumps({"import": imported - begin, "plan": planned - imported, "first
 def start(path: Path, backend: str, columns: int, cache: str) -> dict[str, Any]:
     """One fresh process; what it printed, and how long all of it took."""
     begin = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(path), backend, str(columns)], check=True, capture_output=True,
-                          text=True, env={**os.environ, "LAZYML_CACHE_DIR": cache})  # fmt: skip
+    command = [sys.executable, "-c", SCRIPT, str(path), backend, str(columns)]
+    environment = {**os.environ, "LAZYML_CACHE_DIR": cache}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return {**json.loads(done.stdout), "process": time.perf_counter() - begin}
 
 
@@ -66,25 +67,32 @@ def main(arguments: list[str] | None = None) -> int:
         start(path, "numba", options.columns, kept)
         runs: dict[str, list[dict[str, Any]]] = {"tiny file": [], "kernel cached": [], "kernel compiled": []}
         empty = (str(Path(temporary) / f"empty-{k}") for k in range(options.repeats + 1))
+
+        def run(name: str, backend: str, cache: str) -> None:
+            runs[name].append(start(path, backend, options.columns, cache))
+
         contestants = [
-            Contestant("tiny file", lambda: runs["tiny file"].append(start(path, "auto", options.columns, kept))),
-            Contestant("kernel cached", lambda: runs["kernel cached"].append(start(path, "numba", options.columns, kept))),
-            Contestant("kernel compiled",
-                       lambda: runs["kernel compiled"].append(start(path, "numba", options.columns, next(empty)))),
-        ]  # fmt: skip
+            Contestant("tiny file", lambda: run("tiny file", "auto", kept)),
+            Contestant("kernel cached", lambda: run("kernel cached", "numba", kept)),
+            Contestant("kernel compiled", lambda: run("kernel compiled", "numba", next(empty))),
+        ]
         interleave(contestants, options.repeats, warm=False)
     report.timings = {
         "import lazyml": Timing("import lazyml", tuple(run["import"] for run in runs["tiny file"])),
         **{f"first result, {name}": Timing(name, tuple(run["first"] for run in done)) for name, done in runs.items()},
         **{f"process, {name}": Timing(name, tuple(run["process"] for run in done)) for name, done in runs.items()},
     }
-    cold = [run["first"] - warm["first"] for run, warm in zip(runs["kernel compiled"], runs["kernel cached"], strict=True)]
+    cold = [
+        run["first"] - warm["first"] for run, warm in zip(runs["kernel compiled"], runs["kernel cached"], strict=True)
+    ]
     report.timings["compiling the logistic pass"] = Timing("compiling", tuple(cold))
     imported = any(run["numba"] for run in runs["tiny file"])
     hits = {name: [run["cache_hit"] for run in done] for name, done in runs.items()}
     report.check("tiny file imports the compiler", imported, not imported, "False")
     report.check("kernel cached: compiles nothing", all(hits["kernel cached"]), all(hits["kernel cached"]), "True")
-    report.check("kernel compiled: compiles", not any(hits["kernel compiled"]), not any(hits["kernel compiled"]), "True")
+    report.check(
+        "kernel compiled: compiles", not any(hits["kernel compiled"]), not any(hits["kernel compiled"]), "True"
+    )
     values = [run["value"] for done in runs.values() for run in done]
     spread = max(values) - min(values)
     report.check("difference of the results", spread, spread < 1e-9, "below 1e-9")

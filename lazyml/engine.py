@@ -42,7 +42,7 @@ BACKENDS = ("auto", "numba", "numpy")
 
 def held(source: Source) -> Any:
     """The source's key, holding the opened source: whatever names the key keeps the source alive."""
-    return replace(source.key, holder=source)
+    return replace(source.key, identity=source.identity, holder=source)
 
 
 def source_of(node: Node) -> Source:
@@ -173,10 +173,14 @@ class Program:
 
     def prepare(self) -> Program:
         """Return when every kernel is loaded or compiled."""
-        for tile in self._tiles:
-            if isinstance(tile, CompiledTile):
-                tile.prepare()
+        self._prepare()
         return self
+
+    def _prepare(self) -> bool:
+        """Load or compile all that a run needs; whether every tile function was there already."""
+        for source in self._sources.values():
+            source.prepare()
+        return all([tile.prepare() for tile in self._tiles if isinstance(tile, CompiledTile)])  # noqa: C419  (each)
 
     def over(self, sources: Mapping[Any, Any]) -> Program:
         """The same program on other sources, given as {Array: other Array}; kernels are reused."""
@@ -191,7 +195,9 @@ class Program:
             if new.shape[1:] != old.shape[1:]:
                 raise ShapeError(f"other columns than {formula(old)}", expected=show_shape(old.shape),
                                  found=show_shape(new.shape))  # fmt: skip
-        outputs = substitute(self._given, leaves)
+        # Under the old name: the tile function's text has it, and so nothing is compiled again.
+        renamed = {old: build.source(replace(new.arg, alias=old.arg.label)) for old, new in leaves.items()}
+        outputs = substitute(self._given, renamed)
         return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
                        where=self._where, to_file=self._to_file)  # fmt: skip
 
@@ -267,10 +273,9 @@ class Program:
         results: dict[Node, Any] = {}
         bytes_read = peak = 0
         work = zip(self._plan.passes, self._plan.tilings, self._tiles, self._small_orders[:-1], strict=True)
-        compiled = [tile for tile in self._tiles if isinstance(tile, CompiledTile)]
-        if not all(tile.is_kept() for tile in compiled):
+        if not all(tile.is_kept() for tile in self._tiles if isinstance(tile, CompiledTile)):
             self._read_ahead()
-        kept = [tile.prepare() for tile in compiled]
+        kept = self._prepare()
         for a_pass, tiling, tile, small in work:
             span = range(*rows.indices(a_pass.rows)) if rows is not None else range(a_pass.rows)
             if span.step != 1:
@@ -291,7 +296,7 @@ class Program:
         peak += sum(
             value.nbytes for value in itertools.chain(known.values(), results.values()) if isinstance(value, np.ndarray)
         )
-        self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, all(kept))
+        self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, kept)
         return results
 
     def _read_ahead(self) -> None:

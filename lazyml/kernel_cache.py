@@ -50,14 +50,14 @@ class LoadedFunction:
     def compile(self, signature: tuple[Any, ...]) -> bool:
         """Make the machine code for the types ready; whether it was there already, in memory or on disk."""
         before = self._compilations()
-        _outside_main_thread(lambda: self.function.compile(signature))
+        outside_main_thread(lambda: self.function.compile(signature))
         return self._compilations() == before
 
     def _compilations(self) -> int:
         return int(sum(self.function.stats.cache_misses.values())) if self.path else len(self.function.signatures)
 
 
-def _outside_main_thread(work: Callable[[], Any]) -> None:
+def outside_main_thread(work: Callable[[], Any]) -> None:
     """Run it in another thread and wait; an interrupt ends the wait, and leaves the work to end by itself."""
     outcome: Future[Any] = Future()
 

@@ -48,8 +48,8 @@ class SourceKey:
 
     `kind` is "hdf5" or "memory"; `location` the absolute path, or a token for an array in memory; `name` the dataset;
     `shape` the stored shape, rows first; `dtype` what a tile holds (native byte order, float16 widened to float32);
-    `identity` tells a file from what later stands at the same path. `holder` is the opened source: it takes no part in
-    equality, and lives as long as a node that names it.
+    `identity` tells a file from what later stands at the same path; `alias` is another name to show it by. `holder` is
+    the opened source: it takes no part in equality, and lives as long as a node that names it.
     """
 
     kind: str
@@ -58,17 +58,18 @@ class SourceKey:
     shape: tuple[int, ...]
     dtype: str
     identity: tuple[int, ...] = ()
+    alias: str = ""
     holder: Any = field(default=None, compare=False, repr=False)
 
     @property
     def label(self) -> str:
         """The last part of the name, on one line: what a file calls its datasets is shown, never run."""
-        last = self.name.strip("/").rsplit("/", 1)[-1] or "source"
+        last = self.alias or self.name.strip("/").rsplit("/", 1)[-1] or "source"
         return "".join(letter if letter.isprintable() else "?" for letter in last)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the holder: a formula is pickled, its data is not."""
-        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity)
+        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity, self.alias)
         return _restore_key, (PROCESS, *fields)
 
 

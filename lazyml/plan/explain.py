@@ -59,7 +59,7 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: _Na
             alike = sum(other.arg.label == node.arg.label for other in names if other.op == "source")
             names[node] = node.arg.label + (f"_{alike + 1}" if alike else "")
         route = plan.routes[node]
-        lines.append(f"  read   {names[node]} {_dims(node)} {node.dtype} · {route.name}: {route.detail}")
+        lines.append(f"  read   {names[node]} {_dims(node)} {node.dtype} · {route.name}: {route.detail}{_other(node)}")
         if route.slow:
             lines.append(f"         slow: {route.slow}")
     lines.append(
@@ -75,6 +75,11 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: _Na
     )
     lines += ["         " + _memory_line(item.name, item.bytes) for item in tiling.memory[1:]]
     return "\n".join(lines)
+
+
+def _other(node: Node) -> str:
+    """What stands in the place of the source that the formula was written with."""
+    return f", in its place {node.arg.location}:{node.arg.name}" if node.arg.alias else ""
 
 
 def _memory_line(name: str, size: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ class FileSource:
     def __init__(self, key: SourceKey, route: Route, layout: Layout) -> None:
         self.key, self.route, self.layout = key, route, layout
         self.row_bytes = row_bytes(layout.shape, layout.tile)
+        self.identity = tuple(number for _, identity in layout.parts for number in astuple(identity))
+
+    def prepare(self) -> None:
+        """Nothing to compile, unless a route decodes."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.key.location}:{self.key.name} {self.key.dtype} {self.key.shape}>"

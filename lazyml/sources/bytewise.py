@@ -76,6 +76,23 @@ def compiled() -> Bytewise:
     return Bytewise(*loaded)
 
 
+def prepare(total_bytes: int, shuffled: bool, checked: bool) -> None:
+    """Load or compile what `choose` will give, for what decoding passes: fresh memory, and read-only bytes."""
+    kernels = choose(total_bytes)
+    if kernels is NUMPY:
+        return
+    fresh, frozen = np.zeros(8, np.uint8), np.frombuffer(bytes(8), np.uint8)
+
+    def use() -> None:
+        for data in (fresh, frozen):
+            if shuffled:
+                kernels.unshuffle(data, np.empty(8, np.uint8), 4)
+            if checked:
+                kernels.fletcher32(data)
+
+    kernel_cache.outside_main_thread(use)
+
+
 def choose(total_bytes: int) -> Bytewise:
     """What suits a dataset of so many decoded bytes."""
     return NUMPY if total_bytes <= LITTLE else compiled()

@@ -41,6 +41,10 @@ class DecodedSource(FileSource):
         largest = int(table.size.max(initial=0))
         self.run_bytes = max(largest, min(RUN_BYTES, self.stored_bytes))
 
+    def prepare(self) -> None:
+        """Load or compile the decoders."""
+        self.pipeline.prepare()
+
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """Chunk table, stored and decoded bytes a thread, and the chunks that straddle pages.
 

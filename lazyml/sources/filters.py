@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.sources.bytewise import Bytewise, choose
+from lazyml.sources.bytewise import Bytewise, choose, prepare
 
 Bytes = NDArray[np.uint8]
 
@@ -169,6 +169,12 @@ class Pipeline:
         self.filters, self.chunk_bytes, self.total_bytes = filters, chunk_bytes, total_bytes
         self.into = bool(filters) and FILTERS[filters[0].code].into
         """The last step writes into memory that it is given."""
+
+    def prepare(self) -> None:
+        """Load or compile what decoding needs."""
+        codes = {f.code for f in self.filters}
+        if codes & {SHUFFLE, FLETCHER32}:
+            prepare(self.total_bytes, SHUFFLE in codes, FLETCHER32 in codes)
 
     def decode(self, data: Bytes, mask: int, out: Bytes | None) -> Bytes:
         """The chunk's bytes: in `out` when the last step can write there, else other memory, or a part of `data`.

@@ -62,6 +62,7 @@ class MemorySource:
     array([[4., 5.]])
     """
 
+    identity: tuple[int, ...] = ()
     stored_bytes = 0
     preferred_rows = 1
 
@@ -88,6 +89,9 @@ class MemorySource:
             return "views of the array"
         order = "" if self.array.flags.c_contiguous else ", strided"
         return f"pages copied from {self.array.dtype.str}{order}"
+
+    def prepare(self) -> None:
+        """Nothing to compile."""
 
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """Nothing besides the frames."""

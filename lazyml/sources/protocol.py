@@ -57,6 +57,9 @@ class Source(Protocol):
     """A matrix or vector whose first axis is the row axis."""
 
     key: SourceKey
+    identity: tuple[int, ...]
+    """Numbers that change when the file does; empty in memory."""
+
     route: Route
     stored_bytes: int
     """Bytes that one whole scan reads from the file; 0 in memory."""
@@ -66,6 +69,9 @@ class Source(Protocol):
 
     preferred_rows: int
     """Pages that start at a multiple of this many rows waste nothing (the rows of a chunk; 1 if it does not matter)."""
+
+    def prepare(self) -> None:
+        """Load or compile what decoding needs, so that the first page need not wait for it."""
 
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """What a scan holds besides the frames: chunk table, decode scratch, chunks that straddle pages, copies.

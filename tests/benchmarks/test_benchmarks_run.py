@@ -22,7 +22,7 @@ def run(name, *arguments):
     report = json.loads(last)
     assert set(report) >= SHARED and report["benchmark"] == name and report["failures"] == []
     assert report["environment"]["processors"] >= 1 and "numpy" in report["environment"]["versions"]
-    assert all(len(timing["all"]) >= 1 and timing["median"] >= timing["best"] > 0 for timing in report["seconds"].values())
+    assert all(timing["all"] and timing["median"] >= timing["best"] > 0 for timing in report["seconds"].values())
     assert any(str(key) in line for line in table for key in report["checks"])
     return report
 
@@ -43,8 +43,10 @@ def test_gradient(tmp_path, dtype):
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs posix_fadvise")
 def test_gradient_cold(tmp_path):
-    report = run("gradient", "--rows", 30_011, "--columns", 5, "--repeats", 1, "--folder", tmp_path, "--cold", "--pause", 0)
-    assert set(report["seconds"]) == {"lazyml float32", "raw file read, 1 thread", "raw file read, 2 threads"}
+    shape = ("--rows", 30_011, "--columns", 5)
+    report = run("gradient", *shape, "--repeats", 1, "--folder", tmp_path, "--cold", "--pause", 0)
+    raw = {"raw file read, 1 thread, ahead", "raw file read, 2 threads, ahead"}
+    assert set(report["seconds"]) >= {"lazyml float32", *raw}
     assert report["checks"]["cold ratio to raw reads"] > 0
     assert "dropped" in report["page_cache"] or report["page_cache"] == "unknown"
 

@@ -18,8 +18,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a process started in
 
 def result_of(script, *arguments, **environment):
     """What the script printed as its last line, as JSON."""
-    done = subprocess.run(_command(script, arguments), env={**os.environ, **environment}, capture_output=True, text=True,
-                          timeout=GUARD)  # fmt: skip
+    done = subprocess.run(
+        _command(script, arguments), env={**os.environ, **environment}, capture_output=True, text=True, timeout=GUARD
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

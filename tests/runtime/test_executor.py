@@ -290,7 +290,8 @@ def test_merging_is_what_one_group_would_have_given(sizes, rng):
     X, W = lz.from_array(x), lz.param("w", 3)
     z = x @ w
     wanted = [z.sum(), x.sum(axis=0), x.T @ z, np.log(np.exp(z).sum()), x.T @ x]
-    program = lz.compile([lz.sum(X @ W), lz.sum(X, axis=0), X.T @ (X @ W), lz.logsumexp(X @ W), X.T @ X], backend="numpy")
+    outputs = [lz.sum(X @ W), lz.sum(X, axis=0), X.T @ (X @ W), lz.logsumexp(X @ W), X.T @ X]
+    program = lz.compile(outputs, backend="numpy")
     assert program.plan.tilings[0].groups == 12
     for found, value in zip(program(w=w), wanted, strict=True):
         np.testing.assert_allclose(found, value, rtol=1e-12)

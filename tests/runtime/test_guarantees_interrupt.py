@@ -2,7 +2,6 @@
 themselves, so a process that ended was interrupted."""
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -94,7 +93,7 @@ z = X @ w
 loss = lz.mean(lz.log(1 + lz.exp(z)) - y * z)
 try:
     while True:
-        lz.minimize(loss, start={"w": np.zeros(8)}, threads=2, callback=lambda result: print("step", flush=True) and None)
+        lz.minimize(loss, start={"w": np.zeros(8)}, threads=2, callback=lambda result: print("step", flush=True))
 except BaseException as error:
     report(error)
 """
@@ -155,11 +154,11 @@ def test_an_error_leaves_no_file_and_the_old_one_as_it_was(path, tmp_path, sizes
     with pytest.raises(OSError, match="No space left"):
         lz.store(lz.open(path, "X") * 2, out, "p", threads=2, overwrite=True)
     assert out.read_bytes() == old
-    assert os.listdir(tmp_path) == ["out.h5"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.h5"]
     out.unlink()
     with pytest.raises(OSError, match="No space left"):
         lz.store(lz.open(path, "X") * 2, out, "p", threads=2)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 KILLED = """

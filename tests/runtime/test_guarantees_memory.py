@@ -58,6 +58,8 @@ def run(program, out):
     params = {"w": np.full(program.parameters["w"], 0.1), "b": 0.0}
     return program.store(out, "p", params) if what == "store" else program(**params)
 
+program_of(path).prepare()  # the decoders too
+program_of(path).prepare()  # decoders too, which depend on the size
 run(program_of(small), out + ".small")  # everything is loaded and compiled: the idle baseline
 idle = status("VmRSS")
 reset_peak()

