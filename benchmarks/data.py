@@ -17,7 +17,7 @@ def true_weights(columns: int) -> Any:
 
 
 def logistic_file(folder: Path, rows: int, columns: int, dtype: str, **layout: Any) -> Path:
-    """The file for this shape, made unless it is there; contiguous, unless `layout` gives h5py chunks and compression."""
+    """The file for this shape, made unless it is there; contiguous, unless `layout` gives chunks and compression."""
     suffix = "".join(f"-{key}{value}" for key, value in sorted(layout.items())).replace(" ", "").replace("/", "")
     path = folder / f"logistic-{rows}x{columns}-{dtype}{suffix}.h5"
     if path.exists():

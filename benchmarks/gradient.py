@@ -15,6 +15,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,8 @@ def cold(path: Path, options: argparse.Namespace, report: Report) -> None:
         except (OSError, AttributeError):  # a file system or a system without direct reads
             report.notes.append(f"raw file read, {how}: not possible here")
             continue
-        runs[f"raw file read, {threads} thread{'s' * (threads > 1)}, {how}"] = lambda threads=threads, how=how: (
-            read_extents(path, extents, threads, how)
-        )
+        name_of_read = f"raw file read, {threads} thread{'s' * (threads > 1)}, {how}"
+        runs[name_of_read] = partial(read_extents, path, extents, threads, how)
     report.timings = interleave([Contestant(n, run, drop) for n, run in runs.items()], options.repeats, warm=False)
     report.ours = (name,)
     known = [share for share in shares if share is not None]

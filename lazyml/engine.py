@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.interpret import InterpretedTile, evaluate_small
 from lazyml.config import SETTINGS, memory_budget, thread_count
-from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedError
+from lazyml.errors import LazymlError, ShapeError, UnsupportedError
 from lazyml.expr import build, verify
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, encode, topological
@@ -24,6 +23,7 @@ from lazyml.expr.rewrites import optimise
 from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.plan.explain import explain_plan
+from lazyml.plan.parameters import bind
 from lazyml.plan.plan import Pass, Plan, Tiling
 from lazyml.plan.planner import make_plan
 from lazyml.plan.scratch import uses_blas
@@ -81,7 +81,6 @@ class Program:
         self._outputs = optimise(outputs, check=verify.ENABLED)
         leaves = [node for node in topological(self._outputs) if node.op == "source"]
         self._sources = {node: source_of(node) for node in leaves}
-        self._check_parameters()
         try:
             self._plan = make_plan(self._outputs, self._sources, self._budget, self._threads, SETTINGS, to_file)
         except LazymlError as error:
@@ -91,7 +90,6 @@ class Program:
             self._tiles: list[Any] = [CompiledTile(a_pass) for a_pass in self._plan.passes]
         else:
             self._tiles = [InterpretedTile(a_pass) for a_pass in self._plan.passes]
-        self._small_orders = self._small_work()
         self.last_run: RunStats | None = None
 
     def _choose_backend(self) -> str:
@@ -100,30 +98,6 @@ class Program:
             return self._asked_backend
         size = sum(node.dtype.itemsize * math.prod(int(s) for s in node.shape) for node in self._sources)
         return "numpy" if size <= SETTINGS.interpret_bytes else "numba"
-
-    def _check_parameters(self) -> None:
-        seen: dict[str, Node] = {}
-        for node in topological(self._outputs):
-            if node.op == "param" and seen.setdefault(node.arg, node) is not node:
-                other = seen[node.arg]
-                raise ParameterError(
-                    f"two parameters are called {node.arg}", expected="one name, one shape and dtype",
-                    found=f"{show_shape(other.shape)} {other.dtype} and {show_shape(node.shape)} {node.dtype}",
-                    where=self._where,
-                )  # fmt: skip
-
-    def _small_work(self) -> list[list[Node]]:
-        """Small nodes to evaluate before each pass, and after the last, each once."""
-        done: set[Node] = set()
-        stages = []
-        totals = {node for a_pass in self._plan.passes for node in a_pass.accumulators}
-        wanted = [*(a_pass.inputs for a_pass in self._plan.passes), [n for n in self._outputs if n.row_axis is None]]
-        for nodes in wanted:
-            order = [n for n in _small_closure(nodes, totals) if n not in done and n not in totals and n.op != "param"
-                     and n.op != "row_count"]  # fmt: skip
-            done.update(order)
-            stages.append(order)
-        return stages
 
     @property
     def parameters(self) -> dict[str, tuple[int, ...]]:
@@ -222,10 +196,10 @@ class Program:
         )  # fmt: skip
         tiling = program._plan.tilings[-1]
         shape = tuple(int(s) for s in node.shape)
-        values = program._bind(params)
+        bind(program._plan.parameters, params)  # before a file is made
         sink = FileSink(path, name, shape, node.dtype, tiling.workers, tiling.page_rows, overwrite)
         try:
-            program._run(values, None, {node: sink})
+            program._run(params, None, {node: sink})
             sink.commit()
         except BaseException:
             sink.discard()
@@ -238,41 +212,14 @@ class Program:
         """A sentence that names the first NaN or infinity in the data, by column and row; None when there is none."""
         return first_nonfinite(list(self._sources.values()))
 
-    def _bind(self, params: Mapping[str, Any]) -> dict[str, Values]:
-        """The parameters as arrays of the right shape and dtype; every problem with them is found here."""
-        unknown = sorted(set(params) - {node.arg for node in self._plan.parameters})
-        wanted = ", ".join(f"{n.arg} {show_shape(n.shape)}" for n in self._plan.parameters) or "none"
-        if unknown:
-            raise ParameterError(f"no parameter is called {unknown[0]}", expected=wanted, found=", ".join(params))
-        missing = [node.arg for node in self._plan.parameters if node.arg not in params]
-        if missing:
-            raise ParameterError(f"the parameter {missing[0]} has no value", expected=wanted,
-                                 found=", ".join(params) or "none", fix=f"call it with {missing[0]}=...")  # fmt: skip
-        bound = {}
-        for node in self._plan.parameters:
-            try:
-                value = np.asarray(params[node.arg])
-            except ValueError:  # lists of different lengths
-                value = np.asarray(None)
-            if value.dtype.kind not in "biuf":
-                raise ParameterError(
-                    f"the parameter {node.arg} is not numeric", expected=str(node.dtype), found=value.dtype
-                )
-            if value.shape != tuple(node.shape):
-                raise ParameterError(f"the parameter {node.arg} has the wrong shape", expected=show_shape(node.shape),
-                                     found=show_shape(value.shape))  # fmt: skip
-            bound[node.arg] = value.astype(node.dtype)
-        return bound
-
     def _run(
         self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink] | None
     ) -> dict[Node, Any]:
         begin = time.perf_counter()
-        bound = self._bind(params)
-        known: dict[Node, Values] = {node: bound[node.arg] for node in self._plan.parameters}
+        known = bind(self._plan.parameters, params)
         results: dict[Node, Any] = {}
         bytes_read = peak = 0
-        work = zip(self._plan.passes, self._plan.tilings, self._tiles, self._small_orders[:-1], strict=True)
+        work = zip(self._plan.passes, self._plan.tilings, self._tiles, self._plan.small[:-1], strict=True)
         if not all(tile.is_kept() for tile in self._tiles if isinstance(tile, CompiledTile)):
             self._read_ahead()
         kept = self._prepare()
@@ -291,11 +238,10 @@ class Program:
             results.update((n, s.result) for n, s in zip(a_pass.sinks, sinks, strict=True) if isinstance(s, MemorySink))
             bytes_read += outcome.bytes_read
             peak = max(peak, outcome.held_bytes)
-        evaluate_small(self._small_orders[-1], known)
+        evaluate_small(self._plan.small[-1], known)
         results.update((node, known[node]) for node in self._outputs if node.row_axis is None)
-        peak += sum(
-            value.nbytes for value in itertools.chain(known.values(), results.values()) if isinstance(value, np.ndarray)
-        )
+        stated = {**known, **results}
+        peak += sum(value.nbytes for node, value in stated.items() if node.op != "row_count")
         self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, kept)
         return results
 
@@ -325,19 +271,6 @@ class Program:
         # Not by the number of workers: one worker with more library threads would sum in another order.
         with one_blas_thread(needs_blas and tiling.groups > 1):
             return run_pass(a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, span, sinks)
-
-
-def _small_closure(wanted: Sequence[Node], totals: set[Node]) -> list[Node]:
-    """Small nodes needed for the wanted ones, sources first, stopping at totals."""
-    reached: set[Node] = set()
-    stack = list(wanted)
-    while stack:
-        node = stack.pop()
-        if node not in reached:
-            reached.add(node)
-            if node not in totals:
-                stack.extend(node.src)
-    return [node for node in topological(wanted) if node in reached]
 
 
 def _count_rows(known: dict[Node, Values], a_pass: Pass, rows: int) -> None:

@@ -58,6 +58,8 @@ class Plan:
     parameters: tuple[Node, ...]
     passes: tuple[Pass, ...]
     tilings: tuple[Tiling, ...]
+    small: tuple[tuple[Node, ...], ...]
+    """Small nodes to evaluate before each pass, and after the last."""
     routes: dict[Node, Route]
     resident: tuple[MemoryItem, ...]
     """What stays in memory for the whole run: row-shaped results that were asked for as arrays, and small values."""

@@ -9,8 +9,10 @@ from lazyml.config import Settings, format_bytes
 from lazyml.errors import BudgetError, UnsupportedError
 from lazyml.expr.node import Node, topological
 from lazyml.expr.show import formula
+from lazyml.plan.parameters import declared
 from lazyml.plan.passes import cut
 from lazyml.plan.plan import Pass, Plan, Tiling
+from lazyml.plan.small import small_stages
 from lazyml.plan.steps import width
 from lazyml.plan.tiles import choose_tiling
 from lazyml.sources.protocol import MemoryItem, Source
@@ -28,6 +30,7 @@ def make_plan(
 
     Raises BudgetError when the stated peak passes the budget, UnsupportedError when a pass can not be generated.
     """
+    parameters = declared(outputs)
     passes = cut(outputs)
     for a_pass in passes:
         _check_supported(a_pass)
@@ -37,9 +40,10 @@ def make_plan(
     order = topological(outputs)
     plan = Plan(
         outputs=tuple(outputs),
-        parameters=tuple(sorted((node for node in order if node.op == "param"), key=lambda node: node.arg)),
+        parameters=parameters,
         passes=passes,
         tilings=tilings,
+        small=small_stages(passes, outputs),
         routes={node: sources[node].route for node in order if node.op == "source"},
         resident=tuple(resident),
         budget=budget,

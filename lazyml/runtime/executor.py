@@ -66,7 +66,7 @@ def run_pass(
                         sink.done(worker, first - rows.start, count)
 
         run_workers(tiling.workers, work)
-        held = staging.frame_bytes + sum(stack.nbytes for stack in partials)
+        held = staging.held_bytes + sum(stack.nbytes for stack in partials)
     return PassResult(_merged(a_pass, partials), staging.bytes_read, held)
 
 

@@ -123,6 +123,11 @@ class Staging:
         return self._closed_bytes + sum(scan.bytes_read for scan in self._scans)
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of all frames, and of what the scans held at most besides them."""
+        return self.frame_bytes + sum(scan.held_bytes for scan in self._scans)
+
+    @property
     def frame_bytes(self) -> int:
         """Bytes of all frames."""
         return sum(pool.nbytes for pool in self._pools)

@@ -62,6 +62,10 @@ class Scratch:
             buffer = self._buffers[worker] = np.empty(size, np.uint8)
         return buffer[:size]
 
+    @property
+    def nbytes(self) -> int:
+        return sum(buffer.size for buffer in self._buffers if buffer is not None)
+
     def clear(self) -> None:
         self._buffers = [None] * len(self._buffers)
 

@@ -76,6 +76,7 @@ class DecodedScan:
     def __init__(self, source: DecodedSource, page_rows: int, threads: int, first: int, last: int) -> None:
         self._source, self._pages = source, Pages(source)
         self._page_rows, self._first, self._last = page_rows, first, last
+        self._threads = threads
         self._stored, self._decoded = Scratch(threads), Scratch(threads)
         self.shared = SharedChunks(source.chunk_bytes)
         path, identity = source.layout.parts[0]
@@ -85,6 +86,14 @@ class DecodedScan:
     def bytes_read(self) -> int:
         """Bytes that preadv returned so far."""
         return self._file.bytes_read
+
+    @property
+    def held_bytes(self) -> int:
+        """The chunk table, stored and decoded chunks of the workers, and those that straddle pages."""
+        source = self._source
+        fresh = self._threads * source.chunk_bytes  # what the decompressor itself gives
+        scratch = self._stored.nbytes + self._decoded.nbytes
+        return source.table.nbytes + fresh + scratch + self.shared.high_water * source.chunk_bytes
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows in `frame`.

@@ -123,6 +123,11 @@ class LibraryScan:
         """Stored bytes of the rows read so far: the share of the rows in the dataset's stored bytes."""
         return sum(self._counts)
 
+    @property
+    def held_bytes(self) -> int:
+        """The library's own cache of chunks, in full."""
+        return self._source.cache_bytes(len(self._counts))
+
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows in `frame`, converted by the library.
 

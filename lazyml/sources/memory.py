@@ -105,7 +105,7 @@ class MemorySource:
 class MemoryScan:
     """One pass over an array in memory."""
 
-    bytes_read = 0
+    bytes_read = held_bytes = 0
 
     def __init__(self, source: MemorySource) -> None:
         self._copies = source.needs_frame

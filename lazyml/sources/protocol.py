@@ -38,6 +38,10 @@ class Scan(Protocol):
     def bytes_read(self) -> int:
         """Stored (compressed) bytes read from the file so far."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that it held at most, besides the frames."""
+
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows as a C-contiguous array of the key's dtype.
 

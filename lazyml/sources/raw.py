@@ -99,6 +99,11 @@ class RawScan:
         """Bytes that preadv returned so far."""
         return self._file.bytes_read
 
+    @property
+    def held_bytes(self) -> int:
+        """The chunk table, and pages before conversion."""
+        return self._source.table.nbytes + self._scratch.nbytes
+
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows in `frame`.
 

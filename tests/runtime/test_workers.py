@@ -50,6 +50,17 @@ def test_the_first_error_is_raised_and_cancels_the_others(failing):
     assert sorted(cancelled_seen) == sorted({0, 1, 2} - {failing})
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_is_not_an_ordinary_error_is_not_lost_either(kind):
+    def work(worker, cancelled):
+        if worker == 1:
+            raise kind
+        assert cancelled.wait(GUARD)
+
+    with pytest.raises(kind):
+        run_workers(2, work)
+
+
 def test_the_others_are_over_before_the_error_is_raised():
     over = threading.Event()
     release = threading.Event()

@@ -1,0 +1,55 @@
+"""Parameters by name: their declaration in the formulas, and the check of the values that a call supplies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lazyml.errors import ParameterError
+from lazyml.expr.infer import show_shape
+from lazyml.expr.node import Node, topological
+
+
+def declared(outputs: Sequence[Node]) -> tuple[Node, ...]:
+    """The parameters of the formulas, by name. Raises ParameterError when one name stands for two of them."""
+    seen: dict[str, Node] = {}
+    for node in topological(outputs):
+        if node.op == "param" and seen.setdefault(node.arg, node) is not node:
+            other = seen[node.arg]
+            raise ParameterError(
+                f"two parameters are called {node.arg}", expected="one name, one shape and dtype",
+                found=f"{show_shape(other.shape)} {other.dtype} and {show_shape(node.shape)} {node.dtype}",
+            )  # fmt: skip
+    return tuple(seen[name] for name in sorted(seen))
+
+
+def bind(parameters: Sequence[Node], values: Mapping[str, Any]) -> dict[Node, NDArray[Any]]:
+    """The values as arrays of the declared shape and dtype.
+
+    Raises ParameterError for a name that is unknown or missing, a value that is not numeric or of another shape.
+    """
+    wanted = ", ".join(f"{node.arg} {show_shape(node.shape)}" for node in parameters) or "none"
+    unknown = sorted(set(values) - {node.arg for node in parameters})
+    if unknown:
+        raise ParameterError(f"no parameter is called {unknown[0]}", expected=wanted, found=", ".join(values))
+    missing = [node.arg for node in parameters if node.arg not in values]
+    if missing:
+        raise ParameterError(f"the parameter {missing[0]} has no value", expected=wanted,
+                             found=", ".join(values) or "none", fix=f"call it with {missing[0]}=...")  # fmt: skip
+    return {node: _value(node, values[node.arg]) for node in parameters}
+
+
+def _value(node: Node, given: Any) -> NDArray[Any]:
+    try:
+        value = np.asarray(given)
+    except ValueError:  # lists of different lengths
+        value = np.asarray(None)
+    if value.dtype.kind not in "biuf":
+        raise ParameterError(f"the parameter {node.arg} is not numeric", expected=str(node.dtype), found=value.dtype)
+    if value.shape != tuple(node.shape):
+        raise ParameterError(f"the parameter {node.arg} has the wrong shape", expected=show_shape(node.shape),
+                             found=show_shape(value.shape))  # fmt: skip
+    return value.astype(node.dtype)

@@ -1,0 +1,40 @@
+"""The small side: what is computed before, between and after the passes, by NumPy on whole values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lazyml.expr.node import Node, topological
+from lazyml.plan.plan import Pass
+
+KNOWN_WHEN_IT_RUNS = ("param", "row_count")
+
+
+def small_stages(passes: Sequence[Pass], outputs: Sequence[Node]) -> tuple[tuple[Node, ...], ...]:
+    """Small nodes to evaluate before each pass, and after the last; each once, sources first.
+
+    Totals, parameters and row counts are known by then and not among them.
+    """
+    totals = {node for a_pass in passes for node in a_pass.accumulators}
+    done: set[Node] = set()
+    stages = []
+    for wanted in (*(a_pass.inputs for a_pass in passes), [node for node in outputs if node.row_axis is None]):
+        needed = _closure(wanted, totals)
+        stage = [n for n in topological(wanted)
+                 if n in needed and n not in done and n not in totals and n.op not in KNOWN_WHEN_IT_RUNS]  # fmt: skip
+        done.update(stage)
+        stages.append(tuple(stage))
+    return tuple(stages)
+
+
+def _closure(wanted: Iterable[Node], totals: set[Node]) -> set[Node]:
+    """The wanted nodes and what they need, down to totals."""
+    reached: set[Node] = set()
+    stack = list(wanted)
+    while stack:
+        node = stack.pop()
+        if node not in reached:
+            reached.add(node)
+            if node not in totals:
+                stack.extend(node.src)
+    return reached
