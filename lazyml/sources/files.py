@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lazyml.errors import CorruptFileError, FileChangedError, SourceError, SourceNotFoundError
 
+ADVICE_BYTES = 512 * 1024
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -140,10 +141,13 @@ class ScanFile:
     def advise(self, offset: int, size: int) -> None:
         """Ask the operating system to read ahead; a hint that may be lost.
 
-        Advice walks every page of the range, so none is given where the end of the range is in memory already.
+        Advice walks every page of the range, so none is given where the end of the range is in memory already. Linux
+        silently cuts what it is asked for at once to the device's read-ahead, so it is asked in pieces.
         """
         if size > 0 and hasattr(os, "posix_fadvise") and not self._in_memory(offset + size - 1):
-            os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+            for start in range(offset, offset + size, ADVICE_BYTES):
+                length = min(ADVICE_BYTES, offset + size - start)
+                os.posix_fadvise(self.descriptor, start, length, os.POSIX_FADV_WILLNEED)
 
     def _in_memory(self, offset: int) -> bool:
         """Whether the byte can be had without waiting for the device; False where the system can not tell."""
