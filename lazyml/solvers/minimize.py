@@ -19,7 +19,7 @@ from lazyml.solvers.checkpoint import Checkpoint
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.objective import RESOLUTION, Objective, Params
 from lazyml.solvers.progress import ProgressLine
-from lazyml.solvers.registry import find_solver, nearest, solver_name
+from lazyml.solvers.registry import find_solver, nearest
 
 # Where everything is float32, blocks are summed in float32: the value is rough at some last places of that.
 _FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
@@ -114,7 +114,7 @@ def minimize(
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     objective = program_objective(program, {name: p.dtype for name, p in parameters.items()})
     keep = None if checkpoint is None else Checkpoint(checkpoint, program.fingerprint, checkpoint_every)
-    with ProgressLine(solver_name(chosen), progress) as line:
+    with ProgressLine(progress) as line:
         return run(chosen, objective, objective.flatten(values), tolerance=tolerance, max_iterations=max_iterations,
                    callback=callback, checkpoint=keep, progress=line)  # fmt: skip
 

@@ -20,8 +20,7 @@ class ProgressLine:
     stderr is a terminal; nothing is imported, opened or printed otherwise.
     """
 
-    def __init__(self, solver: str, show: bool | None = None) -> None:
-        self.solver = solver
+    def __init__(self, show: bool | None = None) -> None:
         self.active = _is_terminal() if show is None else show
         self._live: Any = None
 
@@ -34,7 +33,7 @@ class ProgressLine:
     def update(self, history: Sequence[Row], counts: Counts, tolerance: float, max_iterations: int) -> None:
         """Show the state after an iteration."""
         if self.active:
-            self._guarded(lambda: self._show(line(self.solver, history, counts, tolerance, max_iterations)))
+            self._guarded(lambda: self._show(line(history, counts, tolerance, max_iterations)))
 
     def _show(self, text: str) -> None:
         if self._live is None:
@@ -60,21 +59,22 @@ class ProgressLine:
             self._live = None
 
 
-def line(solver: str, history: Sequence[Row], counts: Counts, tolerance: float, max_iterations: int) -> str:
-    """The text of the line.
+def line(history: Sequence[Row], counts: Counts, tolerance: float, max_iterations: int) -> str:
+    """The text of the line; it fits 80 columns. Speed is that of the recent passes, so that compiling does not count.
 
     >>> rows = [Row(0.7, 1e-1, 1, 2.0), Row(0.5, 1e-2, 2, 4.0), Row(0.4, 1e-3, 3, 6.0)]
-    >>> line("lbfgs", rows, Counts(3, 3, 12_000_000_000, 6.0), 1e-6, 100)
-    'lbfgs  iteration 2  objective 0.4  |g| 1.0e-03  3 passes  2.00 GB/s  about 6 s left'
+    >>> line(rows, Counts(3, 3, 12_000_000_000, 6.0), 1e-6, 100)
+    'iteration 2  objective 0.4  |g| 1.0e-03  3 passes  2.0 GB/s  6 s left'
     """
-    row = history[-1]
-    parts = [solver, f"iteration {len(history) - 1}", f"objective {row.value:.8g}", f"|g| {row.gradient_norm:.1e}",
+    row, before = history[-1], history[-_RATE_ROWS:][0]
+    parts = [f"iteration {len(history) - 1}", f"objective {row.value:.6g}", f"|g| {row.gradient_norm:.1e}",
              f"{row.passes} pass{'es' if row.passes != 1 else ''}"]  # fmt: skip
-    if counts.bytes_read and counts.seconds > 0:
-        parts.append(f"{counts.bytes_read / counts.seconds / 1e9:.2f} GB/s")
+    if counts.bytes_read and row.seconds > before.seconds:
+        recent = counts.bytes_read / row.passes * (row.passes - before.passes)
+        parts.append(f"{recent / (row.seconds - before.seconds) / 1e9:.1f} GB/s")
     left = seconds_left(history, tolerance, max_iterations)
     if left is not None:
-        parts.append(f"about {_duration(left)} left")
+        parts.append(f"{_duration(left)} left")
     return "  ".join(parts)
 
 

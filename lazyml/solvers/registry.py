@@ -32,11 +32,6 @@ def find_solver(solver: str | Solver) -> Solver:
                          fix=nearest(str(solver), SOLVERS))  # fmt: skip
 
 
-def solver_name(solver: Solver) -> str:
-    """The first name that the table has for a solver, else that of its class."""
-    return next((name for name, kind in SOLVERS.items() if kind is type(solver)), type(solver).__name__)
-
-
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The advice to use the known name that looks most like ``name``; None when none does.
 

@@ -96,7 +96,7 @@ class Terminal(io.StringIO):
 
 def with_progress(show):
     problem = rosenbrock(2)
-    with ProgressLine("lbfgs", show) as progress:
+    with ProgressLine(show) as progress:
         return run(Lbfgs(), problem.objective(), problem.start, progress=progress)
 
 
@@ -112,11 +112,11 @@ def test_progress_shows_on_a_terminal_and_restores_it(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with pytest.raises(KeyboardInterrupt), ProgressLine("lbfgs") as progress:
+    with pytest.raises(KeyboardInterrupt), ProgressLine() as progress:
         problem = rosenbrock(2)
         run(Lbfgs(), problem.objective(), problem.start, progress=progress, callback=interrupt_at(5))
     shown = terminal.getvalue()
-    assert "lbfgs  iteration 4  objective" in shown
+    assert "iteration 4  objective" in shown
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l") >= 0  # the cursor is back
 
 
@@ -142,4 +142,10 @@ def test_time_left_follows_the_gradient_but_not_beyond_the_limit():
     assert seconds_left(rows, 1e-6, 100) == pytest.approx(6.0)
     assert seconds_left(rows, 1e-6, 4) == pytest.approx(2.0)
     assert seconds_left(rows[::-1], 1e-6, 100) is None
-    assert "GB/s" not in line("gd", rows, Counts(), 1e-6, 100)
+    assert "GB/s" not in line(rows, Counts(), 1e-6, 100)
+
+
+def test_the_line_fits_a_terminal():
+    rows = [Row(-0.47678610123, 1.9e-6 / (i + 1), 282 + i, 70.0 * i) for i in range(124)]
+    text = line(rows, Counts(405, 405, 10**13, 8000.0), 1e-6, 1000)
+    assert len(text) <= 80 and text.endswith("left")
