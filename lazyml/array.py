@@ -129,6 +129,12 @@ class Array:
             raise UnsupportedError("a scalar has no length", formula=formula(self.node))
         return self.shape[0]
 
+    def __float__(self) -> float:
+        return float(np.asarray(self))
+
+    def __int__(self) -> int:
+        return int(np.asarray(self))
+
     def __bool__(self) -> bool:
         raise UnsupportedError("the truth of a lazy Array is known only when computed", formula=formula(self.node),
                                fix="use lz.compute(...) first, or & | ~ and lz.where in a formula")  # fmt: skip
@@ -153,6 +159,8 @@ class Array:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Array:
         if ufunc is np.matmul and method == "__call__" and not options:
             return matmul(*inputs)
+        if ufunc is np.square and method == "__call__" and not options:
+            return operation("multiply", *inputs, *inputs)
         name = _UFUNCS.get(ufunc)
         if name is None or method != "__call__" or options:
             how = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")

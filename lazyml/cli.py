@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from lazyml.errors import FormulaError, LazymlError
 
 if TYPE_CHECKING:
-    from lazyml.models import DataReference
+    from lazyml.models import DataReference, ModelDefinition
 
 
 class _Commands(TyperGroup):
@@ -124,10 +124,11 @@ def fit(
     from lazyml.models.fitted import check_output
     from lazyml.models.tables import print_facts
 
-    check_output(out, force)
+    definition = models.load_definition(model)
+    check_output(out, force, _inputs(model, definition))
     given = {"solver": solver, "tolerance": tolerance, "max_iterations": max_iterations}
     overrides = {name: value for name, value in given.items() if value is not None}
-    fitted, result = models.fit(models.load_definition(model), solver=overrides, memory=memory, threads=threads)
+    fitted, result = models.fit(definition, solver=overrides, memory=memory, threads=threads)
     fitted.save(out, force)
     facts = [
         ("loss", f"{result.value:.8g}"),
@@ -159,9 +160,10 @@ def predict(
     from lazyml.models.tables import print_facts
 
     target = models.parse_reference(out)
-    check_output(target.path, force)
+    definition = models.load_definition(model)
+    check_output(target.path, force, [fitted, *_inputs(model, definition)])
     run = models.predict(
-        models.load_definition(model), models.load_fitted(fitted), str(target.path), target.dataset,
+        definition, models.load_fitted(fitted), str(target.path), target.dataset,
         name=formula, data=_references(data), force=force, memory=memory, threads=threads,
     )  # fmt: skip
     facts = [
@@ -182,6 +184,11 @@ def evaluate(model: Model, fitted: Fitted, data: Data = None, memory: Memory = N
     definition, trained = models.load_definition(model), models.load_fitted(fitted)
     values = models.evaluate(definition, trained, data=_references(data), memory=memory, threads=threads)
     print_table(f"{model}: evaluated", ["metric", "value"], [[name, f"{value:.8g}"] for name, value in values.items()])
+
+
+def _inputs(model: Path, definition: ModelDefinition) -> list[Path]:
+    """The files that a command reads."""
+    return [model, *(reference.path for reference in definition.data.values())]
 
 
 def _references(data: list[str] | None) -> dict[str, DataReference]:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lazyml.errors import BudgetError
+from lazyml.errors import ParameterError
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -45,7 +45,7 @@ def parse_bytes(amount: int | str) -> int:
             return int(float(match[1]) * _UNITS[match[2].lower()])
     elif isinstance(amount, int) and not isinstance(amount, bool) and amount > 0:
         return amount
-    raise BudgetError("not an amount of memory", expected='a number of bytes or text such as "512 MiB"',
+    raise ParameterError("not an amount of memory", expected='a number of bytes or text such as "512 MiB"',
                       found=repr(amount))  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def thread_count(threads: int | None) -> int:
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not isinstance(threads, int) or threads < 1:
-        raise BudgetError("not a number of threads", expected="an integer >= 1", found=repr(threads))
+        raise ParameterError("not a number of threads", expected="an integer >= 1", found=repr(threads))
     return threads
 
 

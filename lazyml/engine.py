@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.interpret import InterpretedTile, evaluate_small
 from lazyml.config import SETTINGS, memory_budget, thread_count
-from lazyml.errors import LazymlError, ShapeError, UnsupportedError
+from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build, verify
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, encode, topological
@@ -34,6 +34,7 @@ from lazyml.runtime.sinks import FileSink, MemorySink, Sink
 from lazyml.runtime.stats import RunStats
 from lazyml.runtime.workers import one_blas_thread
 from lazyml.sources.hdf5 import open_dataset
+from lazyml.sources.outputs import refuse_sources
 from lazyml.sources.protocol import Source
 
 Values = NDArray[Any]
@@ -62,7 +63,7 @@ class Program:
     Attributes
     ----------
     parameters : dict of name to shape
-    rows : int, the rows of the streamed data (of the first pass)
+    rows : int, the rows of the streamed data (of the first pass); None when the formulas read none
     passes : int, passes that a call makes
     peak_bytes : int, the stated peak: what a call holds at most
     last_run : RunStats of the last call, None before it
@@ -104,8 +105,8 @@ class Program:
         return {node.arg: tuple(node.shape) for node in self._plan.parameters}
 
     @property
-    def rows(self) -> int:
-        return self._plan.passes[0].rows if self._plan.passes else 0
+    def rows(self) -> int | None:
+        return self._plan.passes[0].rows if self._plan.passes else None
 
     @property
     def passes(self) -> int:
@@ -175,7 +176,7 @@ class Program:
         return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
                        where=self._where, to_file=self._to_file)  # fmt: skip
 
-    def __call__(self, *, rows: Any = None, **params: Any) -> Any:
+    def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
         results = self._run(params, rows, None)
         values = [_outward(results[node], flip) for node, flip in zip(self._outputs, self._flipped, strict=True)]
@@ -197,6 +198,7 @@ class Program:
         tiling = program._plan.tilings[-1]
         shape = tuple(int(s) for s in node.shape)
         bind(program._plan.parameters, params)  # before a file is made
+        refuse_sources(path, (source.key for source in self._sources.values()), self._where)
         sink = FileSink(path, name, shape, node.dtype, tiling.workers, tiling.page_rows, overwrite)
         try:
             program._run(params, None, {node: sink})
@@ -224,9 +226,7 @@ class Program:
             self._read_ahead()
         kept = self._prepare()
         for a_pass, tiling, tile, small in work:
-            span = range(*rows.indices(a_pass.rows)) if rows is not None else range(a_pass.rows)
-            if span.step != 1:
-                raise ShapeError("rows is a plain range", expected="slice(a, b)", found=str(rows))
+            span = _span(rows, a_pass.rows)
             _count_rows(known, a_pass, len(span))
             evaluate_small(small, known)
             sinks = [
@@ -271,6 +271,16 @@ class Program:
         # Not by the number of workers: one worker with more library threads would sum in another order.
         with one_blas_thread(needs_blas and tiling.groups > 1):
             return run_pass(a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, span, sinks)
+
+
+def _span(rows: Any, count: int) -> range:
+    """The rows that a run covers, of `count`."""
+    if rows is None:
+        return range(count)
+    whole = isinstance(rows, slice) and rows.step in (None, 1)
+    if not whole or not all(k is None or isinstance(k, int | np.integer) for k in (rows.start, rows.stop)):
+        raise ParameterError("rows is not a range of rows", expected="rows=slice(a, b)", found=f"rows={rows!r}")
+    return range(*rows.indices(count))
 
 
 def _count_rows(known: dict[Node, Values], a_pass: Pass, rows: int) -> None:

@@ -37,6 +37,9 @@ def open(path: str | os.PathLike[str], name: str) -> Array:
     >>> lz.open(path, "features").shape
     (100, 3)
     """
+    if not isinstance(name, str) or not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path):
+        raise ParameterError("not a file and a dataset", expected="lz.open(path, name), two texts",
+                             found=f"{path!r}, {name!r}", where=arrays.show_line(arrays.user_line()))  # fmt: skip
     return Array(build.source(engine.held(open_dataset(os.fspath(path), name))))
 
 

@@ -1,4 +1,4 @@
-"""Declared models at work: definition -> expressions -> fit, predict, evaluate. Public functions of lazyml only."""
+"""Declared models at work: definition -> expressions -> fit, predict, evaluate, by the public functions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 import lazyml as lz
+from lazyml.config import memory_budget, thread_count
 from lazyml.errors import FormulaError, LazymlError, ParameterError, ShapeError
 from lazyml.models.definition import DataReference, ModelDefinition
 from lazyml.models.fitted import FittedModel, check_params
 from lazyml.models.grammar import did_you_mean, with_place
 from lazyml.models.parser import parse_formula
+from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, check_limits
+from lazyml.solvers.registry import find_solver
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class BuiltModel:
 
     def training_program(self, **resources: Any) -> Any:
         """Loss and gradient compiled as `fit` runs them: the program that `lazyml explain` shows."""
+        check_resources(**resources)
         outputs = [self.loss, *_at(self.definition, "model", "loss", lz.grad, self.loss, list(self.params.values()))]
         return _at(self.definition, "model", "loss", lz.compile, outputs, **resources)
 
@@ -91,8 +95,10 @@ def fit(
 
     `solver` overrides settings of [solver]; `resources` are `memory` and `threads`.
     """
+    check_resources(**resources)
     built = build(definition)
     settings = {**definition.solver.arguments(), **(solver or {})}
+    _check_solver(definition, settings, solver or {})
     if callback is not None:
         settings["callback"] = callback
     try:
@@ -101,6 +107,23 @@ def fit(
         place = definition.place("params") if isinstance(error, ParameterError) else definition.place("model", "loss")
         raise with_place(error, where=place) from error
     return fitted_model(built, result, {k: v for k, v in settings.items() if k != "callback"}), result
+
+
+def check_resources(memory: int | str | None = None, threads: int | None = None) -> None:
+    """Raise for a budget or a number of threads that is none: they are not the model file's fault."""
+    memory_budget(memory)
+    thread_count(threads)
+
+
+def _check_solver(definition: ModelDefinition, settings: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise for settings that make no sense, pointing at the model file when they come from there."""
+    try:
+        find_solver(settings.get("solver", "lbfgs"))
+        check_limits(settings.get("tolerance", TOLERANCE), settings.get("max_iterations", MAX_ITERATIONS))
+    except LazymlError as error:
+        if given:
+            raise
+        raise with_place(error, where=definition.place("solver")) from error
 
 
 def fitted_model(built: BuiltModel, result: Any, solver: Mapping[str, Any]) -> FittedModel:
@@ -121,6 +144,7 @@ def predict(
     **resources: Any,
 ) -> Any:
     """Write the formula `name` of [predict] (the only one, if not given) for every row to `path`:`dataset`."""
+    check_resources(**resources)
     name = _prediction(definition, name)
     check_same_model(definition, fitted)
     built = build(definition, data, outputs=[name])
@@ -138,6 +162,7 @@ def evaluate(
     **resources: Any,
 ) -> dict[str, float]:
     """The loss and every metric, together in the fewest passes."""
+    check_resources(**resources)
     check_same_model(definition, fitted)
     built = build(definition, data)
     check_params(fitted.params, built.shapes, definition.origin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lazyml.errors import CorruptFileError, OutputExistsError, ParameterError, SourceError, SourceNotFoundError
+from lazyml.sources.outputs import refuse_sources
 
 FORMAT = 1
 _KEY = "lazyml"
@@ -63,9 +64,10 @@ def check_params(params: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[in
                              fix="fit again, or give data with the columns it was fitted on")  # fmt: skip
 
 
-def check_output(path: str | Path, force: bool) -> Path:
-    """The path, if a file may be written there. Called before the work starts, not after."""
+def check_output(path: str | Path, force: bool, inputs: Iterable[Path] = ()) -> Path:
+    """The path, if a file may be written there; never over one of the inputs. Called before the work starts."""
     path = Path(path)
+    refuse_sources(path, inputs)
     if path.exists() and not force:
         raise OutputExistsError("the output exists already", found=str(path), fix="choose another name, or use --force")
     if path.is_dir() or not path.parent.is_dir():

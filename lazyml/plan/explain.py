@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lazyml.config import format_bytes
 from lazyml.expr.node import OPS, Node
@@ -16,19 +16,22 @@ from lazyml.plan.steps import resolve, width
 class _Names(dict[Node, str]):
     """What stands for a node shown elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)  # a dataset may be called t1
         self._counts = {"r": 0, "t": 0}
 
     def number(self, node: Node, letter: str) -> str:
         """r1, r2 ... for values of a row; t1, t2 ... for totals."""
         self._counts[letter] += 1
+        while f"{letter}{self._counts[letter]}" in self._taken:
+            self._counts[letter] += 1
         self[node] = f"{letter}{self._counts[letter]}"
         return self[node]
 
 
 def explain_plan(plan: Plan, kernels: Sequence[str]) -> str:
     """The whole plan; `kernels` says for each pass where its tile function comes from."""
-    names = _Names()
+    names = _Names(node.arg.label for node in plan.routes)
     blocks = [_headline(plan)]
     for a_pass, tiling, kernel in zip(plan.passes, plan.tilings, kernels, strict=True):
         blocks.append(_pass_text(plan, a_pass, tiling, kernel, names))

@@ -87,7 +87,7 @@ def minimize(
     ParameterError
         No parameter in the loss; a start value missing, unknown or of the wrong shape; an unknown solver.
     EmptyDataError
-        The data have no rows.
+        The data that the loss reads have no rows.
     NonFiniteError
         The loss or its gradient is NaN or infinite at the start, or wherever a search looks.
     CheckpointError

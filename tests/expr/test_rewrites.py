@@ -10,6 +10,7 @@ from lazyml.codegen.interpret import evaluate
 from lazyml.expr import build as b
 from lazyml.expr.node import Rows, SourceKey, apply, intern_node, topological
 from lazyml.expr.rewrites import REWRITES, optimise
+from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
 from lazyml.expr.rewrites.stabilise import stabilise
@@ -86,6 +87,29 @@ PAIRS = {
         (X.T.T @ v, "X @ v"),
         (X.T + lz.param("c", (3, 1)), "X + c.T"),
     ],
+    pull_factors: [
+        (lz.sum(x * r), "x * sum(r)"),
+        (lz.sum(-(r * x) / y), "-(x / y * sum(r))"),
+        (lz.sum(x * r - x * exp(r)), "x * sum(r - exp(r))"),
+        (lz.sum(-x * r + x * exp(r)), "x * sum(exp(r) - r)"),
+        (lz.sum(-x * r - x * exp(r)), "-(x * sum(r + exp(r)))"),
+        (lz.sum(x * r + y * exp(r)), "sum(x * r + y * exp(r))"),
+        (lz.sum(X * v, axis=0), "v * sum(X, axis=0)"),
+        (lz.sum(X * v), "sum(X * v)"),
+        (lz.sum(X * x), "x * sum(X)"),
+        (lz.sum(X * x, axis=1), "sum(X * x, axis=1)"),
+        (lz.sum(r[:, None] * v, axis=0), "sum(expand(r, 1) * v, axis=0)"),
+        (lz.sum((r > 0) * 2), "sum((r > 0) * 2)"),  # integers may wrap around
+        (apply("contract_rows", X.node, (x * r).node), "x * (X' @ r)"),
+        (apply("contract_rows", (X * v).node, (x * r).node), "x * (v * (X' @ r))"),
+        (apply("contract_rows", (X * v).node, X.node), "expand(v, 1) * (X' @ X)"),
+        (apply("contract_rows", X.node, (X * v).node), "v * (X' @ X)"),
+        (apply("contract_rows", r.node, (r / x).node), "1 / x * (r' @ r)"),
+    ],
+}
+PAIRS = {
+    rewrite: [(lz.Array(before) if not isinstance(before, lz.Array) else before, after) for before, after in pairs]
+    for rewrite, pairs in PAIRS.items()
 }
 
 
@@ -99,15 +123,34 @@ def test_before_and_after(rewrite, before, after):
     assert formula(node) == after
     if before.node.row_axis != 1:
         assert (node.shape, node.dtype) == (before.node.shape, before.node.dtype)
-    verify([node], rows_are_first=rewrite is rows_first)
+    verify([node], rows_are_first=rewrite in (rows_first, pull_factors))
     assert rewrite([node]) == [node], "a second time changes nothing"
 
 
 def test_the_rewrites_are_named_in_order():
-    assert [name for name, _ in REWRITES] == ["stabilise", "simplify", "rows_first"]
+    assert [name for name, _ in REWRITES] == ["stabilise", "simplify", "rows_first", "pull_factors"]
     loss = (log(1 + exp(x)) * 1).node
     assert formula(optimise([loss], until="stabilise")[0]) == "softplus(x) * 1"
     assert formula(optimise([loss], check=True)[0]) == "softplus(x)"
+
+
+def test_no_precision_is_lost_where_types_mix():
+    """log(1 + F) of a float64 1 and float32 rows is a float64: so is its stable form."""
+    rng = np.random.default_rng(0)
+    single, whole = rng.random(50).astype("f4"), rng.integers(0, 9, 50).astype("i1")
+    one = np.float64(1)
+    for data in (single, whole, whole > 4):
+        array = lz.from_array(data)
+        wide = data.astype("f8")
+        with np.errstate(all="ignore"):
+            for lazy, exact in (
+                (log(array + one), np.log1p(wide)),
+                (log(one + exp(array)), np.log1p(np.exp(wide))),
+                (one / (one + exp(-(array * one))), 1 / (1 + np.exp(-wide))),
+                (exp(array * one) - 1, np.expm1(wide)),
+            ):
+                assert lazy.dtype == np.float64
+                np.testing.assert_allclose(lz.compute(lazy), exact, rtol=1e-13)
 
 
 def value(formula, z):

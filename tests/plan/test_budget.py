@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import lazyml as lz
-from lazyml.errors import BudgetError, LazymlError
+from lazyml.errors import BudgetError, LazymlError, ParameterError
 
 
 @pytest.fixture
@@ -90,13 +90,13 @@ def test_a_small_budget_takes_smaller_pages(h5, rng):
 
 @pytest.mark.parametrize("amount", ["lots", "", "-1 MiB", 0, -5, 1.5, True, "5 parsecs"])
 def test_amounts_that_are_none(amount):
-    with pytest.raises(BudgetError, match="not an amount of memory"):
+    with pytest.raises(ParameterError, match="not an amount of memory"):
         lz.compute(lz.sum(lz.from_array([1.0])), memory=amount)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])
 def test_thread_counts_that_are_none(threads):
-    with pytest.raises(BudgetError, match="not a number of threads"):
+    with pytest.raises(ParameterError, match="not a number of threads"):
         lz.compute(lz.sum(lz.from_array([1.0])), threads=threads)
 
 

@@ -146,3 +146,33 @@ def test_what_only_names_a_page_is_written_as_it_is(leaves):
     assert only.steps == () and len(only.sinks) == 2
     first, second = lz.compute(X, y[:, None], backend="numpy")
     assert first.shape == (N, D) and second.shape == (N, 1)
+
+
+@pytest.mark.parametrize(
+    ("loss_of", "passes"),
+    [
+        (lambda z, X, y, w: lz.sqrt(lz.mean((z - y) ** 2)), 1),
+        (lambda z, X, y, w: lz.log(lz.mean(lz.exp(z))), 1),
+        (lambda z, X, y, w: lz.mean((z - y) ** 2) / lz.mean((y - 0.5) ** 2), 1),
+        (lambda z, X, y, w: lz.sum(lz.sum((X - lz.mean(X, axis=0) - w) ** 2, axis=0) ** 0.5) + lz.mean(z), 2),
+    ],
+)
+def test_a_total_that_scales_every_row_costs_no_pass(leaves, data, loss_of, passes):
+    """The gradient of sqrt(mean(r ** 2)) is sum(r) over it: the sum need not wait for it."""
+    X, y, w, b = leaves
+    loss = loss_of(X @ w + b, X, y, w)
+    program = lz.compile([loss, *lz.grad(loss, [w, b])], backend="numpy")
+    assert program.passes == passes
+    at = np.linspace(-0.5, 0.5, D)
+    value, dw, db = program(w=at, b=0.25)
+
+    def numeric(w, b):
+        return lz.compile(loss, backend="numpy")(w=w, b=b)
+
+    step = 1e-6
+    for j in range(D):
+        move = step * np.eye(D)[j]
+        expected = (numeric(at + move, 0.25) - numeric(at - move, 0.25)) / (2 * step)
+        np.testing.assert_allclose(dw[j], expected, rtol=1e-6, atol=1e-8 * abs(value))
+    expected = (numeric(at, 0.25 + step) - numeric(at, 0.25 - step)) / (2 * step)
+    np.testing.assert_allclose(db, expected, rtol=1e-6, atol=1e-8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lazyml.expr.node import Node
+from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
 from lazyml.expr.rewrites.stabilise import stabilise
@@ -16,6 +17,7 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("stabilise", stabilise),
     ("simplify", simplify),
     ("rows_first", rows_first),
+    ("pull_factors", pull_factors),
 )
 
 
@@ -25,7 +27,7 @@ def optimise(roots: Iterable[Node], until: str | None = None, check: bool = Fals
     for name, rewrite in REWRITES:
         roots = rewrite(roots)
         if check:
-            verify(roots, rows_are_first=name == "rows_first")
+            verify(roots, rows_are_first=name in ("rows_first", "pull_factors"))
         if name == until:
             break
     return roots

@@ -45,17 +45,22 @@ def _exp_of(node: Node | None) -> Node | None:
     return node.src[0] if node is not None and node.op == "exp" else None
 
 
+def _of(op: str, x: Node, node: Node) -> Node:
+    """An operation on x in the type of the node that it is to replace: float64 is not to be lost on the way."""
+    return apply(op, b.cast(x, node.dtype))
+
+
 def _log_one_plus(node: Node) -> Node | None:
     x = _plus_one(node.src[0])
     if x is None:
         return None
     inner = _exp_of(x)
-    return apply("softplus", inner) if inner is not None else apply("log1p", x)
+    return _of("softplus", inner, node) if inner is not None else _of("log1p", x, node)
 
 
 def _log1p_exp(node: Node) -> Node | None:
     inner = _exp_of(node.src[0])
-    return apply("softplus", inner) if inner is not None else None
+    return _of("softplus", inner, node) if inner is not None else None
 
 
 def _log_sum_exp(node: Node) -> Node | None:
@@ -63,24 +68,24 @@ def _log_sum_exp(node: Node) -> Node | None:
     inner = _exp_of(total.src[0]) if total.op == "sum" else None
     if inner is None or (inner.row_axis in total.arg and any(size != 1 for size in total.shape)):
         return None  # over rows there is a stable total of one column only
-    return b.reduce("logsumexp", inner, total.arg)
+    return b.reduce("logsumexp", b.cast(inner, total.src[0].dtype), total.arg)
 
 
 def _log_sigmoid(node: Node) -> Node | None:
     (x,) = node.src
     if x.op == "sigmoid":
-        return b.negative(apply("softplus", b.negative(x.src[0])))
+        return b.negative(_of("softplus", b.negative(b.cast(x.src[0], node.dtype)), node))
     if x.op == "subtract" and _is_one(x.src[0]) and x.src[1].op == "sigmoid":
-        return b.negative(apply("softplus", x.src[1].src[0]))
+        return b.negative(_of("softplus", x.src[1].src[0], node))
     return None
 
 
 def _log_of_exp(node: Node) -> Node | None:
     (x,) = node.src
     if x.op == "exp":
-        return x.src[0]
+        return b.cast(x.src[0], node.dtype)
     if x.op == "divide" and x.src[0].op == "exp":
-        return b.subtract(x.src[0].src[0], _stable(apply("log", x.src[1]), (x.src[1],)))
+        return b.subtract(b.cast(x.src[0].src[0], node.dtype), _stable(apply("log", x.src[1]), (x.src[1],)))
     return None
 
 
@@ -100,14 +105,14 @@ def _reciprocal_one_plus_exp(node: Node) -> Node | None:
     if inner is None:
         return None
     if above.op == "exp" and above.src[0] is inner:
-        return apply("sigmoid", inner)
-    return apply("sigmoid", b.negative(inner)) if _is_one(above) else None
+        return _of("sigmoid", inner, node)
+    return apply("sigmoid", b.negative(b.cast(inner, node.dtype))) if _is_one(above) else None
 
 
 def _exp_minus_one(node: Node) -> Node | None:
     left, right = node.src
     inner = _exp_of(left)
-    return apply("expm1", inner) if inner is not None and _is_one(right) else None
+    return _of("expm1", inner, node) if inner is not None and _is_one(right) else None
 
 
 RULES: dict[str, tuple[Callable[[Node], Node | None], ...]] = {
