@@ -6,7 +6,6 @@ cause is printed as text and ends with exit code 1; Ctrl-C ends with 130.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -206,14 +205,7 @@ def _references(data: list[str] | None) -> dict[str, DataReference]:
 
 def main() -> None:
     """The entry point of the `lazyml` command."""
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == 130:  # at once: an orderly exit would wait for a compilation that nobody needs any more
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(130)
-        raise
+    app()
 
 
 if __name__ == "__main__":

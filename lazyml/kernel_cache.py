@@ -58,7 +58,10 @@ class LoadedFunction:
 
 
 def outside_main_thread(work: Callable[[], Any]) -> None:
-    """Run it in another thread and wait; an interrupt ends the wait, and leaves the work to end by itself."""
+    """Run it in another thread and wait; an interrupt ends the wait, and the work goes on until it or the process ends.
+
+    The thread is a daemon: an orderly exit must not wait seconds for a compilation that nobody needs any more.
+    """
     outcome: Future[Any] = Future()
 
     def run() -> None:
@@ -67,7 +70,7 @@ def outside_main_thread(work: Callable[[], Any]) -> None:
         except BaseException as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=run, name="lazyml-compile").start()
+    threading.Thread(target=run, name="lazyml-compile", daemon=True).start()
     outcome.result()
 
 

@@ -119,6 +119,39 @@ def test_uncaught_it_ends_the_process_as_an_interrupt_does(path):
     assert code == -signal.SIGINT and errors.rstrip().endswith("KeyboardInterrupt")
 
 
+COMPILE = """
+import os, sys
+os.environ["LAZYML_CACHE_DIR"] = sys.argv[1]
+import numpy as np, lazyml as lz
+from lazyml import kernel_cache
+outside = kernel_cache.outside_main_thread
+def announced(work):
+    outside(lambda: (print("compiling", flush=True), work()))
+kernel_cache.outside_main_thread = announced
+X, w = lz.from_array(np.ones((100_000, 5))), lz.param("w", 5)
+loss = lz.mean(lz.log(1 + lz.exp(X @ w)))
+program = lz.compile([loss, lz.grad(loss, w)])
+try:
+    program.prepare()
+    print("ready")
+except KeyboardInterrupt:
+    print("interrupted")
+    if len(sys.argv) > 2:  # and what was begun is of use
+        print(program(w=np.zeros(5))[0].round(6))
+"""
+
+
+@pytest.mark.parametrize("again", [(), ("again",)])
+def test_the_compiler_is_left_to_itself(tmp_path, again):
+    """An interrupt inside LLVM would be lost, or leave it unusable."""
+    with running(COMPILE, tmp_path, *again) as process:
+        process.wait_for("compiling")
+        process.send(signal.SIGINT)
+        code, out, errors = process.end()
+    lines = [line for line in out.splitlines() if line != "compiling"]
+    assert (code, lines, errors) == (0, ["interrupted", "0.693147"][: 1 + len(again)], "")
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_store_leaves_no_file(threads, path, tmp_path, sizes, monkeypatch):
     sizes(page_bytes=8192)
