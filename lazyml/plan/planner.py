@@ -86,6 +86,8 @@ def _remedy(name: str, plan: Plan) -> str:
     enough = f'memory="{math.ceil(plan.peak_bytes / 2**20)} MiB"'
     if name.startswith("result"):
         return f"write it to a file with lz.store, or allow {enough}"
+    if "library" in name:
+        return f"write the dataset with gzip, shuffle or no filter, which need no such cache, or allow {enough}"
     if "chunk" in name:
         return f"repack the dataset with smaller chunks, or allow {enough}"
     if "totals" in name:

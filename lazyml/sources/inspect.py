@@ -16,8 +16,6 @@ from lazyml.sources.hdf5 import source_of
 from lazyml.sources.layout import LAYOUTS, by, read_filters
 from lazyml.sources.locate import Located, locate, open_file
 
-LINKS = {h5py.h5l.TYPE_SOFT: "soft link", h5py.h5l.TYPE_EXTERNAL: "external link"}
-
 
 @dataclass(frozen=True)
 class DatasetReport:
