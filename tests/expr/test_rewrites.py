@@ -100,6 +100,9 @@ PAIRS = {
         (lz.sum(X * x, axis=1), "sum(X * x, axis=1)"),
         (lz.sum(r[:, None] * v, axis=0), "sum(expand(r, 1) * v, axis=0)"),
         (lz.sum((r > 0) * 2), "sum((r > 0) * 2)"),  # integers may wrap around
+        (lz.sum((r > 0) * x), "x * sum((r > 0).astype(float64))"),
+        (lz.sum(exp(r) * x - x * (r > 0)), "x * sum(exp(r) - (r > 0))"),
+        (lz.sum((r > 0) / x), "1 / x * sum((r > 0).astype(float64))"),
         (apply("contract_rows", X.node, (x * r).node), "x * (X' @ r)"),
         (apply("contract_rows", (X * v).node, (x * r).node), "x * (v * (X' @ r))"),
         (apply("contract_rows", (X * v).node, X.node), "expand(v, 1) * (X' @ X)"),

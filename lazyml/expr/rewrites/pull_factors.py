@@ -42,7 +42,7 @@ def pull_factors(roots: Iterable[Node]) -> list[Node]:
 def _factor(node: Node, parts: dict[Node, Factored]) -> Factored:
     """What of a row-aligned node is the same in every row; `parts` holds that of its sources."""
     whole = Factored(1, None, node)
-    if node.dtype.kind != "f" or any(s.dtype.kind != "f" for s in node.src):
+    if node.dtype.kind != "f":
         return whole
     rule = RULES.get(node.op)
     found = rule(node, parts) if rule else None
@@ -57,7 +57,8 @@ def _product(node: Node, parts: dict[Node, Factored]) -> Factored | None:
     for small, rows in (node.src, node.src[::-1]):
         if small.row_axis is None and rows.row_axis is not None:
             sign, factor, rest = _split(rows, parts)
-            return Factored(sign, small if factor is None else b.multiply(small, factor), rest)
+            small = _floating(small, node)
+            return Factored(sign, small if factor is None else b.multiply(small, factor), _floating(rest, node))
     left, right = (_split(s, parts) for s in node.src)
     if left.factor is None and right.factor is None:
         return None
@@ -71,7 +72,14 @@ def _quotient(node: Node, parts: dict[Node, Factored]) -> Factored | None:
     if small.row_axis is not None:
         return None
     sign, factor, rest = _split(rows, parts)
-    return Factored(sign, b.divide(b.scalar_like(1, small) if factor is None else factor, small), rest)
+    small = _floating(small, node)
+    factor = b.divide(b.scalar_like(1, small) if factor is None else factor, small)
+    return Factored(sign, factor, _floating(rest, node))
+
+
+def _floating(part: Node, node: Node) -> Node:
+    """Part of a floating-point operation in its type: labels of 0 and 1 are often integers."""
+    return part if part.dtype.kind == "f" else b.cast(part, node.dtype)
 
 
 def _negative(node: Node, parts: dict[Node, Factored]) -> Factored:
@@ -86,9 +94,17 @@ def _sum(node: Node, parts: dict[Node, Factored]) -> Factored | None:
         return None
     opposite = (left.sign == right.sign) == (node.op == "subtract")
     if not opposite:
-        return Factored(left.sign, left.factor, b.add(left.rest, right.rest))
+        return Factored(left.sign, left.factor, _combined("add", left.rest, right.rest))
     first, second = (left, right) if left.sign > 0 else (right, left)
-    return Factored(1, left.factor, b.subtract(first.rest, second.rest))
+    return Factored(1, left.factor, _combined("subtract", first.rest, second.rest))
+
+
+def _combined(op: str, left: Node, right: Node) -> Node:
+    """The two together; a conversion that the operation itself makes is left to it."""
+    whole = apply(op, left, right)
+    bare = [x.src[0] if x.op == "cast" and x.src[0].dtype.kind in "biu" else x for x in (left, right)]
+    plain = apply(op, *bare) if any(x.dtype.kind == "f" for x in bare) else whole
+    return plain if plain.dtype == whole.dtype else whole
 
 
 def _unsigned(part: Factored) -> Factored:
