@@ -104,6 +104,11 @@ class Array:
         return formula(self.node)
 
     @property
+    def where(self) -> str | None:
+        """File, line and text of the user's code that first wrote this formula."""
+        return show_line(_origins.get(self.node))
+
+    @property
     def T(self) -> Array:  # noqa: N802  (NumPy's name)
         return _wrap("transpose", self.node) if self.ndim == 2 else self
 

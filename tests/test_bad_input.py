@@ -207,7 +207,15 @@ def test_nan_in_the_data(h5):
     path = h5(features=data, y=np.ones(200))
     start = {"w": np.array([1.0, -2.0, 0.5])}
     with fails(
-        errors.NonFiniteError, ArithmeticError, "objective is nan", "pass 1", "features[17, 2] is nan", "w", "-2"
+        errors.NonFiniteError,
+        ArithmeticError,
+        "objective is nan",
+        "pass 1",
+        "features[17, 2] is nan",
+        "w",
+        "-2",
+        "formula",
+        "test_bad_input.py:",
     ):
         lz.minimize(loss_of(lz.open(path, "features"), lz.open(path, "y")), start=start)
 

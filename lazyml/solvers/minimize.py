@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lazyml.array import Array
-from lazyml.errors import DtypeError, EmptyDataError, ParameterError, ShapeError
+from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
 from lazyml.functions import compile, grad
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
 from lazyml.solvers.checkpoint import Checkpoint
@@ -114,9 +114,12 @@ def minimize(
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     objective = program_objective(program, {name: p.dtype for name, p in parameters.items()})
     keep = None if checkpoint is None else Checkpoint(checkpoint, program.fingerprint, checkpoint_every)
-    with ProgressLine(progress) as line:
-        return run(chosen, objective, objective.flatten(values), tolerance=tolerance, max_iterations=max_iterations,
-                   callback=callback, checkpoint=keep, progress=line)  # fmt: skip
+    try:
+        with ProgressLine(progress) as line:
+            return run(chosen, objective, objective.flatten(values), tolerance=tolerance, max_iterations=max_iterations,
+                       callback=callback, checkpoint=keep, progress=line)  # fmt: skip
+    except NonFiniteError as error:
+        raise error.with_details(formula=loss.name, where=loss.where) from None
 
 
 def trained_parameters(loss: Array) -> dict[str, Array]:

@@ -27,6 +27,8 @@ class FakeLoss:
 
     shape = ()
 
+    name, where = "the formula", "its line"
+
     def __init__(self, rows=40, dtype="float64", fingerprint="least squares", bad=None):
         self.X, _ = gaussian_classes(max(rows, 1), 3)
         self.y = self.X @ [1.0, 2.0, 3.0] + 4
@@ -124,8 +126,9 @@ def test_losses_that_cannot_be_minimised():
 
 
 def test_nan_in_the_data_is_located():
-    with pytest.raises(NonFiniteError, match=r"in pass 1: features\[17, 3\] is nan"):
+    with pytest.raises(NonFiniteError, match=r"in pass 1: features\[17, 3\] is nan") as caught:
         minimize(FakeLoss(bad="features[17, 3] is nan"))
+    assert caught.value.details["formula"] == "the formula" and caught.value.details["where"] == "its line"
 
 
 def test_checkpoint_of_another_formula_is_refused(tmp_path):
