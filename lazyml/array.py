@@ -153,6 +153,8 @@ class Array:
                                fix="write the statistic as a formula, or lz.compute(...) a small result")  # fmt: skip
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("a lazy Array has no memory to share: its value is always a new ndarray")
         if self.nbytes > SETTINGS.asarray_bytes:
             raise UnsupportedError(
                 "turning this Array into an ndarray would read it all into memory",

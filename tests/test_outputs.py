@@ -57,6 +57,26 @@ def test_open_takes_two_texts(arguments):
         lz.open(*arguments)
 
 
+def test_a_file_that_is_opened_again_is_what_it_is_now(tmp_path):
+    """Even while Arrays on what it was are alive."""
+    opened = []
+    for value in (1.0, 2.0):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["x"] = np.full(10, value)
+        opened.append(lz.open(tmp_path / "a.h5", "x"))
+        assert lz.compute(lz.sum(opened[-1])) == 10 * value
+    with pytest.raises(lz.errors.FileChangedError):
+        lz.compute(lz.sum(opened[0]))
+
+
+def test_other_names_and_other_row_counts_compile_nothing():
+    train = lz.from_array(np.ones((400, 3)), "train")
+    program = lz.compile(lz.sum(lz.exp(train)), backend="numba").prepare()
+    test = program.over({train: lz.from_array(np.zeros((40, 3)), "test")})
+    assert test() == 120 and test.last_run.cache_hit
+    assert "in its place" in test.explain()
+
+
 def test_any_parameter_name_but_rows():
     self = lz.param("self")
     assert lz.compile(self * 2)(self=3.0) == 6

@@ -62,12 +62,3 @@ def add_logsumexp(v: Any, first: int, count: int, state: Any) -> None:
         total += scalar.exp(part[i] - base)
     state[1] = state[1] * scalar.exp(state[0] - base) + total
     state[0] = top
-
-
-@kernel
-def merge_logsumexp(other: Any, state: Any) -> None:
-    """Add the state of another part of the rows to `state`."""
-    top = maximum(state[0], other[0])
-    base = top if np.isfinite(top) else 0.0
-    state[1] = state[1] * scalar.exp(state[0] - base) + other[1] * scalar.exp(other[0] - base)
-    state[0] = top

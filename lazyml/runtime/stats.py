@@ -10,7 +10,8 @@ from lazyml.config import format_bytes
 @dataclass(frozen=True)
 class RunStats:
     """Passes made, stored bytes read from files, wall seconds, bytes held at the peak, worker threads, and whether
-    every kernel was there already (True also when none was needed). `pinned_bytes` stayed in memory for later runs.
+    every kernel was there already (True also when none was needed). `pinned_bytes` stayed in memory for later runs:
+    0, since nothing is pinned yet.
     """
 
     passes: int = 0

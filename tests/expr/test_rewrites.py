@@ -21,6 +21,7 @@ from lazyml.expr.verify import verify
 x, y = lz.param("x"), lz.param("y")
 f, v = lz.param("f", (), "float32"), lz.param("v", 3)
 X, r = lz.from_array(np.ones((5, 3)), "X"), lz.from_array(np.ones(5), "r")
+I, k = lz.from_array(np.ones(5, "i1"), "I"), lz.param("k", (), "int8")
 U = lz.from_array(np.ones((5, 1)), "U")
 W, A = lz.param("W", (3, 2)), lz.param("A", (2, 3))
 exp, log, sigmoid = lz.exp, lz.log, lz.sigmoid
@@ -100,6 +101,7 @@ PAIRS = {
         (lz.sum(X * x, axis=1), "sum(X * x, axis=1)"),
         (lz.sum(r[:, None] * v, axis=0), "sum(expand(r, 1) * v, axis=0)"),
         (lz.sum((r > 0) * 2), "sum((r > 0) * 2)"),  # integers may wrap around
+        (lz.sum(r * (I * k)), "sum(r * (I * k))"),  # as does I * k, which is an int8
         (lz.sum((r > 0) * x), "x * sum((r > 0).astype(float64))"),
         (lz.sum(exp(r) * x - x * (r > 0)), "x * sum(exp(r) - (r > 0))"),
         (lz.sum((r > 0) / x), "1 / x * sum((r > 0).astype(float64))"),

@@ -87,6 +87,18 @@ def test_a_load_of_several_pages_serves_them_one_by_one(path, load_pages):
     assert staging.bytes_read == 900
 
 
+def test_a_load_of_several_pages_starts_where_all_workers_agree(path):
+    """Chunks that straddle loads are counted by loads that start at multiples of their size, whoever asks first."""
+    source, reads = open_dataset(path, "x"), []
+    with Staging([source], 100, 1, 0, N, load_pages=[5]) as staging:
+        scan = staging._scans[0]
+        load = scan.load
+        scan.load = lambda *arguments: reads.append(arguments[:2]) or load(*arguments)
+        for first in (700, 200, 300):
+            np.testing.assert_array_equal(staging.load(0, first, 100)[0], values((N, 5))[first : first + 100])
+    assert reads == [(500, 500), (0, 500)]
+
+
 def test_read_ahead_is_a_window_behind_the_page(path, monkeypatch):
     source, asked = open_dataset(path, "y"), []
     settings = replace(SETTINGS, readahead_bytes=300)
