@@ -5,64 +5,13 @@ until a result is asked for; then the fewest passes over the data are planned, e
 pages of the file stream through it inside a fixed memory budget.
 """
 
+from lazyml import functions
 from lazyml.array import Array
-from lazyml.functions import (
-    abs,
-    absolute,
-    compile,
-    compute,
-    exp,
-    expm1,
-    from_array,
-    grad,
-    log,
-    log1p,
-    logsumexp,
-    maximum,
-    mean,
-    minimum,
-    open,
-    param,
-    sigmoid,
-    sign,
-    softplus,
-    sqrt,
-    store,
-    sum,
-    tanh,
-    where,
-)
+from lazyml.functions import *
 from lazyml.solvers.minimize import minimize
 from lazyml.sources.inspect import inspect_file as inspect
 
-__all__ = [
-    "Array",
-    "abs",
-    "absolute",
-    "compile",
-    "compute",
-    "exp",
-    "expm1",
-    "from_array",
-    "grad",
-    "inspect",
-    "log",
-    "log1p",
-    "logsumexp",
-    "maximum",
-    "mean",
-    "minimize",
-    "minimum",
-    "open",
-    "param",
-    "sigmoid",
-    "sign",
-    "softplus",
-    "sqrt",
-    "store",
-    "sum",
-    "tanh",
-    "where",
-]
+__all__ = ["Array", "inspect", "minimize"]
+__all__ += functions.__all__
 
 __version__ = "0.1.0"

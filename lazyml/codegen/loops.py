@@ -11,7 +11,7 @@ from lazyml.plan.plan import Step
 from lazyml.plan.steps import resolve, width
 
 NATURALLY_BOOL = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and", "logical_or",
-                  "logical_not"}  # fmt: skip
+                  "logical_xor", "logical_not", "isnan", "isinf", "isfinite", "signbit"}  # fmt: skip
 TYPED_BY_TEMPLATE = {"cast", "where"}
 
 

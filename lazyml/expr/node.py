@@ -157,6 +157,16 @@ Derivative = Callable[[Node, Node], tuple["Node | None", ...]]
 
 
 @dataclass(frozen=True)
+class Doc:
+    """What docs/language.md says of an operator: `meaning` in terms of x (and y), its derivative, and an example, which
+    is a call on plain values where there can be one."""
+
+    meaning: str
+    derivative: str
+    example: str
+
+
+@dataclass(frozen=True)
 class Op:
     """One row of the operator table.
 
@@ -164,7 +174,8 @@ class Op:
     the node. `derivative` maps (node, cotangent) to one cotangent a source, None where there is none; for an operator
     without any it is `constant_derivative`. `emit` is the Python expression of a fused loop with a slot a source, or
     the name of the rule by which codegen lowers the operator. `flops` counts operations per element of the result
-    (per multiply-add pair of a product: two). `text` is how the operation prints, with a slot a source.
+    (per multiply-add pair of a product: two). `text` is how the operation prints, with a slot a source. `doc` is what
+    the page of the language says of it.
     """
 
     name: str
@@ -175,6 +186,7 @@ class Op:
     emit: str
     flops: int
     text: str
+    doc: Doc
 
 
 OPS: dict[str, Op] = {}

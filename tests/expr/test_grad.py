@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from random_formulas import LEAVES, SMOOTH, SMOOTH_BINARY, arrays_of, data, grow
 
 import lazyml as lz
-from lazyml.expr.derivatives import constant_derivative
+from lazyml.expr.derivatives.common import constant_derivative
 from lazyml.expr.node import OPS
 
 STEP = 1e-5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lazyml as lz
-from lazyml.errors import DtypeError, LazymlError, ShapeError, UnsupportedError
+from lazyml.errors import DtypeError, LazymlError, ParameterError, ShapeError, UnsupportedError
 
 DTYPES = ["bool", "int8", "uint8", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"]
 
@@ -192,7 +192,7 @@ ERRORS = {
     "gradient of a count": (lambda: lz.grad(lz.sum(X > 0), lz.param("w", 3)), DtypeError, ["floating-point", "int64"]),
     "gradient by a formula": (lambda: lz.grad(lz.sum(W * W), W * 2), UnsupportedError, ["respect to parameters"]),
     "two parameters, one name": (
-        lambda: lz.compile(lz.sum(lz.param("w", 3)) + lz.sum(lz.param("w", 2))), lz.functions.ParameterError,
+        lambda: lz.compile(lz.sum(lz.param("w", 3)) + lz.sum(lz.param("w", 2))), ParameterError,
         ["two parameters are called w", "(3,)", "(2,)"],
     ),
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Reverse-mode rules, a family of operators a file. The operator table names the rule of each operator."""

@@ -1,0 +1,27 @@
+"""Reverse-mode rules of matrix products."""
+
+from __future__ import annotations
+
+from lazyml.expr import build as b
+from lazyml.expr.derivatives.common import Cotangents, like_rows
+from lazyml.expr.node import Node
+
+
+def matmul(node: Node, g: Node) -> Cotangents:
+    """dA = g B', dB = A' g, with vectors as matrices of one column or row."""
+    left, right = node.src
+    g = like_rows(g, left) if left.dtype == right.dtype else g
+    if left.ndim == right.ndim == 1:
+        return b.multiply(g, right), b.multiply(g, left)
+    if right.ndim == 1:
+        return b.multiply(b.expand(g, 1), b.expand(right, 0)), b.matmul(b.transpose(left), g)
+    if left.ndim == 1:
+        return b.matmul(right, g), b.multiply(b.expand(left, 1), b.expand(g, 0))
+    return b.matmul(g, b.transpose(right)), b.matmul(b.transpose(left), g)
+
+
+def contract_rows(node: Node, g: Node) -> Cotangents:
+    """A'B as the product of A' and B."""
+    left, right = node.src
+    to_transposed, to_right = matmul(b.matmul(b.transpose(left), right), g)
+    return b.transpose(to_transposed) if to_transposed else None, to_right

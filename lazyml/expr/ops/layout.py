@@ -1,0 +1,41 @@
+"""What moves values and computes none: transposes, axes, parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lazyml.expr import infer
+from lazyml.expr.derivatives import elementwise as by_element
+from lazyml.expr.derivatives import layout as d
+from lazyml.expr.node import Doc, Node, Rows
+from lazyml.expr.ops.table import row
+
+
+def numpy_index(index: infer.Index) -> tuple[int | slice, ...]:
+    return tuple(
+        slice(*entry) if isinstance(entry, tuple) else slice(None) if entry is None else entry for entry in index
+    )
+
+
+def _place(node: Node, x: Any) -> Any:
+    where, shape = node.arg
+    out = np.zeros([np.shape(x)[0] if isinstance(size, Rows) else size for size in shape], node.dtype)
+    out[numpy_index(where)] = x
+    return out
+
+
+# fmt: off
+row("broadcast", "elementwise", infer.broadcast, lambda node, x: x, by_element.broadcast, "{0}", 0, "broadcast({0})",
+    Doc("x spread to a larger shape", "the sum over what was spread", "broadcast_to(w, X.shape)"))
+row("transpose", "layout", infer.transpose, lambda node, x: x.T, d.transpose, "rule:small", 0, "{0}.T",
+    Doc("rows and columns exchanged", "the transpose", "X.T @ r"))
+row("expand", "layout", infer.expand, lambda node, x: np.expand_dims(x, node.arg), d.expand, "rule:alias", 0,
+    "expand({0}, {arg})", Doc("a new axis of size 1", "without that axis", "y[:, None]"))
+row("squeeze", "layout", infer.squeeze, lambda node, x: np.squeeze(x, node.arg), d.squeeze, "rule:alias", 0,
+    "squeeze({0}, {arg})", Doc("without an axis of size 1", "with that axis", "squeeze(x, 1)"))
+row("index", "layout", infer.index, lambda node, x: x[numpy_index(node.arg)], d.index, "rule:index", 0, "{0}[{arg}]",
+    Doc("columns by number or slice", "zero outside them", "X[:, 3:8]"))
+row("place", "layout", infer.place, _place, d.place, "rule:place", 0, "place({0})",
+    Doc("zeros with x at an index: what the derivative of indexing is made of", "that index", "grad of X[:, 3]"))

@@ -1,0 +1,18 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lazyml.expr import infer
+from lazyml.expr.derivatives import products as d
+from lazyml.expr.node import Doc
+from lazyml.expr.ops.table import row
+
+# fmt: off
+row("matmul", "product", infer.matmul, lambda node, x, y: np.matmul(x, y, dtype=node.dtype), d.matmul,
+    "rule:row_product", 2, "{0} @ {1}",
+    Doc("the matrix product; one side, or what is summed over, is small", "g @ y.T and x.T @ g", "X @ w"))
+row("contract_rows", "product", infer.contract_rows, lambda node, x, y: np.matmul(x.T, y, dtype=node.dtype),
+    d.contract_rows, "rule:contract_rows", 2, "{0}' @ {1}",
+    Doc("the product summed over the rows of both", "as of x.T @ y", "X.T @ r"))
