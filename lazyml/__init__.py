@@ -5,13 +5,14 @@ until a result is asked for; then the fewest passes over the data are planned, e
 pages of the file stream through it inside a fixed memory budget.
 """
 
-from lazyml import functions
-from lazyml.array import Array
-from lazyml.functions import *
-from lazyml.solvers.minimize import minimize
-from lazyml.sources.inspect import inspect_file as inspect
+from lazyml.array import Array as Array
+from lazyml.functions.calculus import *
+from lazyml.functions.elementwise import *
+from lazyml.functions.reductions import *
+from lazyml.functions.run import *
+from lazyml.solvers.minimize import minimize as minimize
+from lazyml.sources.inspect import inspect_file
 
-__all__ = ["Array", "inspect", "minimize"]
-__all__ += functions.__all__
+inspect = inspect_file
 
 __version__ = "0.1.0"
