@@ -56,6 +56,20 @@ def _logical(op: str) -> Callable[[Any, Any], Array]:
     return method
 
 
+def _method(name: str) -> Any:
+    """A method that is a function of the language, which stands in a layer above."""
+
+    def method(self: Array, *args: Any, **options: Any) -> Any:
+        return METHODS[name](self, *args, **options)
+
+    method.__name__, method.__doc__ = name, f"lz.{name}(self, ...)."
+    return method
+
+
+METHODS: dict[str, Callable[..., Any]] = {}
+"""The functions that Arrays have as methods, by name; `lazyml.functions` fills it."""
+
+
 def _truth(value: Any) -> Any:
     dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
     if dtype.kind != "b":
@@ -110,7 +124,7 @@ class Array:
 
     @property
     def T(self) -> Array:  # noqa: N802  (NumPy's name)
-        return _wrap("transpose", self.node) if self.ndim == 2 else self
+        return wrap("transpose", self.node) if self.ndim == 2 else self
 
     def parameters(self) -> list[Array]:
         """The parameters that this formula depends on, by name."""
@@ -118,13 +132,12 @@ class Array:
         return [Array(node) for node in sorted(found, key=lambda node: node.arg)]
 
     def astype(self, dtype: DTypeLike) -> Array:
-        return self if np.dtype(dtype) == self.dtype else _wrap("cast", self.node, arg=np.dtype(dtype).str)
+        return self if np.dtype(dtype) == self.dtype else wrap("cast", self.node, arg=np.dtype(dtype).str)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return reduce("sum", self, axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return mean(self, axis, keepdims)
+    sum, prod, mean = _method("sum"), _method("prod"), _method("mean")
+    var, std, min, max = _method("var"), _method("std"), _method("min"), _method("max")
+    argmin, argmax, any, all = _method("argmin"), _method("argmax"), _method("any"), _method("all")
+    clip, round, take, dot = _method("clip"), _method("round"), _method("take"), _method("dot")
 
     def __getitem__(self, key: Any) -> Array:
         return _index(self, key)
@@ -275,7 +288,35 @@ def _with_rows(node: Node, rows: Mapping[int, int]) -> Node:
     return node
 
 
-def _wrap(op: str, *src: Node, arg: Any = None) -> Array:
+def beside(rows: Array, value: Any) -> Array:
+    """A value that goes with an Array: a plain ndarray of as many rows is streamed with it, any other is a constant."""
+    if isinstance(value, Array):
+        return value
+    node, axis = coerce(value, None, "operand"), rows.node.row_axis
+    count = None if axis is None else rows.shape[axis]
+    if node.ndim and axis == 0 and node.shape[0] == count:
+        return from_ndarray(node.arg.value)
+    if node.ndim == 2 and axis == 1 and node.shape[1] == count:
+        return from_ndarray(node.arg.value.T).T
+    return Array(node)
+
+
+def columns(x: Array, numbers: Array) -> Array:
+    """Columns by their numbers; of an Array whose rows come second, its lines."""
+    if x.ndim == 1:
+        return wrap("take", x.node, numbers.node)
+    return wrap("columns", x.node, numbers.node)
+
+
+def drop_axes(x: Array, axes: tuple[int, ...]) -> Array:
+    """Without axes of size 1."""
+    node = x.node
+    for axis in sorted(axes, reverse=True):
+        node = build.squeeze(node, axis)
+    return Array(node)
+
+
+def wrap(op: str, *src: Node, arg: Any = None) -> Array:
     """Apply an operator; an error gets the formula and the user's line."""
     try:
         return Array(apply(op, *src, arg=arg))
@@ -287,7 +328,7 @@ def operation(op: str, *operands: Any) -> Array:
     """An elementwise operator on Arrays, numbers and ndarrays."""
     typed = [x.dtype for x in operands[op == "where" :] if isinstance(x, (Array, np.ndarray, np.generic))]
     like = np.result_type(*typed) if typed else None
-    return _wrap(op, *_aligned([coerce(x, like, op) for x in operands]))
+    return wrap(op, *_aligned([coerce(x, like, op) for x in operands]))
 
 
 def matmul(left: Any, right: Any) -> Array:
@@ -298,7 +339,7 @@ def matmul(left: Any, right: Any) -> Array:
         x = build.transpose(from_ndarray(x.arg.value.T).node)
     if y.op == "const" and y.ndim and x.ndim and isinstance(x.shape[-1], Rows):
         y = from_ndarray(y.arg.value).node
-    return _wrap("matmul", x, y)
+    return wrap("matmul", x, y)
 
 
 def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
@@ -314,7 +355,7 @@ def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
     if not axes:  # of one number: itself, in the type of a sum
         return x.astype(total(x.dtype, over_rows=False)) if op == "sum" else x
-    result = _wrap(op, x.node, arg=axes)
+    result = wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 
 
@@ -342,11 +383,11 @@ def _index(x: Array, key: Any) -> Array:
     at = next(i for i, k in enumerate(keys) if k is Ellipsis)
     keys[at : at + 1] = [slice(None)] * (x.ndim - given)
     entries = [_entry(x, axis, k) for axis, k in enumerate(k for k in keys if k is not None)]
-    node = x.node if all(e is None for e in entries) else _wrap("index", x.node, arg=tuple(entries)).node
+    node = x.node if all(e is None for e in entries) else wrap("index", x.node, arg=tuple(entries)).node
     axis = 0
     for k in keys:
         if k is None:
-            node = _wrap("expand", node, arg=axis).node
+            node = wrap("expand", node, arg=axis).node
         if k is None or not isinstance(k, (int, np.integer)):
             axis += 1
     return Array(node)
@@ -380,13 +421,5 @@ _UFUNCS: dict[np.ufunc, str] = {
     for name, op in OPS.items()
     if isinstance(getattr(np, name, None), np.ufunc) and op.kind == "elementwise"
 }
-ARRAY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    np.sum: lambda a, axis=None, *, keepdims=False: reduce("sum", a, axis, keepdims),
-    np.mean: lambda a, axis=None, *, keepdims=False: mean(a, axis, keepdims),
-    np.where: lambda condition, x, y: operation("where", condition, x, y),
-    np.transpose: lambda a: a.T,
-    np.shape: lambda a: a.shape,
-    np.ndim: lambda a: a.ndim,
-    np.size: lambda a: a.size,
-    np.dot: matmul,
-}
+ARRAY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""What stands for a function of NumPy's that is no ufunc; `lazyml.functions` fills it."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 RESERVED = {
     *("rows", "block", "start", "faults", "first", "last", "m", "i", "j"),
-    *("bits", "scalar", "dense", "indexed", "reduce", "math", "jit", "np", "bool", "abs", "range", "min"),
+    *("bits", "scalar", "dense", "divide", "indexed", "reduce", "math", "jit", "np", "bool", "abs", "range", "min"),
     *("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 }
 

@@ -100,9 +100,8 @@ def expected(name, x, y, dtype):
     if name == "where":
         return np.where(x > y, x, y)
     ufunc = getattr(np, name)
-    if ufunc.nin == 1:
-        return ufunc(x if dtype.kind != "f" else wide[0])
-    return ufunc(x, y)
+    operands = wide if dtype.kind == "f" and ufunc(*(v[:1] for v in (x, y)[: ufunc.nin])).dtype != dtype else (x, y)
+    return ufunc(*operands[: ufunc.nin])
 
 
 # Compiling all operators for a type takes seconds: the types whose arithmetic is C's, not NumPy's, are enough.
