@@ -10,6 +10,7 @@ from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
+from lazyml.functions.special import *
 from lazyml.solvers.minimize import minimize as minimize
 from lazyml.sources.inspect import inspect_file
 

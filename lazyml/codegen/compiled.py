@@ -27,7 +27,7 @@ import math
 import numpy as np
 from numba import float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
-from lazyml_kernels import dense, jit, reduce, scalar
+from lazyml_kernels import dense, jit, reduce, scalar, special
 
 
 # {{types}}

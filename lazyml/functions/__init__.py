@@ -1,12 +1,13 @@
 """The functions of the language, and what runs it. What NumPy has keeps NumPy's signature and meaning."""
 
-from lazyml.functions import calculus, elementwise, reductions, run
+from lazyml.functions import calculus, elementwise, reductions, run, special
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
+from lazyml.functions.special import *
 
-LANGUAGE = [*elementwise.__all__, *reductions.__all__]
+LANGUAGE = [*elementwise.__all__, *special.__all__, *reductions.__all__]
 """What formulas are made of, by name: what a formula string may call."""
 
 __all__ = ["LANGUAGE"]
@@ -14,3 +15,4 @@ __all__ += run.__all__
 __all__ += calculus.__all__
 __all__ += elementwise.__all__
 __all__ += reductions.__all__
+__all__ += special.__all__
