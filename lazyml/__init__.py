@@ -12,6 +12,7 @@ from lazyml.functions.indexed import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.statistics import *
+from lazyml.functions.special import *
 from lazyml.solvers.minimize import minimize as minimize
 from lazyml.sources.inspect import inspect_file
 

@@ -19,6 +19,7 @@ from lazyml.errors import DtypeError, LazymlError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.infer import total, widen
 from lazyml.expr.node import OPS, Node, Rows, SourceKey, apply, topological
+from lazyml.expr.ops.special import scipy_operators
 from lazyml.expr.show import attempt, formula
 from lazyml.sources.memory import MemorySource
 
@@ -182,11 +183,16 @@ class Array:
         if ufunc is np.square and method == "__call__" and not options:
             return operation("multiply", *inputs, *inputs)
         name = _UFUNCS.get(ufunc)
-        if name is None or method != "__call__" or options:
-            how = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+        names = (name,) if name else scipy_operators(ufunc)
+        if names is None or method != "__call__" or options:
+            package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
+            how = f"{package}.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
             raise UnsupportedError(f"{how} is not available on a lazy Array", found=", ".join(options) or None,
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
-        return operation(name, *inputs)
+        result = operation(names[0], *inputs)
+        for name in names[1:]:
+            result = operation(name, result)
+        return result
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         ours = ARRAY_FUNCTIONS.get(function)

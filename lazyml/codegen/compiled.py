@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lazyml import kernel_cache
 from lazyml.codegen.lower import lower
 from lazyml.codegen.tile import Argument
+from lazyml.codegen.writer import KERNEL_MODULES
 from lazyml.expr.infer import index_error
 from lazyml.expr.node import Node
 from lazyml.plan.accumulators import ACCUMULATORS
@@ -28,7 +29,7 @@ import math
 import numpy as np
 from numba import float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
-from lazyml_kernels import bits, dense, divide, indexed, jit, reduce, scalar
+from lazyml_kernels import {", ".join(KERNEL_MODULES)}
 
 
 # {{types}}

@@ -1,15 +1,31 @@
 """The functions of the language, and what runs it. What NumPy has keeps NumPy's signature and meaning."""
 
 from lazyml import array
-from lazyml.functions import calculus, elementwise, indexed, reductions, registry, run, statistics
+from lazyml.functions import (
+    calculus,
+    elementwise,
+    indexed,
+    reductions,
+    registry,
+    run,
+    special,
+    statistics,
+)
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
+from lazyml.functions.special import *
 from lazyml.functions.statistics import *
 
-PARTS = (elementwise, reductions, indexed, statistics)
+PARTS = (
+    elementwise,
+    special,
+    reductions,
+    indexed,
+    statistics,
+)
 """The modules whose functions make up formulas."""
 
 LANGUAGE = {name: getattr(part, name) for part in PARTS for name in part.__all__}

@@ -108,13 +108,18 @@ def at_once(op: str, *operands: Any, arg: Any = None) -> Any:
     return OPS[op].reference(node, *operands)[()]
 
 
+def call(op: str, *operands: Any) -> Any:
+    """An operator on Arrays, as a formula; on plain numbers and ndarrays alone, at once."""
+    if any(isinstance(x, Array) for x in operands):
+        return arrays.operation(op, *operands)
+    return at_once(op, *operands)
+
+
 def _function(op: str) -> Callable[..., Any]:
     row = OPS[op]
 
     def function(*operands: Any) -> Any:
-        if any(isinstance(x, Array) for x in operands):
-            return arrays.operation(op, *operands)
-        return at_once(op, *operands)
+        return call(op, *operands)
 
     function.__name__ = function.__qualname__ = op
     function.__doc__ = f"""{row.doc.meaning}, element by element.

@@ -6,3 +6,4 @@ from lazyml.expr.ops import layout as layout
 from lazyml.expr.ops import leaves as leaves
 from lazyml.expr.ops import products as products
 from lazyml.expr.ops import reductions as reductions
+from lazyml.expr.ops import special as special
