@@ -14,7 +14,6 @@ from lazyml.codegen.tile import Argument
 from lazyml.expr.node import Node
 from lazyml.plan.accumulate import ACCUMULATORS
 from lazyml.plan.plan import Pass
-from lazyml.plan.scratch import buffers
 
 Values = NDArray[Any]
 DIMENSIONS = {"scalar": 0, "vector": 1, "matrix": 2, "columns": 2}
@@ -41,7 +40,7 @@ class CompiledTile:
     def __init__(self, a_pass: Pass) -> None:
         self.a_pass = a_pass
         self.source = lower(a_pass)
-        self._buffers = buffers(a_pass)
+        self._buffers = a_pass.buffers
         self._dimensions = [self._type(argument) for argument in self.source.arguments]
         types = ", ".join(dtype.name + "[]" * ndim for dtype, ndim in self._dimensions)
         self._text = HEADER.format(types=types) + self.source.text

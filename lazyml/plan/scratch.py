@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from lazyml.expr.node import Node
-from lazyml.plan.plan import Pass
+from lazyml.plan.plan import Buffer, Pass, Step
 from lazyml.plan.steps import resolve, width
 
 LOOP_COLUMNS = 8
 """Up to this many right-hand columns the register-blocked loops beat the library's product."""
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """Scratch of one worker: `per_row` buffers have a line a row of the block, others the fixed `shape`."""
-
-    node: Node
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    per_row: bool
-
-    @property
-    def bytes_each(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
 def by_blas(node: Node) -> bool:
@@ -45,18 +30,18 @@ def uses_blas(a_pass: Pass) -> bool:
     )
 
 
-def stored_values(a_pass: Pass) -> list[Node]:
+def stored_values(steps: Sequence[Step], sinks: Sequence[Node]) -> list[Node]:
     """Row-aligned values that outlive the step that makes them: another step reads them, or no loop holds them."""
-    made_in: dict[Node, int] = {node: i for i, step in enumerate(a_pass.steps) for node in step.nodes}
+    made_in: dict[Node, int] = {node: i for i, step in enumerate(steps) for node in step.nodes}
     stored: dict[Node, None] = {}
-    for index, step in enumerate(a_pass.steps):
+    for index, step in enumerate(steps):
         for node in step.nodes:
             if node.row_axis is not None and (step.kind == "kernel" or made_by_inner_loop(node)):
                 stored[node] = None
-            for source in map(resolve, (s for s in node.src if s.row_axis is not None)):
+            for source in [resolve(s) for s in node.src if s.row_axis is not None]:
                 if source.op != "source" and (made_in[source] != index or node.op in ("index", "place")):
                     stored[source] = None
-    stored.update((resolve(sink), None) for sink in a_pass.sinks if resolve(sink).op != "source")
+    stored.update((resolve(sink), None) for sink in sinks if resolve(sink).op != "source")
     return list(stored)
 
 
@@ -65,10 +50,10 @@ def made_by_inner_loop(node: Node) -> bool:
     return node.op == "sum" and width(node.src[0]) is not None
 
 
-def buffers(a_pass: Pass) -> list[Buffer]:
-    """Every scratch array of the pass's tile function, in the order it takes them."""
-    found = [Buffer(node, _line(node), node.dtype, per_row=True) for node in stored_values(a_pass)]
-    for step in a_pass.steps:
+def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
+    """Every scratch array of a pass's tile function, in the order it takes them."""
+    found = [Buffer(node, _line(node), node.dtype, per_row=True) for node in stored_values(steps, sinks)]
+    for step in steps:
         for node in step.nodes if step.kind == "kernel" else ():
             if node.op == "contract_rows":
                 dtype = np.dtype(np.result_type(node.src[0].dtype, node.src[1].dtype))
@@ -76,7 +61,7 @@ def buffers(a_pass: Pass) -> list[Buffer]:
                 found.append(
                     Buffer(node, tuple(w for w in map(width, node.src) if w is not None), dtype, per_row=False)
                 )
-    return found
+    return tuple(found)
 
 
 def _line(node: Node) -> tuple[int, ...]:
@@ -86,8 +71,8 @@ def _line(node: Node) -> tuple[int, ...]:
 
 
 def scratch_bytes_per_row(a_pass: Pass) -> int:
-    return sum(b.bytes_each for b in buffers(a_pass) if b.per_row)
+    return sum(b.bytes_each for b in a_pass.buffers if b.per_row)
 
 
 def scratch_fixed_bytes(a_pass: Pass) -> int:
-    return sum(b.bytes_each for b in buffers(a_pass) if not b.per_row)
+    return sum(b.bytes_each for b in a_pass.buffers if not b.per_row)
