@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lazyml.expr import build as b
-from lazyml.expr.node import Node, apply, transform, with_sources
+from lazyml.expr.node import Node, Note, apply, transform, with_sources
 
 
-def stabilise(roots: Iterable[Node]) -> list[Node]:
+def stabilise(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
     """Apply every rule, bottom-up, so that a form made by one rule is seen by the next."""
-    return transform(roots, _stable)
+    return transform(roots, _stable, note)
 
 
 def _stable(node: Node, src: tuple[Node, ...]) -> Node:
