@@ -43,6 +43,11 @@ def show_line(origin: tuple[str, int] | None) -> str | None:
     return f"{file}:{line}" + (f": {text}" if text else "")
 
 
+def line_of(node: Node) -> str | None:
+    """File, line and text of the user's code that first wrote a formula; None for what nobody wrote."""
+    return show_line(_origins.get(node))
+
+
 def _binary(op: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
     def method(self: Array, other: Any) -> Array:
         return operation(op, other, self) if reflected else operation(op, self, other)
@@ -121,7 +126,7 @@ class Array:
     @property
     def where(self) -> str | None:
         """File, line and text of the user's code that first wrote this formula."""
-        return show_line(_origins.get(self.node))
+        return line_of(self.node)
 
     @property
     def T(self) -> Array:  # noqa: N802  (NumPy's name)

@@ -227,12 +227,21 @@ def topological(roots: Iterable[Node], sources: Callable[[Node], tuple[Node, ...
     return order
 
 
-def transform(roots: Iterable[Node], rule: Callable[[Node, tuple[Node, ...]], Node]) -> list[Node]:
+Note = Callable[[Node, Node, Node], None]
+"""note(node, plain, made): a rewrite put `made` for `node`; `plain` is the node on its new sources and no more."""
+
+
+def transform(
+    roots: Iterable[Node], rule: Callable[[Node, tuple[Node, ...]], Node], note: Note | None = None
+) -> list[Node]:
     """Rebuild the graph bottom-up: `rule(node, new sources)` gives what stands in the node's place."""
     roots = list(roots)
     new: dict[Node, Node] = {}
     for node in topological(roots):
-        new[node] = rule(node, tuple(new[s] for s in node.src))
+        src = tuple(new[s] for s in node.src)
+        made = new[node] = rule(node, src)
+        if note is not None:
+            note(node, with_sources(node, src), made)
     return [new[root] for root in roots]
 
 

@@ -85,7 +85,7 @@ def compile(
     single = isinstance(outputs, (Array, np.ndarray)) or not isinstance(outputs, Iterable)
     items = [outputs] if single else list(outputs)
     return engine.Program([_output(x).node for x in items], single, memory=memory, threads=threads, backend=backend,
-                          where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                          where=arrays.show_line(arrays.user_line()), line_of=arrays.line_of)  # fmt: skip
 
 
 def _output(x: Any) -> Array:

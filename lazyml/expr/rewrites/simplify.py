@@ -15,11 +15,11 @@ import numpy as np
 
 from lazyml.expr import build as b
 from lazyml.expr.infer import broadcast_shapes
-from lazyml.expr.node import OPS, Node, apply, transform, with_sources
+from lazyml.expr.node import OPS, Node, Note, apply, transform, with_sources
 
 
-def simplify(roots: Iterable[Node]) -> list[Node]:
-    return transform(roots, _simpler)
+def simplify(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
+    return transform(roots, _simpler, note)
 
 
 def _simpler(node: Node, src: tuple[Node, ...]) -> Node:
