@@ -8,6 +8,8 @@ pages of the file stream through it inside a fixed memory budget.
 from lazyml.array import Array as Array
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
+from lazyml.functions.linalg import *
+from lazyml.functions.parameters import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.solvers.minimize import minimize as minimize

@@ -52,7 +52,7 @@ def _operation(op: str, src: tuple[Node, ...], arg: Any, names: Mapping[Node, st
         operands.append(text if tighter or not needs or strength == ATOM else f"({text})")
     if OPS[op].kind == "reduction" and len(arg) == src[0].ndim:  # over everything
         return f"{op}({operands[0]})", ATOM
-    return OPS[op].text.format(*operands, arg=_argument(op, arg)), precedence
+    return OPS[op].text.format(*operands, arg=_argument(op, arg), all=", ".join(operands)), precedence
 
 
 def leaf_name(node: Node) -> str:

@@ -23,7 +23,7 @@ WITHOUT_A_RULE = {"rule:leaf", "rule:sum", "rule:alias", "rule:small"}
 def test_no_cell_is_empty(op):
     for field in dataclasses.fields(op):
         assert getattr(op, field.name) not in (None, ""), field.name
-    assert op.kind in ("leaf", "elementwise", "reduction", "product", "layout")
+    assert op.kind in ("leaf", "elementwise", "reduction", "product", "layout", "linalg")
     assert callable(op.infer) and callable(op.reference) and callable(op.derivative)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lazyml.expr.node import Node
+from lazyml.expr.rewrites.log_determinants import log_determinants
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
@@ -14,6 +15,7 @@ from lazyml.expr.verify import verify
 Rewrite = Callable[[Iterable[Node]], list[Node]]
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
+    ("log_determinants", log_determinants),
     ("stabilise", stabilise),
     ("simplify", simplify),
     ("rows_first", rows_first),
