@@ -207,13 +207,6 @@ def transpose(src: tuple[Node, ...], arg: Any) -> Typed:
     return src[0].shape[::-1], src[0].dtype
 
 
-def reshape(src: tuple[Node, ...], shape: Shape) -> Typed:
-    """Of small values only."""
-    if math.prod(shape) != math.prod(src[0].shape) or src[0].row_axis is not None:
-        raise ShapeError("not as many elements", expected=str(math.prod(src[0].shape)), found=show_shape(shape))
-    return shape, src[0].dtype
-
-
 def expand(src: tuple[Node, ...], axis: int) -> Typed:
     shape = src[0].shape
     return check_one_row_axis((*shape[:axis], 1, *shape[axis:]), src[0].dtype), src[0].dtype

@@ -2,18 +2,19 @@
 
 from lazyml import array
 from lazyml.functions import (
-    calculus,
     elementwise,
     indexed,
+    linalg,
     reductions,
     registry,
-    run,
     special,
     statistics,
 )
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
+from lazyml.functions.linalg import *
+from lazyml.functions.parameters import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.special import *
@@ -25,6 +26,7 @@ PARTS = (
     reductions,
     indexed,
     statistics,
+    linalg,
 )
 """The modules whose functions make up formulas."""
 
