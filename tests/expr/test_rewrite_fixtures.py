@@ -37,7 +37,7 @@ def operator(name):
 
 NAMESPACE = {
     **{name: getattr(lz, name) for name in dir(lz) if callable(getattr(lz, name)) and not name.startswith("_")},
-    **{name: operator(name) for name in ("contract_rows",)},
+    **{name: operator(name) for name in ("contract_rows", "det_sign", "logdet")},
     "float64": np.float64, "ones": np.ones,
     **LEAVES,
 }  # fmt: skip
