@@ -90,9 +90,14 @@ def negative(node: Node, g: Node) -> Cotangents:
 
 
 def power(node: Node, g: Node) -> Cotangents:
-    """x^p: p x^(p-1), and x^p log x (0 where x is 0, the limit for p > 0)."""
+    """x^p: p x^(p-1), and x^p log x (0 where x is 0, the limit for p > 0).
+
+    x^1 and x^0, which derivatives of whole powers come down to, must not reach 0 * 0^-1.
+    """
     x, p = node.src
     one = b.scalar_like(1, node)
+    if p.op == "const" and p.shape == () and p.arg.value in (0, 1):
+        return (g if p.arg.value == 1 else None), None
     less = b.const(p.arg.value - 1, p.dtype) if p.op == "const" else b.subtract(p, one)
     to_x = b.multiply(g, b.multiply(p, apply("power", x, less)))
     positive = apply("greater", x, b.zero_like(x))
