@@ -37,6 +37,7 @@ from lazyml.runtime.workers import one_blas_thread
 from lazyml.sources.hdf5 import open_dataset
 from lazyml.sources.outputs import refuse_sources
 from lazyml.sources.protocol import Source
+from lazyml.sources.window import WindowSource
 
 Values = NDArray[Any]
 BACKENDS = ("auto", "numba", "numpy")
@@ -50,12 +51,10 @@ def held(source: Source) -> Any:
 def source_of(node: Node) -> Source:
     """The opened source behind a leaf; a leaf that came from elsewhere, by pickle, opens its file anew."""
     key = node.arg
-    if key.holder is not None:
-        source: Source = key.holder
-        return source
-    if key.kind != "hdf5":
+    if key.holder is None and key.kind != "hdf5":
         raise UnsupportedError(f"the array behind {key.label} stayed in another process", fix="store it in a file")
-    return open_dataset(key.location, key.name)
+    source: Source = key.holder or open_dataset(key.location, key.name)
+    return source if source.key.shape == key.shape else WindowSource(source, key)
 
 
 class Program:
