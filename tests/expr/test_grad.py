@@ -133,7 +133,7 @@ def test_every_differentiable_operator_is_tried():
     made = lz.grad(sum(lz.sum(formula) for formula in OPERATORS.values()), P)
     used = {node.op for f in [*OPERATORS.values(), made] for node in lz.array.topological([f.node])}
     flat = {name for name, op in OPS.items() if op.derivative is constant_derivative}
-    of_rows = {"contract_rows", "deviations"}  # made of rows only: see test_of_rows
+    of_rows = {"contract_rows", "deviations", "choose_rows", "spread_rows"}  # see test_streamed_formulas
     elsewhere = {name for name, op in OPS.items() if op.kind == "linalg" or op.emit.startswith("special.")}
     elsewhere |= {name for name in OPS if name.startswith("xlog")}
     made_by_rewrites = {"sigmoid_slope", "sigmoid_difference", "log1mexp", "logcosh"}  # see test_stability.py
@@ -143,6 +143,7 @@ def test_every_differentiable_operator_is_tried():
 ROWS = np.random.default_rng(1).normal(size=(11, 3))
 TARGET = (np.random.default_rng(2).random(11) > 0.5).astype(float)
 X, Y = lz.from_array(ROWS, "X"), lz.from_array(TARGET, "y")
+LABELS = lz.from_array(np.arange(11) % 3, "labels")
 
 STREAMED = {
     "logistic": lz.mean(lz.log(1 + lz.exp(X @ ROW + SCALAR)) - Y * (X @ ROW + SCALAR)) + 0.05 * lz.sum(ROW**2),
@@ -156,6 +157,12 @@ STREAMED = {
     "columns": lz.sum(X[:, 1] * ROW[1] + (X[:, ::2] @ V) ** 2),
     "over rows": lz.logsumexp(X @ ROW) + lz.log(lz.sum(lz.exp(X @ M))) + lz.sum(lz.log(lz.sum(lz.exp(X @ M), axis=0))),
     "spread over the rows": lz.sum(lz.where(X > 0, ROW, SCALAR) * lz.maximum(X, ROW)),
+    "variance": lz.var(X @ ROW) + lz.sum(lz.std(X * ROW, axis=0)) + lz.var(X * ROW, where=X > 0),
+    "chosen rows": lz.mean(lz.softplus(X @ ROW)[Y > 0]) + lz.var(X[X[:, 0] > 0] @ ROW) + lz.sum(X[2:5] @ M),
+    "groups": lz.sum(lz.segment_sum(X * ROW, LABELS, 3) ** 2) + lz.mean(lz.take(ROW, LABELS) * (X @ ROW)),
+    "extremes": lz.max(X @ ROW) + lz.sum(lz.min(X * ROW, axis=1)) + lz.prod(1 + (X @ ROW) / 9) + lz.max(X * ROW),
+    "picked": lz.mean(lz.log_softmax(X @ M.T[:, [0, 1, 0]].T @ M.T)[lz.row_index(X), LABELS]),
+    "top": lz.sum(lz.top_k(X @ ROW, 3)[0] ** 2) + lz.sum(lz.concatenate([X * ROW, X @ M], axis=1) ** 2),
     "hinge": lz.mean(lz.maximum(0.0, 1 - (2 * Y - 1) * (X @ ROW + SCALAR))),
     "column of rows": lz.sum(lz.sigmoid(X[:, 1:2] @ COLUMN.T) * Y[:, None]),
 }  # fmt: skip
