@@ -9,6 +9,7 @@ from lazyml.array import Array as Array
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
+from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.statistics import *

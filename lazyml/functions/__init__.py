@@ -5,6 +5,7 @@ from lazyml.functions import (
     calculus,
     elementwise,
     indexed,
+    random,
     reductions,
     registry,
     run,
@@ -14,6 +15,7 @@ from lazyml.functions import (
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
+from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.special import *
@@ -25,6 +27,7 @@ PARTS = (
     reductions,
     indexed,
     statistics,
+    random,
 )
 """The modules whose functions make up formulas."""
 

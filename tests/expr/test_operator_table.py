@@ -71,8 +71,8 @@ def formulas(x, y):
     found = {}
     for name in ELEMENTWISE:
         try:
-            if name in ("broadcast", "cast"):
-                continue
+            if name in ("broadcast", "cast") or OPS[name].emit.startswith(("special.", "random.")):
+                continue  # these have tests of their own
             if name == "where":
                 found[name] = operation(name, x > y, x, y)
             else:

@@ -48,7 +48,6 @@ def test_row_logsumexp_of_integers():
     np.testing.assert_allclose(out, [np.log(2), np.logaddexp(700, 710)])
 
 
-
 def merge(a, b):
     """As the states of groups, which these kernels make, are merged."""
     return ACCUMULATORS["logsumexp"].merge(a[None], b[None])[0]
