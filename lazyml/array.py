@@ -43,6 +43,11 @@ def show_line(origin: tuple[str, int] | None) -> str | None:
     return f"{file}:{line}" + (f": {text}" if text else "")
 
 
+def line_of(node: Node) -> str | None:
+    """File, line and text of the user's code that first wrote a formula; None for what nobody wrote."""
+    return show_line(_origins.get(node))
+
+
 def _binary(op: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
     def method(self: Array, other: Any) -> Array:
         return operation(op, other, self) if reflected else operation(op, self, other)
@@ -55,6 +60,11 @@ def _logical(op: str) -> Callable[[Any, Any], Array]:
         return operation(op, _truth(self), _truth(other))
 
     return method
+
+
+def here() -> str | None:
+    """The line of the user's code that is being run, for an error."""
+    return show_line(user_line())
 
 
 def _method(name: str) -> Any:
@@ -75,7 +85,7 @@ def _truth(value: Any) -> Any:
     dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
     if dtype.kind != "b":
         raise DtypeError("& | ~ combine truth values", expected="bool", found=str(dtype),
-                         where=show_line(user_line()), fix="compare first, as in (x > 0) & (y > 0)")  # fmt: skip
+                         where=here(), fix="compare first, as in (x > 0) & (y > 0)")  # fmt: skip
     return value
 
 
@@ -121,7 +131,7 @@ class Array:
     @property
     def where(self) -> str | None:
         """File, line and text of the user's code that first wrote this formula."""
-        return show_line(_origins.get(self.node))
+        return line_of(self.node)
 
     @property
     def T(self) -> Array:  # noqa: N802  (NumPy's name)
@@ -203,7 +213,7 @@ class Array:
             inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
-                                   found=str(error), where=show_line(user_line())) from None  # fmt: skip
+                                   found=str(error), where=here()) from None  # fmt: skip
         return ours(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -267,9 +277,9 @@ def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
         found = repr(value) if like is None else f"{value!r} beside {like}"
         fix = None if like is None else "use astype to compute in a wider type"
         raise DtypeError("not a number or array of a type that fits", found=found, fix=fix,
-                         where=show_line(user_line())) from None  # fmt: skip
+                         where=here()) from None  # fmt: skip
     except DtypeError as error:
-        raise error.with_details(formula=f"{op} with {value!r:.60}", where=show_line(user_line())) from None
+        raise error.with_details(formula=f"{op} with {value!r:.60}", where=here()) from None
 
 
 def from_ndarray(array: Any, name: str = "array") -> Array:
@@ -327,7 +337,7 @@ def wrap(op: str, *src: Node, arg: Any = None) -> Array:
     try:
         return Array(apply(op, *src, arg=arg))
     except LazymlError as error:
-        raise error.with_details(formula=attempt(op, src, arg), where=show_line(user_line())) from None
+        raise error.with_details(formula=attempt(op, src, arg), where=here()) from None
 
 
 def operation(op: str, *operands: Any) -> Array:
@@ -353,7 +363,7 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
     for one in axes:
         if not isinstance(one, (int, np.integer)) or not -node.ndim <= one < node.ndim:
             raise ShapeError("no such axis", expected=f"-{node.ndim} to {node.ndim - 1}" if node.ndim else "None",
-                             found=repr(axis), formula=formula(node), where=show_line(user_line()))  # fmt: skip
+                             found=repr(axis), formula=formula(node), where=here())  # fmt: skip
     return tuple(sorted({int(one) % node.ndim for one in axes}))
 
 
@@ -383,9 +393,7 @@ def _index(x: Array, key: Any) -> Array:
     if all(k is not Ellipsis for k in keys):
         keys.append(Ellipsis)
     if given > x.ndim or sum(k is Ellipsis for k in keys) > 1:
-        raise ShapeError(
-            "too many indices", expected=f"at most {x.ndim}", found=str(given), where=show_line(user_line())
-        )
+        raise ShapeError("too many indices", expected=f"at most {x.ndim}", found=str(given), where=here())
     at = next(i for i, k in enumerate(keys) if k is Ellipsis)
     keys[at : at + 1] = [slice(None)] * (x.ndim - given)
     entries = [_entry(x, axis, k) for axis, k in enumerate(k for k in keys if k is not None)]
@@ -414,11 +422,11 @@ def _entry(x: Array, axis: int, key: Any) -> int | tuple[int, int, int] | None:
         if -size <= key < size:
             return int(key) % size
         raise ShapeError("index out of range", expected=f"-{size} to {size - 1}", found=str(key),
-                         formula=formula(x.node), where=show_line(user_line()))  # fmt: skip
+                         formula=formula(x.node), where=here())  # fmt: skip
     fix = "run the program with rows=slice(a, b)" if isinstance(size, Rows) else None
     raise UnsupportedError(
         "not an index that can be streamed", expected="whole numbers, None, forward slices, and all rows",
-        found=f"{key!r} on axis {axis} of {formula(x.node)}", where=show_line(user_line()), fix=fix,
+        found=f"{key!r} on axis {axis} of {formula(x.node)}", where=here(), fix=fix,
     )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ("lazyml_kernels",),
     ("lazyml.errors",),
+    ("lazyml.trees",),
     ("lazyml.config",),
-    ("lazyml.kernel_cache",),
     ("lazyml.kernel_cache",),
     ("lazyml.expr",),
     ("lazyml.sources",),

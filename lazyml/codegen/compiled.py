@@ -16,7 +16,6 @@ from lazyml.expr.infer import index_error
 from lazyml.expr.node import Node
 from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.plan import Pass
-from lazyml.plan.scratch import buffers
 
 Values = NDArray[Any]
 DIMENSIONS = {"scalar": 0, "vector": 1, "matrix": 2, "columns": 2}
@@ -43,7 +42,7 @@ class CompiledTile:
     def __init__(self, a_pass: Pass) -> None:
         self.a_pass = a_pass
         self.source = lower(a_pass)
-        self._buffers = buffers(a_pass)
+        self._buffers = a_pass.buffers
         self._dimensions = [self._type(argument) for argument in self.source.arguments]
         types = ", ".join(dtype.name + "[]" * ndim for dtype, ndim in self._dimensions)
         self._text = HEADER.format(types=types) + self.source.text

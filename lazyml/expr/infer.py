@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ def show_shape(shape: Shape) -> str:
 
 
 def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
+    if len(shape) < 2:
+        return shape
     rows = [int(size) for size in shape if isinstance(size, Rows)]
     if len(rows) > 1:
         size = math.prod(int(s) for s in shape) * dtype.itemsize
@@ -57,9 +60,12 @@ def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
 
 def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
     """NumPy's rule, except that a row axis meets only the same row axis or a plain 1."""
-    ndim = max((len(s) for s in shapes), default=0)
+    spread = [shape for shape in shapes if shape]
+    if not spread or all(shape is spread[0] for shape in spread):  # most operations, and this runs at each of them
+        return spread[0] if spread else ()
+    ndim = max(map(len, spread))
     result: list[int] = [1] * ndim
-    for shape in shapes:
+    for shape in spread:
         for axis, size in enumerate(shape, ndim - len(shape)):
             if result[axis] == 1:
                 result[axis] = size
@@ -98,15 +104,19 @@ def leaf(src: tuple[Node, ...], arg: Any) -> Typed:
 def elementwise(ufunc: np.ufunc) -> Infer:
     """The ufunc's own dtype resolution over broadcast shapes."""
 
-    def infer(src: tuple[Node, ...], arg: Any) -> Typed:
+    @cache
+    def resolve(*dtypes: Dtype) -> Dtype:
         try:
-            dtype = ufunc.resolve_dtypes((*(s.dtype for s in src), *(None,) * ufunc.nout))[-1]
+            found = ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[-1]
         except TypeError:
-            found = ", ".join(str(s.dtype) for s in src)
-            truth = all(s.dtype.kind == "b" for s in src)
+            truth = all(dtype.kind == "b" for dtype in dtypes)
             fix = "use & | ~ on truth values, or astype to compute with them" if truth else "use astype"
-            raise DtypeError(f"{ufunc.__name__} is not defined for these types", found=found, fix=fix) from None
-        dtype = widen(dtype)
+            raise DtypeError(f"{ufunc.__name__} is not defined for these types",
+                             found=", ".join(map(str, dtypes)), fix=fix) from None  # fmt: skip
+        return widen(found)
+
+    def infer(src: tuple[Node, ...], arg: Any) -> Typed:
+        dtype = resolve(*[s.dtype for s in src])
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 
     return infer
@@ -195,13 +205,6 @@ def contract_rows(src: tuple[Node, ...], arg: Any) -> Typed:
 
 def transpose(src: tuple[Node, ...], arg: Any) -> Typed:
     return src[0].shape[::-1], src[0].dtype
-
-
-def reshape(src: tuple[Node, ...], shape: Shape) -> Typed:
-    """Of small values only."""
-    if math.prod(shape) != math.prod(src[0].shape) or src[0].row_axis is not None:
-        raise ShapeError("not as many elements", expected=str(math.prod(src[0].shape)), found=show_shape(shape))
-    return shape, src[0].dtype
 
 
 def expand(src: tuple[Node, ...], axis: int) -> Typed:

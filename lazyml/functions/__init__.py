@@ -2,19 +2,20 @@
 
 from lazyml import array
 from lazyml.functions import (
-    calculus,
     elementwise,
     indexed,
+    linalg,
     random,
     reductions,
     registry,
-    run,
     special,
     statistics,
 )
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
+from lazyml.functions.linalg import *
+from lazyml.functions.parameters import *
 from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
@@ -27,6 +28,7 @@ PARTS = (
     reductions,
     indexed,
     statistics,
+    linalg,
     random,
 )
 """The modules whose functions make up formulas."""

@@ -20,14 +20,6 @@ from lazyml.expr.node import OPS, apply
 __all__ = [
     "abs",
     "absolute",
-    "clip",
-    "deg2rad",
-    "degrees",
-    "isclose",
-    "nan_to_num",
-    "rad2deg",
-    "radians",
-    "round",
     "add",
     "arccos",
     "arccosh",
@@ -41,9 +33,12 @@ __all__ = [
     "bitwise_xor",
     "cbrt",
     "ceil",
+    "clip",
     "copysign",
     "cos",
     "cosh",
+    "deg2rad",
+    "degrees",
     "divide",
     "equal",
     "exp",
@@ -59,6 +54,7 @@ __all__ = [
     "heaviside",
     "hypot",
     "invert",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
@@ -66,10 +62,12 @@ __all__ = [
     "less",
     "less_equal",
     "log",
+    "log1mexp",
     "log1p",
     "log2",
     "log10",
     "logaddexp",
+    "logcosh",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -78,14 +76,20 @@ __all__ = [
     "minimum",
     "mod",
     "multiply",
+    "nan_to_num",
     "negative",
     "not_equal",
     "power",
+    "rad2deg",
+    "radians",
     "reciprocal",
     "remainder",
     "right_shift",
     "rint",
+    "round",
     "sigmoid",
+    "sigmoid_difference",
+    "sigmoid_slope",
     "sign",
     "signbit",
     "sin",
@@ -170,12 +174,14 @@ less_equal = _function("less_equal")
 log = _function("log")
 log10 = _function("log10")
 log1p = _function("log1p")
+log1mexp = _function("log1mexp")
 log2 = _function("log2")
 logaddexp = _function("logaddexp")
 logical_and = _function("logical_and")
 logical_not = _function("logical_not")
 logical_or = _function("logical_or")
 logical_xor = _function("logical_xor")
+logcosh = _function("logcosh")
 maximum = _function("maximum")
 minimum = _function("minimum")
 multiply = _function("multiply")
@@ -187,6 +193,8 @@ remainder = _function("remainder")
 right_shift = _function("right_shift")
 rint = _function("rint")
 sigmoid = _function("sigmoid")
+sigmoid_difference = _function("sigmoid_difference")
+sigmoid_slope = _function("sigmoid_slope")
 sign = _function("sign")
 signbit = _function("signbit")
 sin = _function("sin")

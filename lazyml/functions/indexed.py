@@ -60,7 +60,7 @@ def take_along_axis(x: Any, index: Any, axis: int) -> Any:
     if axis not in (1, -1) or index.ndim != 2:
         raise UnsupportedError("values are picked along each row", expected="axis=1 and an index (n, k)",
                                found=f"axis={axis}, {show_shape(index.node.shape)}",
-                               where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                               where=arrays.here())  # fmt: skip
     picked = [arrays.wrap("pick", x.node, index[:, k].node)[:, None] for k in range(index.shape[1])]
     return concatenate(picked, axis=1)
 
@@ -78,7 +78,9 @@ def one_hot(index: Any, size: int, dtype: DTypeLike = "float64") -> Any:
            [1., 0., 0.]])
     """
     arg = (_size(size, "one_hot"), np.dtype(dtype).str)
-    return arrays.wrap("one_hot", index.node, arg=arg) if isinstance(index, Array) else at_once("one_hot", index, arg=arg)
+    if not isinstance(index, Array):
+        return at_once("one_hot", index, arg=arg)
+    return arrays.wrap("one_hot", index.node, arg=arg)
 
 
 def segment_sum(values: Any, index: Any, size: int) -> Any:
@@ -110,7 +112,7 @@ def bincount(index: Any, weights: Any = None, minlength: int = 0) -> Any:
         return np.bincount(index, weights, minlength)
     if minlength < 1:
         raise ParameterError("bincount of an Array needs a size", expected="minlength >= 1", found=str(minlength),
-                             where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                             where=arrays.here())  # fmt: skip
     if weights is None:
         return arrays.wrap("segment_count", index.node, arg=_size(minlength, "bincount"))
     return segment_sum(weights, index, minlength)
@@ -132,7 +134,7 @@ def searchsorted(edges: Any, values: Any, side: str = "left") -> Any:
     edges, values = _as_array(edges), _as_array(values)
     if edges.node.op == "const" and np.any(np.diff(edges.node.arg.value) < 0):
         raise ParameterError("edges are not sorted upwards", found=str(edges.node.arg.value),
-                             where=arrays.show_line(arrays.user_line()), fix="sort them first, with np.sort")  # fmt: skip
+                             where=arrays.here(), fix="sort them first, with np.sort")  # fmt: skip
     return arrays.wrap(f"search_{side}", edges.node, values.node)
 
 
@@ -181,8 +183,8 @@ def row_index(like: Array) -> Array:
     """
     axis = like.node.row_axis
     if axis is None:
-        raise ShapeError("there are no rows to number", expected="a row-aligned Array", found=show_shape(like.node.shape),
-                         where=arrays.show_line(arrays.user_line()))  # fmt: skip
+        raise ShapeError("there are no rows to number", expected="a row-aligned Array",
+                         found=show_shape(like.node.shape), where=arrays.here())  # fmt: skip
     return Array(build.row_index(like.shape[axis]))
 
 
@@ -280,7 +282,7 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
     return x if known == x.node.shape else arrays.wrap("broadcast", x.node, arg=known)
 
 
-def full_like(like: Any, value: Any, dtype: DTypeLike = None) -> Any:
+def full_like(like: Any, value: Any, dtype: DTypeLike | None = None) -> Any:
     """The value in every element of an Array's shape and type.
 
     Derivative: the sum of g, in the value.
@@ -296,7 +298,7 @@ def full_like(like: Any, value: Any, dtype: DTypeLike = None) -> Any:
     return arrays.wrap("broadcast", filling.node, arg=like.node.shape)
 
 
-def zeros_like(like: Any, dtype: DTypeLike = None) -> Any:
+def zeros_like(like: Any, dtype: DTypeLike | None = None) -> Any:
     """0 in every element of an Array's shape and type.
 
     Derivative: 0.
@@ -307,7 +309,7 @@ def zeros_like(like: Any, dtype: DTypeLike = None) -> Any:
     return full_like(like, 0, dtype)
 
 
-def ones_like(like: Any, dtype: DTypeLike = None) -> Any:
+def ones_like(like: Any, dtype: DTypeLike | None = None) -> Any:
     """1 in every element of an Array's shape and type.
 
     Derivative: 0.
@@ -343,7 +345,7 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     axes = tuple(plain) if axis is None else arrays.normalise_axes(axis, x.node)
     if not set(axes) <= set(plain):
         raise ShapeError("only axes of size 1 can go", found=f"axis {axis} of {show_shape(x.node.shape)}",
-                         where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                         where=arrays.here())  # fmt: skip
     return arrays.drop_axes(x, axes)
 
 
@@ -368,5 +370,5 @@ def _pair(values: Any, index: Any) -> tuple[Array, Array]:
 def _size(size: Any, what: str) -> int:
     if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
         raise ParameterError(f"{what} needs a size", expected="a whole number >= 1", found=repr(size),
-                             where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                             where=arrays.here())  # fmt: skip
     return int(size)

@@ -238,7 +238,8 @@ def average(x: Any, axis: Any = None, weights: Any = None, keepdims: bool = Fals
     2.0
     """
     if not isinstance(x, Array):
-        return np.average(x, axis=axis, weights=weights, keepdims=keepdims)
+        plain: Any = np.average
+        return plain(x, axis=axis, weights=weights, keepdims=keepdims)
     if weights is None:
         return mean(x, axis, keepdims)
     w = arrays.beside(x, weights)
@@ -309,7 +310,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     axes = arrays.normalise_axes(axis, x.node)
     if len(axes) == 2 and ord not in (None, "fro"):
         raise UnsupportedError("a matrix norm other than the root of the sum of squares", found=f"ord={ord!r}",
-                               expected="ord=None, or one axis", where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                               expected="ord=None, or one axis", where=arrays.here())  # fmt: skip
     if ord in (None, 2, "fro"):
         return sqrt(sum(square(x), axes, keepdims))
     if ord in (np.inf, -np.inf):
@@ -371,7 +372,7 @@ def _zero(x: Array) -> Any:
     return Array(build.const(0, x.dtype))
 
 
-def _mask(x: Array, where: Any) -> Array:
+def _mask(x: Array, where: Any) -> Any:
     """Truth values in the shape of x."""
     mask = arrays.beside(x, where)
     if mask.dtype.kind != "b":
@@ -379,10 +380,10 @@ def _mask(x: Array, where: Any) -> Array:
     try:
         return Array(build.broadcast(mask.node, x.node.shape))
     except ShapeError as error:
-        raise error.with_details(formula=x.name, where=arrays.show_line(arrays.user_line())) from None
+        raise error.with_details(formula=x.name, where=arrays.here()) from None
 
 
-def _chosen(x: Array, mask: Any, neutral: Any) -> Array:
+def _chosen(x: Array, mask: Any, neutral: Any) -> Any:
     """x, with what changes nothing where the mask does not hold."""
     if mask is None:
         return x
@@ -402,7 +403,7 @@ def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool
         return plain(x, axis=axis, keepdims=keepdims)
     if isinstance(axis, tuple):
         raise ShapeError("one axis, or all", expected="an axis or None", found=repr(axis),
-                         where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                         where=arrays.here())  # fmt: skip
     if x.node.row_axis == 1 and axis is None:  # rows come first: from a place in x.T to one in x
         flat, (columns, rows) = _place(op, plain, x.T, None, False), x.shape
         found = (flat % columns) * rows + flat // columns
@@ -410,7 +411,7 @@ def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool
     return arrays.reduce(op, x, axis, keepdims)
 
 
-def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Array:
+def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:
     """How many elements a reduction is over."""
     if mask is not None:
         return sum(mask, axes, keepdims)
@@ -418,7 +419,7 @@ def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) 
     return Array(build.multiply(plain, build.row_count(x.shape[0])) if x.node.row_axis in axes else plain)
 
 
-def _deviations(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Array:
+def _deviations(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:
     """sum((x - mean(x))**2) over axes of an Array whose rows, if it has some, come first."""
     if 0 not in axes or not isinstance(x.node.shape[0], Rows):
         away = x - mean(x, axes, True, where=mask)

@@ -20,7 +20,6 @@ from lazyml.functions.elementwise import (
     floor,
     isnan,
     logical_and,
-    logical_not,
     maximum,
     minimum,
     not_equal,
@@ -51,7 +50,8 @@ def histogram(v: Any, bins: Any = 10, range: Any = None, weights: Any = None, de
     if not isinstance(v, Array):
         return np.histogram(v, bins, range, density, weights)
     if v.ndim != 1:
-        v = arrays.flat_column(v)
+        raise ShapeError("a histogram takes one value a row", expected="a vector", found=str(v.shape),
+                         where=arrays.here(), fix="take it of X[:, j]")  # fmt: skip
     v = v if v.dtype.kind == "f" else v.astype(np.float64)
     uniform = isinstance(bins, (int, np.integer))
     edges = _equal_edges(v, int(bins), range) if uniform else _given_edges(bins)
@@ -69,7 +69,7 @@ def histogram(v: Any, bins: Any = 10, range: Any = None, weights: Any = None, de
     return counts, edges
 
 
-def _equal_edges(v: Array, bins: int, range: Any) -> Array:
+def _equal_edges(v: Array, bins: int, range: Any) -> Any:
     if bins < 1:
         raise ParameterError("no bins", expected="bins >= 1", found=str(bins))
     if range is not None:
@@ -92,7 +92,7 @@ def _given_edges(bins: Any) -> Array:
     return edges if isinstance(edges, Array) else Array(build.const(edges))
 
 
-def _equal_bin(v: Array, kept: Array, edges: Array, count: int) -> Array:
+def _equal_bin(v: Array, kept: Array, edges: Array, count: int) -> Any:
     """By arithmetic, then moved by one where rounding put it on the wrong side of an edge, so that edges decide."""
     first, last = edges[0], edges[count]
     inside = where(kept, v, first)
@@ -102,7 +102,7 @@ def _equal_bin(v: Array, kept: Array, edges: Array, count: int) -> Array:
     return guess - down + up
 
 
-def _bin_between(v: Array, edges: Array, count: int) -> Array:
+def _bin_between(v: Array, edges: Array, count: int) -> Any:
     """By search; the last bin holds its upper edge, and what is outside goes anywhere, since it is not counted."""
     return minimum(maximum(searchsorted(edges, v, "right") - 1, 0), count - 1)
 
@@ -197,7 +197,7 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
         x, axes = x.T, tuple(sorted(1 - a for a in axes))
     if x.node.row_axis is None or axes != (0,):
         raise UnsupportedError("quantiles are taken over rows, column by column", expected="a vector, or axis=0",
-                               found=f"axis={axis} of {x.shape}", where=arrays.show_line(arrays.user_line()),
+                               found=f"axis={axis} of {x.shape}", where=arrays.here(),
                                fix="compute small values first, and use np.quantile on them")  # fmt: skip
     if x.shape[0] == 0:
         raise ShapeError("quantiles of no rows", expected="at least one row", found=str(x.shape))
@@ -212,7 +212,7 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     high = minimum(low + 1, maximum(known - 1, 0).astype(np.float64))
     ranks = arrays.wrap("concatenate", low.node, high.node, arg=0).astype(np.int64)
     ranks = Array(build.broadcast(ranks.node, (2 * shares.size, columns)))
-    found = Array(_select(x.node, ranks.node)).astype(np.result_type(x.dtype, np.float32) if x.dtype.kind == "f" else np.float64)
+    found = Array(_select(x.node, ranks.node)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
     value = _between(found[: shares.size], found[shares.size :], place - low, method)
     if unknown is not None:
         spoiled = equal(known, 0) if skip_nan else unknown > 0
@@ -221,7 +221,7 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     return Array(build.reshape(value.node, shape))
 
 
-def _between(a: Array, b: Array, t: Array, method: str) -> Array:
+def _between(a: Array, b: Array, t: Array, method: str) -> Any:
     """Between two neighbours, as NumPy interpolates; equal neighbours give themselves, infinite ones too."""
     t = t.astype(a.dtype)
     if method == "lower":

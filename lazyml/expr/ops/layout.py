@@ -31,8 +31,6 @@ row("broadcast", "elementwise", infer.broadcast, lambda node, x: x, by_element.b
     Doc("x spread to a larger shape", "the sum over what was spread", "broadcast_to(w, X.shape)"))
 row("transpose", "layout", infer.transpose, lambda node, x: x.T, d.transpose, "plan:small", 0, "{0}.T",
     Doc("rows and columns exchanged", "the transpose", "X.T @ r"))
-row("reshape", "layout", infer.reshape, lambda node, x: np.reshape(x, node.arg), d.reshape, "plan:small", 0,
-    "reshape({0}, {arg})", Doc("a small value in another shape", "g in the old shape", "reshape([1, 2, 3, 4], (2, 2))"))
 row("expand", "layout", infer.expand, lambda node, x: np.expand_dims(x, node.arg), d.expand, "plan:alias", 0,
     "expand({0}, {arg})", Doc("a new axis of size 1", "without that axis", "y[:, None]"))
 row("squeeze", "layout", infer.squeeze, lambda node, x: np.squeeze(x, node.arg), d.squeeze, "plan:alias", 0,
