@@ -121,8 +121,8 @@ def elementwise(ufunc: np.ufunc) -> Infer:
         try:
             found = ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[-1]
         except TypeError:
-            found = ", ".join(map(str, dtypes))
-            raise DtypeError(f"{ufunc.__name__} is not defined for these types", found=found,
+            types = ", ".join(map(str, dtypes))
+            raise DtypeError(f"{ufunc.__name__} is not defined for these types", found=types,
                              fix=_way_out(ufunc, dtypes)) from None  # fmt: skip
         return widen(found)
 
