@@ -57,7 +57,7 @@ def jvp(outputs: Any, params: Any, vectors: Any) -> Any:
     `vectors` has the tree of `params`, and each the shape of its parameter, or one more leading axis k for k
     directions at once, which the results then have too: of z = X @ w (n,), V (k, d) gives (k, n), the rows of V @ X.T.
     They are parameters (so that new ones change no plan), other Arrays, or plain arrays, and count as constants.
-    Row-aligned outputs have row-aligned derivatives, and none needs a pass more than the outputs themselves.
+    Row-aligned outputs have row-aligned derivatives, in the pass that makes the outputs.
 
     Raises ShapeError for a vector of another shape, ParameterError for another tree or a parameter that is there twice,
     DtypeError for what is not floating point, UnsupportedError when a parameter is a formula, and for several
@@ -154,11 +154,11 @@ def _vectors(params: Any, leaves: list[Node], vectors: Any) -> list[Node]:
         node = _vector(vector, leaf, f"vectors{place}")
         more = node.ndim - leaf.ndim
         extra = node.shape[: max(more, 0)]
-        one_more = more == 1 and int(node.shape[0]) > 0 and leaf.row_axis in (None, 0)
-        if node.shape[len(extra) :] != leaf.shape or not (more == 0 or one_more):
-            raise ShapeError(f"vectors{place} does not fit its parameter",
-                             expected=f"{show_shape(leaf.shape)}, or k of that shape along a leading axis",
-                             found=show_shape(node.shape), where=_line())  # fmt: skip
+        many = leaf.row_axis is None or leaf.ndim == 1  # a third axis of rows would be one too many
+        if node.shape[len(extra) :] != leaf.shape or not (more == 0 or (more == 1 and extra[0] > 0 and many)):
+            raise ShapeError(f"vectors{place} does not fit its parameter", found=show_shape(node.shape), where=_line(),
+                             expected=show_shape(leaf.shape) + ", or k of that shape along a leading axis" * many,
+                             )  # fmt: skip
         count = extra if count is None else count
         if extra != count:
             raise ShapeError("the vectors are of different numbers",
@@ -173,6 +173,10 @@ def _vector(given: Any, leaf: Node, what: str) -> Node:
     if isinstance(given, Array):
         return build.cast(given.node, leaf.dtype)
     node = arrays.coerce(given, leaf.dtype, what)
-    if leaf.row_axis == 0 and node.shape == tuple(int(size) for size in leaf.shape):
-        node = arrays.from_ndarray(node.arg.value).node
+    if leaf.row_axis == 0:
+        plain = tuple(int(size) for size in leaf.shape)
+        if node.shape == plain:
+            node = arrays.from_ndarray(node.arg.value).node
+        elif node.shape[1:] == plain and leaf.ndim == 1:
+            node = build.transpose(arrays.from_ndarray(node.arg.value.T).node)
     return build.cast(node, leaf.dtype)
