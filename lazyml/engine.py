@@ -19,7 +19,8 @@ from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedEr
 from lazyml.expr import build, verify
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, encode, topological
-from lazyml.expr.rewrites import optimise
+from lazyml.expr.rewrites import NAMES, optimise
+from lazyml.expr.rewrites.explain import LineOf, explain_rewrites, explain_stage
 from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.plan.explain import explain_plan
@@ -72,11 +73,12 @@ class Program:
 
     def __init__(
         self, outputs: Sequence[Node], single: bool, *, memory: int | str | None = None, threads: int | None = None,
-        backend: str = "auto", where: str | None = None, to_file: bool = False,
+        backend: str = "auto", where: str | None = None, to_file: bool = False, line_of: LineOf | None = None,
     ) -> None:  # fmt: skip
         if backend not in BACKENDS:
             raise UnsupportedError("no such backend", expected=", ".join(BACKENDS), found=repr(backend))
         self._given, self._single, self._where, self._to_file = tuple(outputs), single, where, to_file
+        self._line_of = line_of
         self._budget, self._threads, self._asked_backend = memory_budget(memory), thread_count(threads), backend
         self._flipped = [node.row_axis == 1 for node in outputs]
         self._outputs = optimise(outputs, check=verify.ENABLED)
@@ -97,7 +99,8 @@ class Program:
         """Small data runs on the interpreter: the choice depends on the formulas and the data, never on timing."""
         if self._asked_backend != "auto":
             return self._asked_backend
-        size = sum(node.dtype.itemsize * math.prod(int(s) for s in node.shape) for node in self._sources)
+        leaves = (node for node in topological(self._outputs) if node.row_axis is not None and not node.src)
+        size = sum(node.dtype.itemsize * math.prod(int(s) for s in node.shape) for node in leaves)
         return "numpy" if size <= SETTINGS.interpret_bytes else "numba"
 
     @property
@@ -131,12 +134,21 @@ class Program:
         return "\n\n".join(tile.text for tile in self._tiles if isinstance(tile, CompiledTile))
 
     def explain(self, stage: str = "plan") -> str:
-        """The plan as text; nothing is read or run. `stage="source"` gives the generated code."""
+        """The plan as text; nothing is read or run.
+
+        `stage="rewrites"` lists every change that the rewrites made to the formulas, and with the name of one of them
+        gives the formulas as they are after it; `stage="source"` gives the generated code.
+        """
+        if stage == "plan":
+            return explain_plan(self._plan, [self._kernel_text(tile) for tile in self._tiles])
         if stage == "source":
             return self.source
-        if stage != "plan":
-            raise UnsupportedError("no such stage to explain", expected='"plan" or "source"', found=repr(stage))
-        return explain_plan(self._plan, [self._kernel_text(tile) for tile in self._tiles])
+        if stage == "rewrites":
+            return explain_rewrites(self._given, self._line_of)
+        if stage in NAMES:
+            return explain_stage(self._given, stage)
+        known = ", ".join(repr(name) for name in ("plan", "rewrites", *NAMES, "source"))
+        raise UnsupportedError("no such stage to explain", expected=f"one of {known}", found=repr(stage))
 
     def _kernel_text(self, tile: Any) -> str:
         if isinstance(tile, InterpretedTile):
@@ -174,7 +186,7 @@ class Program:
         renamed = {old: build.source(replace(new.arg, alias=old.arg.label)) for old, new in leaves.items()}
         outputs = substitute(self._given, renamed)
         return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
-                       where=self._where, to_file=self._to_file)  # fmt: skip
+                       where=self._where, to_file=self._to_file, line_of=self._line_of)  # fmt: skip
 
     def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
@@ -193,7 +205,7 @@ class Program:
                              found=show_shape(self._given[0].shape), where=self._where, fix="store its .T")  # fmt: skip
         program = self if self._to_file else Program(
             self._given, True, memory=self._budget, threads=self._threads, backend=self._asked_backend,
-            where=self._where, to_file=True,
+            where=self._where, to_file=True, line_of=self._line_of,
         )  # fmt: skip
         tiling = program._plan.tilings[-1]
         shape = tuple(int(s) for s in node.shape)
@@ -263,7 +275,7 @@ class Program:
         if isinstance(tile, InterpretedTile):
 
             def tile_for(worker: int) -> TileCall:
-                return lambda rows, pages, totals, outs: tile(rows, pages, inputs, totals, outs)
+                return lambda first, rows, pages, totals, outs: tile(first, rows, pages, inputs, totals, outs)
 
             needs_blas = True
         else:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from lazyml.config import format_bytes
-from lazyml.errors import DtypeError, ShapeError, UnsupportedError
+from lazyml.errors import DtypeError, IndexRangeError, ShapeError, UnsupportedError
 from lazyml.expr.node import Infer, Node, Rows, Shape
+from lazyml.expr.show import formula
 
 Dtype = np.dtype[Any]
 Typed = tuple[Shape, Dtype]
@@ -41,6 +43,8 @@ def show_shape(shape: Shape) -> str:
 
 
 def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
+    if len(shape) < 2:
+        return shape
     rows = [int(size) for size in shape if isinstance(size, Rows)]
     if len(rows) > 1:
         size = math.prod(int(s) for s in shape) * dtype.itemsize
@@ -56,9 +60,12 @@ def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
 
 def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
     """NumPy's rule, except that a row axis meets only the same row axis or a plain 1."""
-    ndim = max((len(s) for s in shapes), default=0)
+    spread = [shape for shape in shapes if shape]
+    if not spread or all(shape is spread[0] for shape in spread):  # most operations, and this runs at each of them
+        return spread[0] if spread else ()
+    ndim = max(map(len, spread))
     result: list[int] = [1] * ndim
-    for shape in shapes:
+    for shape in spread:
         for axis, size in enumerate(shape, ndim - len(shape)):
             if result[axis] == 1:
                 result[axis] = size
@@ -78,6 +85,18 @@ def _mismatch(shapes: Sequence[Shape], left: int, right: int) -> ShapeError:
     return ShapeError("shapes do not broadcast", expected="equal sizes, or 1, axis by axis from the right", found=found)
 
 
+def index_error(node: Node) -> IndexRangeError:
+    """What is raised when an index that was met in the data points outside of what the node indexes."""
+    size, from_end = INDEXED[node.op](node)
+    return IndexRangeError("an index in the data is out of range", formula=formula(node, depth=4),
+                           expected=f"{-size if from_end else 0} to {size - 1}",
+                           fix="check the codes, or allow for more of them")  # fmt: skip
+
+
+INDEXED: dict[str, Callable[[Node], tuple[int, bool]]] = {}
+"""For each operator that checks an index: the size of what it indexes, and whether -1 is its last."""
+
+
 def leaf(src: tuple[Node, ...], arg: Any) -> Typed:
     raise UnsupportedError("a leaf is made by its own constructor, not applied")
 
@@ -85,15 +104,19 @@ def leaf(src: tuple[Node, ...], arg: Any) -> Typed:
 def elementwise(ufunc: np.ufunc) -> Infer:
     """The ufunc's own dtype resolution over broadcast shapes."""
 
-    def infer(src: tuple[Node, ...], arg: Any) -> Typed:
+    @cache
+    def resolve(*dtypes: Dtype) -> Dtype:
         try:
-            dtype = ufunc.resolve_dtypes((*(s.dtype for s in src), *(None,) * ufunc.nout))[-1]
+            found = ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[-1]
         except TypeError:
-            found = ", ".join(str(s.dtype) for s in src)
-            truth = all(s.dtype.kind == "b" for s in src)
+            truth = all(dtype.kind == "b" for dtype in dtypes)
             fix = "use & | ~ on truth values, or astype to compute with them" if truth else "use astype"
-            raise DtypeError(f"{ufunc.__name__} is not defined for these types", found=found, fix=fix) from None
-        dtype = widen(dtype)
+            raise DtypeError(f"{ufunc.__name__} is not defined for these types",
+                             found=", ".join(map(str, dtypes)), fix=fix) from None  # fmt: skip
+        return widen(found)
+
+    def infer(src: tuple[Node, ...], arg: Any) -> Typed:
+        dtype = resolve(*[s.dtype for s in src])
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 
     return infer
@@ -113,6 +136,36 @@ def reduce(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
     (x,) = src
     shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
     return shape, total(x.dtype, x.row_axis in axes if x.row_axis is not None else False)
+
+
+def _check_some(x: Node, axes: tuple[int, ...]) -> None:
+    if any(not isinstance(x.shape[axis], Rows) and x.shape[axis] == 0 for axis in axes):
+        raise ShapeError("the smallest or largest of nothing", expected="at least one element along the axis",
+                         found=show_shape(x.shape))  # fmt: skip
+
+
+def extreme(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
+    """min and max: the dtype of what is compared."""
+    _check_some(src[0], axes)
+    return reduce(src, axes)[0], src[0].dtype
+
+
+def place_of(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
+    """argmin and argmax: over one axis, or over all as a place in the flat array."""
+    _check_some(src[0], axes)
+    if src[0].dtype == np.uint64:
+        raise DtypeError("places of uint64 values are not kept exactly", expected="a type of up to 63 bits and sign",
+                         found=src[0].dtype, fix='use astype("int64") where the values allow it')  # fmt: skip
+    return reduce(src, axes)[0], np.dtype(np.int64)
+
+
+def deviations(src: tuple[Node, ...], arg: Any) -> Typed:
+    """Squared deviations from the mean over rows, of x (n,) or (n, d), and weights of the same shape."""
+    if len({s.shape for s in src}) != 1 or src[0].row_axis != 0:
+        raise ShapeError(
+            "weights are not of the shape of the values", found=" and ".join(show_shape(s.shape) for s in src)
+        )
+    return src[0].shape[1:], np.dtype(np.float64)
 
 
 def reduce_float(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:

@@ -62,13 +62,13 @@ def leaf_name(node: Node) -> str:
         value = node.arg.value
         return f"{value.item():.6g}" if value.ndim == 0 and value.dtype.kind == "f" else (
             str(value.item()) if value.ndim == 0 else f"<{'x'.join(map(str, value.shape))} values>")  # fmt: skip
-    return "n" if node.op == "row_count" else str(node.arg)
+    return OPS[node.op].text.format(arg=node.arg)
 
 
 def _argument(op: str, arg: Any) -> str:
     if op == "index":
         return ", ".join(_entry(entry) for entry in arg)
-    if op in ("sum", "logsumexp"):
+    if OPS[op].kind == "reduction":
         return str(arg[0]) if len(arg) == 1 else str(arg)
     return np.dtype(arg).name if op == "cast" else str(arg)
 

@@ -7,7 +7,7 @@ NumPy between passes, in float32 when all is float32, else in float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,7 +136,7 @@ def diag(x: Any) -> Any:
     if isinstance(x, Array) and x.node.row_axis is not None and len(shape) == 1:
         raise UnsupportedError("a diagonal matrix of all rows can not be streamed", expected="a small vector",
                                found=show_shape((x.node.shape[0], x.node.shape[0])), formula=f"diag({x.name})",
-                               where=_line(), fix="write y[:, None] * X for diag(y) @ X")  # fmt: skip
+                               where=arrays.here(), fix="write y[:, None] * X for diag(y) @ X")  # fmt: skip
     return diagonal(x) if len(shape) == 2 else _apply("diag", x, arg=(shape[0], shape[0]) if len(shape) == 1 else (0,))
 
 
@@ -171,13 +171,13 @@ def outer(a: Any, b: Any) -> Any:
     for node in (x, y):
         if node.ndim != 1:
             raise ShapeError("an outer product is of two vectors", expected="(p,) and (q,)",
-                             found=f"{show_shape(x.shape)} and {show_shape(y.shape)}", where=_line(),
+                             found=f"{show_shape(x.shape)} and {show_shape(y.shape)}", where=arrays.here(),
                              fix="reshape a small array to (-1,) first")  # fmt: skip
     try:
         return Array(build.multiply(build.expand(x, 1), build.expand(y, 0)))
     except UnsupportedError as error:
         raise UnsupportedError(error.what, found=error.details["found"], formula=f"outer({formula(x)}, {formula(y)})",
-                               where=_line(), fix="write u * (v @ w) for outer(u, v) @ w, as in X.T @ (X @ v)",
+                               where=arrays.here(), fix="write u * (v @ w) for outer(u, v) @ w, as in X.T @ (X @ v)",
                                ) from None  # fmt: skip
 
 
@@ -205,7 +205,8 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Any:
     if x.node.row_axis == 0 and (*sizes, 1) == x.shape:
         return Array(build.squeeze(x.node, 1))
     raise UnsupportedError("a row-aligned Array keeps its rows", expected="(n,) from (n, 1), or (n, 1) from (n,)",
-                           found=f"{show_shape(x.node.shape)} to {sizes}", formula=x.name, where=_line())  # fmt: skip
+                           found=f"{show_shape(x.node.shape)} to {sizes}", formula=x.name,
+                           where=arrays.here())  # fmt: skip
 
 
 def _completed(x: Array, asked: tuple[Any, ...]) -> tuple[int, ...]:
@@ -217,7 +218,7 @@ def _completed(x: Array, asked: tuple[Any, ...]) -> tuple[int, ...]:
     if len(known) == len(asked) - 1 and -1 in asked and product and x.size % product == 0:
         return tuple(x.size // product if size == -1 else int(size) for size in asked)
     raise ShapeError("the new shape has another number of elements", expected=f"{x.size} elements, one size may be -1",
-                     found=str(asked), formula=x.name, where=_line())  # fmt: skip
+                     found=str(asked), formula=x.name, where=arrays.here())  # fmt: skip
 
 
 def einsum(subscripts: str, *operands: Any) -> Any:
@@ -241,13 +242,13 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     """
     if not isinstance(subscripts, str):
         raise ShapeError("subscripts come first, as text", expected='"ni,nj->ij"', found=type(subscripts).__name__,
-                         where=_line())  # fmt: skip
+                         where=arrays.here())  # fmt: skip
     if not any(isinstance(x, Array) for x in operands):
         return np.einsum(subscripts, *operands)
     try:
         return Array(contraction.einsum(subscripts, _streamed(subscripts, _nodes("einsum", *operands))))
     except LazymlError as error:
-        raise error.with_details(formula=f'einsum("{subscripts}", ...)', where=_line()) from None
+        raise error.with_details(formula=f'einsum("{subscripts}", ...)', where=arrays.here()) from None
 
 
 def _streamed(subscripts: str, nodes: list[Node]) -> list[Node]:
@@ -271,10 +272,6 @@ def _nodes(op: str, *operands: Any) -> list[Node]:
     return [arrays.coerce(x, None, op) for x in operands]
 
 
-def _line() -> str | None:
-    return arrays.show_line(arrays.user_line())
-
-
 def _apply(op: str, *operands: Any, arg: Any = None) -> Any:
     """An operator on Arrays, or at once on plain arrays."""
     if not any(isinstance(x, Array) for x in operands):
@@ -284,20 +281,4 @@ def _apply(op: str, *operands: Any, arg: Any = None) -> Any:
         return Array(apply(op, *nodes, arg=arg))
     except LazymlError as error:
         shown = f"{op}({', '.join(formula(node, depth=4) for node in nodes)})"
-        raise error.with_details(formula=shown, where=_line()) from None
-
-
-_NUMPYS: dict[Callable[..., Any], Callable[..., Any]] = {
-    np.linalg.det: lambda a: det(a),
-    np.linalg.slogdet: lambda a: slogdet(a),
-    np.linalg.inv: lambda a: inv(a),
-    np.linalg.solve: lambda a, b: solve(a, b),
-    np.linalg.cholesky: lambda a: cholesky(a),
-    np.diag: lambda v: diag(v),
-    np.diagonal: lambda a: diagonal(a),
-    np.trace: lambda a: trace(a),
-    np.outer: lambda a, b: outer(a, b),
-    np.reshape: lambda a, shape: reshape(a, shape),
-    np.einsum: einsum,
-}
-arrays.ARRAY_FUNCTIONS.update(_NUMPYS)
+        raise error.with_details(formula=shown, where=arrays.here()) from None

@@ -40,11 +40,11 @@ def params(prefix: str, shapes: Any, dtype: DTypeLike = "float64") -> Any:
         name = "_".join(map(str, (prefix, *place)))
         if name in made:
             raise ParameterError(f"two parameters would be called {name}", expected="keys that give different names",
-                                 found=f"shapes{place}", where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                                 found=f"shapes{place}", where=arrays.here())  # fmt: skip
         try:
             made[name] = param(name, shape, dtype)
         except LazymlError as error:
-            raise error.with_details(where=arrays.show_line(arrays.user_line())) from None
+            raise error.with_details(where=arrays.here()) from None
     return trees.unflatten(shapes, made.values(), _is_shape)
 
 
@@ -76,7 +76,7 @@ def to_tree(params: Any, values: Mapping[str, Any]) -> Any:
     if missing := [name for name in names if name not in values]:
         raise ParameterError(f"no value is called {missing[0]}", expected=", ".join(names),
                              found=", ".join(map(str, values)) or "none",
-                             where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                             where=arrays.here())  # fmt: skip
     return trees.unflatten(params, (values[name] for name in names))
 
 
@@ -86,7 +86,7 @@ def _named(tree: Any) -> list[tuple[str, Array]]:
         if not isinstance(leaf, Array) or leaf.node.op != "param":
             raise ParameterError(f"params{place} is not a parameter", expected="what lz.param or lz.params gave",
                                  found=leaf.name if isinstance(leaf, Array) else type(leaf).__name__,
-                                 where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                                 where=arrays.here())  # fmt: skip
         found.append((leaf.name, leaf))
     return found
 
@@ -95,7 +95,7 @@ def _like(params: Any, values: Any) -> list[tuple[trees.Place, Any]]:
     try:
         return trees.flatten_like(params, values, "values")
     except ParameterError as error:
-        raise error.with_details(where=arrays.show_line(arrays.user_line())) from None
+        raise error.with_details(where=arrays.here()) from None
 
 
 def _is_shape(part: Any) -> bool:

@@ -8,6 +8,7 @@ from lazyml.expr.node import Node, topological
 from lazyml.expr.show import formula
 from lazyml.plan.levels import is_accumulator, levels
 from lazyml.plan.plan import Pass
+from lazyml.plan.scratch import buffers
 from lazyml.plan.steps import schedule
 
 
@@ -37,31 +38,25 @@ def cut(outputs: Sequence[Node]) -> tuple[Pass, ...]:
 
 def _pass(index: int, rows: int, targets: list[Node], reason: str) -> Pass:
     """Collect what the targets need of the rows, stopping at small values, which are inputs."""
-    inside: dict[Node, None] = {}
-    inputs: dict[Node, None] = {}
-    stack = list(targets)
-    while stack:
-        node = stack.pop()
-        if node in inside:
-            continue
-        inside[node] = None
-        for source in node.src:
-            if source.row_axis is None:
-                inputs[source] = None
-            else:
-                stack.append(source)
-    order = [node for node in topological(targets) if node in inside]
-    small = [node for node in topological(inputs) if node in inputs]
+    order = topological(targets, row_sources)
+    steps = schedule(order)
+    sinks = tuple(node for node in targets if node.row_axis is not None)
     return Pass(
         index=index,
         rows=rows,
         sources=tuple(node for node in order if node.op == "source"),
-        inputs=tuple(small),
-        steps=schedule(order),
+        inputs=tuple(dict.fromkeys(s for node in order for s in node.src if s.row_axis is None)),
+        steps=steps,
         accumulators=tuple(node for node in order if is_accumulator(node)),
-        sinks=tuple(node for node in targets if node.row_axis is not None),
+        sinks=sinks,
+        buffers=buffers(steps, sinks),
         reason=reason,
     )
+
+
+def row_sources(node: Node) -> tuple[Node, ...]:
+    """What a row-aligned node, or a total, needs of the rows."""
+    return tuple([s for s in node.src if s.row_axis is not None])
 
 
 def _reason(key: tuple[int, int], targets: list[Node], before: list[tuple[int, int]], level: dict[Node, int]) -> str:
@@ -70,13 +65,13 @@ def _reason(key: tuple[int, int], targets: list[Node], before: list[tuple[int, i
     depth, rows = key
     if before[-1][0] == depth:
         return f"another row count ({rows:,} rows): its rows do not line up with those of the pass before"
-    needs = next(
-        (
-            node
-            for node in topological(targets)
-            if is_accumulator(node) and level[node] == depth and node not in targets
-        ),
-        None,
-    )
-    what = formula(needs, depth=3) if needs is not None else "a total over all rows"
-    return f"needs {what}, which is known only when the pass before is over"
+    total = formula(_waits_for(targets[0], depth, level), depth=3)
+    return f"needs {total}, which is known only when the pass before is over"
+
+
+def _waits_for(node: Node, depth: int, level: dict[Node, int]) -> Node:
+    """A total of the pass before that a target needs: down the sources that are as high as it."""
+    node = next(s for s in node.src if level[s] == depth)
+    while not is_accumulator(node):
+        node = next(s for s in node.src if level[s] == depth)
+    return node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lazyml.expr.node import Node, topological
 from lazyml.plan.plan import Pass
@@ -15,26 +15,14 @@ def small_stages(passes: Sequence[Pass], outputs: Sequence[Node]) -> tuple[tuple
 
     Totals, parameters and row counts are known by then and not among them.
     """
-    totals = {node for a_pass in passes for node in a_pass.accumulators}
-    done: set[Node] = set()
+    done = {node for a_pass in passes for node in a_pass.accumulators}
+
+    def to_do(node: Node) -> tuple[Node, ...]:
+        return tuple([s for s in node.src if s not in done])
+
     stages = []
     for wanted in (*(a_pass.inputs for a_pass in passes), [node for node in outputs if node.row_axis is None]):
-        needed = _closure(wanted, totals)
-        stage = [n for n in topological(wanted)
-                 if n in needed and n not in done and n not in totals and n.op not in KNOWN_WHEN_IT_RUNS]  # fmt: skip
+        stage = topological([node for node in wanted if node not in done], to_do)
         done.update(stage)
-        stages.append(tuple(stage))
+        stages.append(tuple(node for node in stage if node.op not in KNOWN_WHEN_IT_RUNS))
     return tuple(stages)
-
-
-def _closure(wanted: Iterable[Node], totals: set[Node]) -> set[Node]:
-    """The wanted nodes and what they need, down to totals."""
-    reached: set[Node] = set()
-    stack = list(wanted)
-    while stack:
-        node = stack.pop()
-        if node not in reached:
-            reached.add(node)
-            if node not in totals:
-                stack.extend(node.src)
-    return reached

@@ -49,7 +49,7 @@ def _einsum(node: Node, *x: Any) -> Any:
 
 def _row(name: str, infer: Infer, reference: Callable[..., Any], derivative: Derivative, flops: int, text: str,
          doc: Doc) -> None:  # fmt: skip
-    row(name, "linalg", infer, reference, derivative, "rule:small", flops, text, doc)
+    row(name, "linalg", infer, reference, derivative, "plan:small", flops, text, doc)
 
 
 # fmt: off

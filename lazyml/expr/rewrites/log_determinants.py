@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lazyml.expr import build as b
-from lazyml.expr.node import Node, apply, transform, with_sources
+from lazyml.expr.node import Node, Note, apply, transform, with_sources
 
 
-def log_determinants(roots: Iterable[Node]) -> list[Node]:
-    return transform(roots, _stable)
+def log_determinants(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
+    return transform(roots, _stable, note)
 
 
 def _stable(node: Node, src: tuple[Node, ...]) -> Node:
