@@ -112,7 +112,9 @@ def _derived(of: Any, derive: Callable[[], list[Node]]) -> list[Node]:
 
 def _differentiable(x: Any, what: str) -> Node:
     if not isinstance(x, Array):
-        raise ParameterError(f"{what} is not an Array", expected="a formula", found=type(x).__name__, where=arrays.here())
+        raise ParameterError(
+            f"{what} is not an Array", expected="a formula", found=type(x).__name__, where=arrays.here()
+        )
     if x.dtype.kind != "f":
         raise DtypeError("only floating-point formulas have gradients", found=f"{x.dtype} {x.name}, {what}",
                          where=arrays.here(), fix="use astype")  # fmt: skip
@@ -152,9 +154,9 @@ def _vectors(params: Any, leaves: list[Node], vectors: Any) -> list[Node]:
         extra = node.shape[: max(more, 0)]
         many = leaf.row_axis is None or leaf.ndim == 1  # a third axis of rows would be one too many
         if node.shape[len(extra) :] != leaf.shape or not (more == 0 or (more == 1 and extra[0] > 0 and many)):
-            raise ShapeError(f"vectors{place} does not fit its parameter", found=show_shape(node.shape), where=arrays.here(),
-                             expected=show_shape(leaf.shape) + ", or k of that shape along a leading axis" * many,
-                             )  # fmt: skip
+            shapes = show_shape(leaf.shape) + ", or k of that shape along a leading axis" * many
+            raise ShapeError(f"vectors{place} does not fit its parameter", expected=shapes,
+                             found=show_shape(node.shape), where=arrays.here())  # fmt: skip
         count = extra if count is None else count
         if extra != count:
             raise ShapeError("the vectors are of different numbers",

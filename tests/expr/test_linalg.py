@@ -9,8 +9,6 @@ import lazyml as lz
 from lazyml.errors import LinearAlgebraError, ShapeError, UnsupportedError
 from lazyml.expr import build as b
 from lazyml.expr.node import OPS, apply
-from lazyml.expr.rewrites.log_determinants import log_determinants
-from lazyml.expr.show import formula
 
 RNG = np.random.default_rng(11)
 A, B, c, d = lz.param("A", (3, 3)), lz.param("B", (3, 2)), lz.param("c", 3), lz.param("d", 2)
@@ -173,18 +171,6 @@ def test_determinants_beyond_the_range():
     with np.errstate(invalid="ignore", divide="ignore"):
         assert np.isnan(run(lz.log(lz.det(A)), A=-np.eye(3))) and run(lz.log(lz.det(A)), A=np.zeros((3, 3))) == -np.inf
     np.testing.assert_allclose(run(lz.log(abs(lz.det(A))), A=-2 * np.eye(3)), 3 * np.log(2))
-
-
-@pytest.mark.parametrize(("before", "after"), [
-    (lz.log(lz.det(A)), "log(det_sign(A)) + logdet(A)"),
-    (lz.log(abs(lz.det(A))), "logdet(A)"),
-    (lz.log(lz.det(A) * 2), "log(det(A) * 2)"),
-    (lz.log2(lz.det(A)), "log2(det(A))"),
-])  # fmt: skip
-def test_log_determinants_before_and_after(before, after):
-    (node,) = log_determinants([before.node])
-    assert formula(node) == after and (node.shape, node.dtype) == ((), np.float64)
-    assert log_determinants([node]) == [node], "a second time changes nothing"
 
 
 def test_outer_products_with_rows():
