@@ -42,8 +42,11 @@ def is_one(node: Node) -> bool:
     return node.op == "const" and node.shape == () and bool(node.arg.value == 1)
 
 
-def negated(x: Node) -> Node:
-    return x.src[0] if x.op == "negative" else b.negative(x)
+def negated(x: Node, node: Node) -> Node:
+    """-x in the type of the node that it is to replace: a negated integer may wrap around."""
+    if x.op == "negative" and x.dtype.kind == "f":
+        return b.cast(x.src[0], node.dtype)
+    return b.negative(b.cast(x, node.dtype))
 
 
 def of(op: str, x: Node, node: Node) -> Node:
@@ -52,7 +55,7 @@ def of(op: str, x: Node, node: Node) -> Node:
 
 
 def log_sigmoid(x: Node, node: Node) -> Node:
-    return b.negative(of("softplus", negated(b.cast(x, node.dtype)), node))
+    return b.negative(of("softplus", negated(x, node), node))
 
 
 def _exp(node: Node, logs: Logs) -> LogForm:
@@ -70,7 +73,7 @@ def _sigmoid(node: Node, logs: Logs) -> LogForm:
 def _sigmoid_slope(node: Node, logs: Logs) -> LogForm:
     """log(sigmoid(x) * sigmoid(-x))"""
     (x,) = node.src
-    return LogForm(b.add(log_sigmoid(x, node), log_sigmoid(negated(x), node)), overflows=False)
+    return LogForm(b.add(log_sigmoid(x, node), log_sigmoid(negated(x, node), node)), overflows=False)
 
 
 def _det(node: Node, logs: Logs) -> LogForm:
@@ -99,7 +102,7 @@ def _quotient(node: Node, logs: Logs) -> LogForm | None:
     left, right = (_or_plain(s, node, logs) for s in node.src)
     log = left.log
     if right.log is not None:
-        log = negated(right.log) if left.log is None else b.subtract(left.log, right.log)
+        log = negated(right.log, node) if left.log is None else b.subtract(left.log, right.log)
     above, below = _both("multiply", left.above, right.below), _both("multiply", left.below, right.above)
     return None if log is None else LogForm(log, above, below, left.overflows or right.overflows)
 
@@ -145,8 +148,6 @@ def _sum(node: Node, logs: Logs) -> LogForm | None:
     form = logs.get(x)
     if form is None or not form.is_whole or not form.overflows:
         return None
-    if x.row_axis in node.arg and any(size != 1 for size in node.shape):
-        return None  # over rows there is a stable total of one column only
     return LogForm(b.cast(b.reduce("logsumexp", b.cast(form.log, x.dtype), node.arg), node.dtype))
 
 

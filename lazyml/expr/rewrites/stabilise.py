@@ -59,10 +59,10 @@ def _log(node: Node, logs: Logs) -> Node | None:
     form = logs.get(x)
     if form is not None:
         return _log_of_form(form, node)
-    if x.op in ("add", "subtract"):
+    if x.op in ("add", "subtract") and x.dtype.kind == "f":  # integers may wrap around
         left, right = x.src
         if is_one(left):
-            return of("log1p", right if x.op == "add" else negated(right), node)
+            return of("log1p", right if x.op == "add" else negated(right, node), node)
         return of("log1p", left, node) if x.op == "add" and is_one(right) else None
     if x.op == "negative" and x.src[0].op == "expm1":
         return of("log1mexp", x.src[0].src[0], node)
@@ -107,5 +107,5 @@ def _log1p(node: Node, logs: Logs) -> Node | None:
     if x.op == "negative" and x.src[0].op == "exp":
         return of("log1mexp", x.src[0].src[0], node)
     if x.op == "negative" and x.src[0].op == "sigmoid":
-        return log_sigmoid(negated(x.src[0].src[0]), node)
+        return log_sigmoid(negated(x.src[0].src[0], node), node)
     return None

@@ -34,9 +34,8 @@ def _one_plus_exp(node: Node) -> Node | None:
 
 def _scaled(op: str, scale: float, x: Node, node: Node, by: float = 1.0) -> Node:
     """by * op(scale * x)"""
-    x = b.cast(x, node.dtype)
-    inner = {1.0: x, -1.0: negated(x)}.get(scale)
-    value = apply(op, b.multiply(b.scalar_like(scale, x), x) if inner is None else inner)
+    wide = b.cast(x, node.dtype)
+    value = apply(op, negated(x, node) if scale == -1 else b.multiply(b.scalar_like(scale, wide), wide))
     return value if by == 1 else b.negative(value) if by == -1 else b.multiply(b.scalar_like(by, value), value)
 
 
