@@ -133,8 +133,7 @@ def _sum(node: Node, batch: _Batch) -> Node:
 def _product(node: Node, batch: _Batch) -> Node:
     """A product as an Einstein sum with a letter for the vectors."""
     left, right = node.src
-    first = "c" if left.ndim == 1 else "ca" if node.op == "contract_rows" else "ac"
-    terms = (first, "c" if right.ndim == 1 else "cb")
+    terms = ("c" if left.ndim == 1 else "ac", "c" if right.ndim == 1 else "cb")
     letters, operands = [], []
     for term, source in zip(terms, node.src, strict=True):
         value = batch.stacked.get(source)
@@ -205,7 +204,6 @@ def _reshape(node: Node, batch: _Batch) -> Node:
 RULES: dict[str, Callable[[Node, _Batch], Node | None]] = {
     "sum": _sum,
     "matmul": _product,
-    "contract_rows": _product,
     "einsum": _einsum,
     "transpose": _transpose,
     "expand": _axis,

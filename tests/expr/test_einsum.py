@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import lazyml as lz
 from lazyml.errors import ShapeError, UnsupportedError
+from lazyml.expr.node import topological
 
 N = 7
 RNG = np.random.default_rng(5)
@@ -102,6 +103,15 @@ def test_the_wide_part_is_never_made():
     assert totals(lz.einsum("ni,nj,ij->", wide, wide, lz.param("Q", (1000, 1000)))) == [(1000,)]
     assert totals(lz.einsum("ni,n,ij->j", wide, lz.from_array(np.ones(4)), M)) == [(1000,)]
     assert totals(lz.einsum("ni,nj,jk->ik", wide, wide[:, :2], lz.param("R", (2, 3)))) == [(1000, 2)]
+
+
+@pytest.mark.parametrize(
+    ("form", "wide", "narrow"), [("ni,ij,nj->n", 9, 2), ("nj,ji,ni->n", 9, 2), ("ni,ij,nj->n", 2, 9)]
+)
+def test_the_narrow_side_of_a_quadratic_form_is_made(form, wide, narrow):
+    left, right = (lz.from_array(np.ones((5, size))) for size in (wide, narrow))
+    made = lz.einsum(form, left, lz.param("A", (wide, narrow)), right)
+    assert [lz.Array(n).shape for n in topological([made.node]) if n.op == "matmul"] == [(5, 2)]
 
 
 @pytest.mark.parametrize(("text", "kind", "message"), [

@@ -195,6 +195,7 @@ def test_whole_powers_have_finite_derivatives_at_zero():
         slope = lz.grad(slope, w)
         np.testing.assert_array_equal(evaluate([slope], **at)[0], next(wanted))
         slope = lz.sum(slope)
+    assert evaluate([lz.grad(lz.sum(w**0), w)], **at)[0].tolist() == [0.0, 0.0]
 
 
 def test_float32_rows_stay_float32():
@@ -204,6 +205,7 @@ def test_float32_rows_stay_float32():
         made = lz.hvp(loss, w, vectors)
         kinds = {n.dtype.name for n in topological([made.node]) if n.row_axis is not None}
         assert kinds == {"float32"}, "as in the loss, whatever the type of the vectors"
+    assert lz.jvp(F * 2.0, F, lz.from_array(ROWS)).dtype == lz.hvp(lz.sum(F**2), F, ROWS).dtype == np.float32
     wide = lz.param("w", 3)
     exact = lz.hvp(lz.mean(lz.softplus(X @ wide)), wide, np.ones((4, 3)))
     rough = lz.hvp(loss, w, np.ones((4, 3)))
