@@ -9,6 +9,7 @@ from lazyml.expr.show import formula
 from lazyml.plan.levels import is_accumulator, levels
 from lazyml.plan.plan import Pass
 from lazyml.plan.scratch import buffers
+from lazyml.plan.split import split
 from lazyml.plan.steps import schedule
 
 
@@ -39,7 +40,7 @@ def cut(outputs: Sequence[Node]) -> tuple[Pass, ...]:
 def _pass(index: int, rows: int, targets: list[Node], reason: str) -> Pass:
     """Collect what the targets need of the rows, stopping at small values, which are inputs."""
     order = topological(targets, row_sources)
-    steps = schedule(order)
+    steps = split(schedule(order))
     sinks = tuple(node for node in targets if node.row_axis is not None)
     return Pass(
         index=index,
