@@ -174,7 +174,8 @@ class LoopWriter:
         (index,) = node.src
         code, size = self._value(index), self._columns() if self.matrix else "1"
         faults = self.scope.faults(node).replace(", ", "[") + "]"
-        self.row.append(f"{faults} += int64(({code} < 0) | ({code} >= {size}))")
+        lines = self.row if self.matrix else self.element
+        lines.append(f"{faults} += int64(({code} < 0) | ({code} >= {size}))")
         return f"{type_name(node)}({code} == {'j' if self.matrix else '0'})"
 
     def _search(self, node: Node) -> str:

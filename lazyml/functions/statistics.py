@@ -232,8 +232,9 @@ def _between(a: Array, b: Array, t: Array, method: str) -> Any:
         return where(t < 0.5, a, where(t > 0.5, b, a))
     if method == "midpoint":
         t = where(equal(t, 0), 0.0, 0.5).astype(a.dtype)
-    step = b - a
-    return where(equal(a, b), a, where(t >= 0.5, b - step * (1 - t), a + step * t))
+    same = equal(a, b)
+    step = where(same, 0.0, b) - where(same, 0.0, a)
+    return where(same, a, where(t >= 0.5, b - step * (1 - t), a + step * t))
 
 
 def _select(x: Node, ranks: Node) -> Node:
