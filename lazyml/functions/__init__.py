@@ -4,6 +4,7 @@ from lazyml import array
 from lazyml.functions import (
     elementwise,
     indexed,
+    indexing,
     linalg,
     random,
     reductions,
@@ -36,5 +37,5 @@ PARTS = (
 LANGUAGE = {name: getattr(part, name) for part in PARTS for name in part.__all__}
 """What formulas are made of, by name: what a formula string may call, and NumPy's functions mean on an Array."""
 
-array.METHODS.update(registry.methods(LANGUAGE))
+array.METHODS.update({**registry.methods(LANGUAGE), "getitem": indexing.getitem})
 array.ARRAY_FUNCTIONS.update(registry.numpy_functions(LANGUAGE))

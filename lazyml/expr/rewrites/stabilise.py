@@ -4,6 +4,7 @@ log(1 + exp(x))          ->  softplus(x)             log(exp(x) + exp(y))      -
 log(sum(exp(x)))         ->  logsumexp(x)            log(exp(x) * y / z)       ->  x + log(y / z)
 log(sigmoid(x))          ->  -softplus(-x)           log(1 - sigmoid(x))       ->  -softplus(x)
 log(cosh(x))             ->  logcosh(x)              log(1 - exp(x))           ->  log1mexp(x)
+log(|det(A)|)            ->  logdet(A)               log(det(A))               ->  logdet(A) + log(det_sign(A))
 log(1 + x)               ->  log1p(x)                log(x**2)                 ->  2 * log(|x|)
 exp(x) - 1               ->  expm1(x)                1 - exp(x)                ->  -expm1(x)
 1 - sigmoid(x)           ->  sigmoid(-x)             softplus(x) - x           ->  softplus(-x)
