@@ -185,6 +185,10 @@ class LoopWriter:
     def _row_index(self, node: Node) -> str:
         return self._row_number()
 
+    def _user_function(self, node: Node) -> str:
+        name = self.scope.user_function(node.arg)
+        return f"{type_name(node)}({name}({', '.join(self._value(s) for s in node.src)}))"
+
     def _index(self, node: Node) -> str:
         """Some columns of a page or of stored scratch."""
         (x,) = node.src
@@ -221,4 +225,5 @@ RULES: dict[str, Callable[[LoopWriter, Node], str]] = {
     "loop:one_hot": LoopWriter._one_hot,
     "loop:search": LoopWriter._search,
     "loop:row_index": LoopWriter._row_index,
+    "loop:user_function": LoopWriter._user_function,
 }
