@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lazyml.expr import build as b
-from lazyml.expr.node import Node, Rows, apply, transform
+from lazyml.expr.node import Node, Rows, apply, transform, with_sources
 
 ROW_LEAVES = {"row_count": b.row_count, "row_index": b.row_index}
 
@@ -16,12 +16,14 @@ def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]
     rows = {
         old.shape[0]: new.shape[0]
         for old, new in leaves.items()
-        if old.row_axis == 0 and isinstance(new.shape[0], Rows)
+        if old.row_axis == 0 and isinstance(new.shape[0], Rows) and new.shape[0] != old.shape[0]
     }
 
     def renew(node: Node, src: tuple[Node, ...]) -> Node:
         if node in leaves:
             return leaves[node]
+        if not rows:
+            return with_sources(node, src)
         if node.op in ROW_LEAVES:
             return ROW_LEAVES[node.op](rows.get(node.arg, node.arg))
         if not src:
