@@ -13,6 +13,7 @@ KERNEL_MODULES = (
     "divide",
     "indexed",
     "jit",
+    "random",
     "reduce",
     "scalar",
     "special",
