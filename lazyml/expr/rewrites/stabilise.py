@@ -49,9 +49,17 @@ def _stable(node: Node, logs: Logs) -> Node:
     elif node.op == "log1p":
         better = _log1p(node, logs)
     else:
-        rule = RULES.get(node.op)
-        better = rule(node) if rule is not None and node.dtype.kind == "f" else None
-    return node if better is None else b.cast(better, node.dtype)
+        better = _by_rule(node)
+    if better is None:
+        return node
+    if node.op == "log":  # which may be a difference of logarithms
+        better = _by_rule(better) or better
+    return b.cast(better, node.dtype)
+
+
+def _by_rule(node: Node) -> Node | None:
+    rule = RULES.get(node.op)
+    return rule(node) if rule is not None and node.dtype.kind == "f" else None
 
 
 def _log(node: Node, logs: Logs) -> Node | None:
