@@ -139,7 +139,8 @@ def test_several_vectors_are_each_alone_and_the_hessian_is_symmetric(name):
     np.testing.assert_allclose(rows @ columns.T, columns @ rows.T, rtol=1e-10, atol=1e-10)
 
 
-SMOOTH_OPERATORS = [name for name, op in OPS.items() if op.kind == "elementwise" and name not in ("broadcast", "cast", "user_function")
+SMOOTH_OPERATORS = [name for name, op in OPS.items() if op.kind == "elementwise"
+                    and name not in ("broadcast", "cast", "user_function")
                     and op.derivative is not constant_derivative]  # fmt: skip
 AWAY = {"arccosh": 1.2, "log1mexp": -0.9}  # where the operator is defined; elsewhere from 0.2
 
