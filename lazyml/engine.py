@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.codegen.compiled import CompiledTile
-from lazyml.codegen.interpret import InterpretedTile, evaluate_small
+from lazyml.codegen.interpret import InterpretedTile, evaluate_small, prepare_users
 from lazyml.config import SETTINGS, memory_budget, thread_count
 from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build, verify
@@ -85,15 +85,15 @@ class Program:
         self._outputs = optimise(outputs, check=verify.ENABLED)
         leaves = [node for node in topological(self._outputs) if node.op == "source"]
         self._sources = {node: source_of(node) for node in leaves}
+        self.backend = self._choose_backend()
+        tile = CompiledTile if self.backend == "numba" else InterpretedTile
         try:
             self._plan = make_plan(self._outputs, self._sources, self._budget, self._threads, SETTINGS, to_file)
+            self._tiles: list[Any] = [tile(a_pass) for a_pass in self._plan.passes]
+            for stage in self._plan.small:
+                prepare_users(stage)
         except LazymlError as error:
             raise error.with_details(where=where) from None
-        self.backend = self._choose_backend()
-        if self.backend == "numba":
-            self._tiles: list[Any] = [CompiledTile(a_pass) for a_pass in self._plan.passes]
-        else:
-            self._tiles = [InterpretedTile(a_pass) for a_pass in self._plan.passes]
         self.last_run: RunStats | None = None
 
     def _choose_backend(self) -> str:
