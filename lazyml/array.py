@@ -349,11 +349,16 @@ def wrap(op: str, *src: Node, arg: Any = None) -> Array:
         raise error.with_details(formula=attempt(op, src, arg), where=here()) from None
 
 
-def operation(op: str, *operands: Any) -> Array:
-    """An elementwise operator on Arrays, numbers and ndarrays."""
-    typed = [x.dtype for x in operands[op == "where" :] if isinstance(x, (Array, np.ndarray, np.generic))]
+def operands(op: str, *values: Any) -> list[Node]:
+    """The operands of an elementwise operator as nodes: what has a type of its own keeps it."""
+    typed = [x.dtype for x in values[op == "where" :] if isinstance(x, (Array, np.ndarray, np.generic))]
     like = np.result_type(*typed) if typed else None
-    return wrap(op, *_aligned([coerce(x, like, op) for x in operands]))
+    return [coerce(x, like, op) for x in values]
+
+
+def operation(op: str, *values: Any, arg: Any = None) -> Array:
+    """An elementwise operator on Arrays, numbers and ndarrays."""
+    return wrap(op, *_aligned(operands(op, *values)), arg=arg)
 
 
 def matmul(left: Any, right: Any) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lazyml import user_functions
 from lazyml.expr.node import OPS, Node, Rows, topological
 from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.levels import is_accumulator
@@ -39,6 +40,9 @@ class InterpretedTile:
         self.a_pass = a_pass
         self.rows_order = _row_order(a_pass)
         self._position = {node: index for index, node in enumerate(a_pass.accumulators)}
+        for node in self.rows_order:
+            if node.op == "user_function":  # what can not be compiled is refused before a byte is read
+                user_functions.loaded_map(node.arg, [s.dtype for s in node.src], node.dtype)
 
     def __call__(
         self,
