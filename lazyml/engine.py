@@ -26,10 +26,13 @@ from lazyml.plan.explain import explain_plan
 from lazyml.plan.parameters import bind
 from lazyml.plan.plan import Pass, Plan, Tiling
 from lazyml.plan.planner import make_plan
+from lazyml.plan.prologue import kept_ranges
 from lazyml.plan.scratch import uses_blas
+from lazyml.plan.small import small_order
 from lazyml.plan.tiles import choose_tiling, row_bytes
 from lazyml.runtime.executor import TileCall, run_pass
 from lazyml.runtime.nonfinite import first_nonfinite
+from lazyml.runtime.remembered import Remembered
 from lazyml.runtime.sinks import FileSink, MemorySink, Sink
 from lazyml.runtime.stats import RunStats
 from lazyml.runtime.workers import one_blas_thread
@@ -57,6 +60,17 @@ def source_of(node: Node) -> Source:
     return open_dataset(key.location, key.name)
 
 
+class _Run:
+    """One call: what is known so far, and what it cost."""
+
+    def __init__(
+        self, known: dict[Node, Values], spans: tuple[range, ...], file_sinks: Mapping[Node, FileSink]
+    ) -> None:
+        self.known, self.spans, self.file_sinks = known, spans, file_sinks
+        self.results: dict[Node, Any] = {}
+        self.passes = self.bytes_read = self.peak = 0
+
+
 class Program:
     """A planned set of formulas. Call it with the parameters by name; it gives their values.
 
@@ -64,7 +78,9 @@ class Program:
     ----------
     parameters : dict of name to shape
     rows : int, the rows of the streamed data (of the first pass); None when the formulas read none
-    passes : int, passes that a call makes
+    passes : int, passes that the first call makes
+    later_passes : int, passes that each later call makes: totals that no parameter touches are kept from the first, for
+        the range of rows that it ran on, and used while the data is what it was
     peak_bytes : int, the stated peak: what a call holds at most
     last_run : RunStats of the last call, None before it
     source : str, the generated tile functions
@@ -72,18 +88,21 @@ class Program:
 
     def __init__(
         self, outputs: Sequence[Node], single: bool, *, memory: int | str | None = None, threads: int | None = None,
-        backend: str = "auto", where: str | None = None, to_file: bool = False,
+        backend: str = "auto", where: str | None = None, to_file: bool = False, repeated: bool = True,
     ) -> None:  # fmt: skip
         if backend not in BACKENDS:
             raise UnsupportedError("no such backend", expected=", ".join(BACKENDS), found=repr(backend))
-        self._given, self._single, self._where, self._to_file = tuple(outputs), single, where, to_file
+        self._given, self._single, self._where = tuple(outputs), single, where
+        self._to_file, self._repeated = to_file, repeated
         self._budget, self._threads, self._asked_backend = memory_budget(memory), thread_count(threads), backend
         self._flipped = [node.row_axis == 1 for node in outputs]
         self._outputs = optimise(outputs, check=verify.ENABLED)
         leaves = [node for node in topological(self._outputs) if node.op == "source"]
         self._sources = {node: source_of(node) for node in leaves}
         try:
-            self._plan = make_plan(self._outputs, self._sources, self._budget, self._threads, SETTINGS, to_file)
+            self._plan = make_plan(
+                self._outputs, self._sources, self._budget, self._threads, SETTINGS, to_file, repeated
+            )
         except LazymlError as error:
             raise error.with_details(where=where) from None
         self.backend = self._choose_backend()
@@ -91,6 +110,8 @@ class Program:
             self._tiles: list[Any] = [CompiledTile(a_pass) for a_pass in self._plan.passes]
         else:
             self._tiles = [InterpretedTile(a_pass) for a_pass in self._plan.passes]
+        once = dict.fromkeys(node for a_pass in self._plan.passes if a_pass.once for node in a_pass.sources)
+        self._remembered = Remembered([self._sources[node] for node in once], kept_ranges(self._plan.kept))
         self.last_run: RunStats | None = None
 
     def _choose_backend(self) -> str:
@@ -111,6 +132,10 @@ class Program:
     @property
     def passes(self) -> int:
         return len(self._plan.passes)
+
+    @property
+    def later_passes(self) -> int:
+        return sum(not a_pass.once for a_pass in self._plan.passes)
 
     @property
     def plan(self) -> Plan:
@@ -174,12 +199,13 @@ class Program:
         renamed = {old: build.source(replace(new.arg, alias=old.arg.label)) for old, new in leaves.items()}
         outputs = substitute(self._given, renamed)
         return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
-                       where=self._where, to_file=self._to_file)  # fmt: skip
+                       where=self._where, to_file=self._to_file, repeated=self._repeated)  # fmt: skip
 
     def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
         results = self._run(params, rows, None)
-        values = [_outward(results[node], flip) for node, flip in zip(self._outputs, self._flipped, strict=True)]
+        values = [_outward(results[node], flip, node in self._plan.kept)
+                  for node, flip in zip(self._outputs, self._flipped, strict=True)]  # fmt: skip
         return values[0] if self._single else tuple(values)
 
     def store(self, path: str, name: str, params: Mapping[str, Any], overwrite: bool = False) -> RunStats:
@@ -193,7 +219,7 @@ class Program:
                              found=show_shape(self._given[0].shape), where=self._where, fix="store its .T")  # fmt: skip
         program = self if self._to_file else Program(
             self._given, True, memory=self._budget, threads=self._threads, backend=self._asked_backend,
-            where=self._where, to_file=True,
+            where=self._where, to_file=True, repeated=self._repeated,
         )  # fmt: skip
         tiling = program._plan.tilings[-1]
         shape = tuple(int(s) for s in node.shape)
@@ -218,32 +244,61 @@ class Program:
         self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink] | None
     ) -> dict[Node, Any]:
         begin = time.perf_counter()
-        known = bind(self._plan.parameters, params)
-        results: dict[Node, Any] = {}
-        bytes_read = peak = 0
-        work = zip(self._plan.passes, self._plan.tilings, self._tiles, self._plan.small[:-1], strict=True)
+        spans = tuple(_span(rows, a_pass.rows) for a_pass in self._plan.passes)
+        run = _Run(bind(self._plan.parameters, params), spans, file_sinks or {})
+        for a_pass, span in zip(self._plan.passes, spans, strict=True):
+            run.known[build.row_count(a_pass.rows)] = np.asarray(len(span), np.int64)
         if not all(tile.is_kept() for tile in self._tiles if isinstance(tile, CompiledTile)):
             self._read_ahead()
-        kept = self._prepare()
-        for a_pass, tiling, tile, small in work:
-            span = _span(rows, a_pass.rows)
-            _count_rows(known, a_pass, len(span))
-            evaluate_small(small, known)
-            sinks = [
-                (file_sinks or {}).get(node) or MemorySink(_sink_shape(node, len(span)), node.dtype)
-                for node in a_pass.sinks
-            ]
-            outcome = self._run_pass(a_pass, tiling, tile, known, span, sinks)
-            known.update(zip(a_pass.accumulators, outcome.totals, strict=True))
-            results.update((n, s.result) for n, s in zip(a_pass.sinks, sinks, strict=True) if isinstance(s, MemorySink))
-            bytes_read += outcome.bytes_read
-            peak = max(peak, outcome.held_bytes)
+        ready = self._prepare()
+        done = self._prologue(run) if self._plan.kept else 0
+        self._run_passes(run, done, self.passes)
+        known, results = run.known, run.results
         evaluate_small(self._plan.small[-1], known)
         results.update((node, known[node]) for node in self._outputs if node.row_axis is None)
         stated = {**known, **results}
-        peak += sum(value.nbytes for node, value in stated.items() if node.op != "row_count")
-        self.last_run = RunStats(self.passes, bytes_read, time.perf_counter() - begin, peak, self._threads, kept)
+        peak = run.peak + sum(value.nbytes for node, value in stated.items() if node.op != "row_count")
+        peak += self._remembered.nbytes(besides=spans)
+        seconds = time.perf_counter() - begin
+        self.last_run = RunStats(run.passes, run.bytes_read, seconds, peak, self._threads, ready)
         return results
+
+    def _prologue(self, run: _Run) -> int:
+        """Make what no parameter touches known: from an earlier call, or by the passes that run once. How many passes
+        are done then."""
+        memory, kept = self._remembered, self._plan.kept
+        with memory.lock:
+            found = memory.get(run.spans)
+            if found is not None:
+                run.known.update(found)
+                return 0
+            states = memory.states()
+            done = max((a_pass.index + 1 for a_pass in self._plan.passes if a_pass.once), default=0)
+            self._run_passes(run, 0, done)
+            evaluate_small(small_order(kept, run.known), run.known)
+            memory.put(run.spans, states, {node: run.known[node] for node in kept})
+            return done
+
+    def _run_passes(self, run: _Run, first: int, last: int) -> None:
+        """Passes first .. last, without those whose totals are known."""
+        plan = self._plan
+        for index in range(first, last):
+            a_pass, span = plan.passes[index], run.spans[index]
+            evaluate_small(plan.small[index], run.known)
+            if a_pass.once and all(node in run.known for node in a_pass.accumulators):
+                continue
+            sinks = [
+                run.file_sinks.get(node) or MemorySink(_sink_shape(node, len(span)), node.dtype)
+                for node in a_pass.sinks
+            ]
+            outcome = self._run_pass(a_pass, plan.tilings[index], self._tiles[index], run.known, span, sinks)
+            run.known.update(zip(a_pass.accumulators, outcome.totals, strict=True))
+            run.results.update(
+                (node, s.result) for node, s in zip(a_pass.sinks, sinks, strict=True) if isinstance(s, MemorySink)
+            )
+            run.passes += 1
+            run.bytes_read += outcome.bytes_read
+            run.peak = max(run.peak, outcome.held_bytes)
 
     def _read_ahead(self) -> None:
         """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""
@@ -283,21 +338,18 @@ def _span(rows: Any, count: int) -> range:
     return range(*rows.indices(count))
 
 
-def _count_rows(known: dict[Node, Values], a_pass: Pass, rows: int) -> None:
-    known[build.row_count(a_pass.rows)] = np.asarray(rows, np.int64)
-
-
 def _sink_shape(node: Node, rows: int) -> tuple[int, ...]:
     return (rows, *(int(s) for s in node.shape[1:]))
 
 
-def _outward(value: Any, flip: bool) -> Any:
-    """Scalars as NumPy scalars, as NumPy itself gives them; what was turned rows-first is turned back."""
+def _outward(value: Any, flip: bool, kept: bool) -> Any:
+    """Scalars as NumPy scalars, as NumPy itself gives them; what was turned rows-first is turned back; of what is kept
+    for later calls, a copy."""
     array = value.T if flip else value
-    return array[()] if array.ndim == 0 else np.array(array) if not array.flags.writeable else array
+    return array[()] if array.ndim == 0 else np.array(array) if kept or not array.flags.writeable else array
 
 
 def compute(outputs: Sequence[Node]) -> tuple[Any, ...]:
     """The values of nodes, with the default budget and threads."""
-    result: tuple[Any, ...] = Program(outputs, single=False)()
+    result: tuple[Any, ...] = Program(outputs, single=False, repeated=False)()
     return result

@@ -43,9 +43,12 @@ def _headline(plan: Plan) -> str:
     count = len(plan.passes)
     to_read = format_bytes(plan.bytes_to_read)
     parameters = ", ".join(f"{p.arg}{_dims(p)}" for p in plan.parameters) or "none"
+    again = sum(not a_pass.once for a_pass in plan.passes)
+    later = f"{again or 'no'} {'pass' if again == 1 else 'passes'}, {format_bytes(plan.bytes_to_read_again)}"
     return "\n".join([
         f"{count} {'pass' if count == 1 else 'passes'} over the data, {to_read} to read from files, "
         f"{plan.threads} {'thread' if plan.threads == 1 else 'threads'}",
+        *([f"later calls: {later} to read"] if again < count else []),
         f"peak memory {format_bytes(plan.peak_bytes)} of {format_bytes(plan.budget)} allowed",
         f"parameters: {parameters}",
     ])  # fmt: skip
@@ -57,6 +60,8 @@ def _dims(node: Node) -> str:
 
 def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: _Names) -> str:
     lines = [f"pass {a_pass.index + 1} · {a_pass.rows:,} rows · {a_pass.reason}"]
+    if a_pass.once:
+        lines.append("  once   runs once: no parameter touches it")
     for node in a_pass.sources:
         if node not in names:
             alike = sum(other.arg.label == node.arg.label for other in names if other.op == "source")

@@ -34,6 +34,8 @@ class Pass:
     sinks: tuple[Node, ...]
     reason: str
     """Why this pass can not be part of the one before."""
+    once: bool = False
+    """No parameter touches any of its totals, and so it runs for the first call only."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Plan:
     routes: dict[Node, Route]
     resident: tuple[MemoryItem, ...]
     """What stays in memory for the whole run: row-shaped results that were asked for as arrays, and small values."""
+    kept: tuple[Node, ...]
+    """Small values that no parameter touches, kept for later calls."""
     budget: int
     threads: int
 
@@ -74,4 +78,11 @@ class Plan:
 
     @property
     def bytes_to_read(self) -> int:
+        """By the first call."""
         return sum(tiling.source_bytes for tiling in self.tilings)
+
+    @property
+    def bytes_to_read_again(self) -> int:
+        """By each later call, which leaves out the passes that run once."""
+        pairs = zip(self.passes, self.tilings, strict=True)
+        return sum(tiling.source_bytes for a_pass, tiling in pairs if not a_pass.once)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from lazyml.expr.node import Node, topological
 from lazyml.plan.plan import Pass
@@ -19,15 +19,19 @@ def small_stages(passes: Sequence[Pass], outputs: Sequence[Node]) -> tuple[tuple
     done: set[Node] = set()
     stages = []
     for wanted in (*(a_pass.inputs for a_pass in passes), [node for node in outputs if node.row_axis is None]):
-        needed = _closure(wanted, totals)
-        stage = [n for n in topological(wanted)
-                 if n in needed and n not in done and n not in totals and n.op not in KNOWN_WHEN_IT_RUNS]  # fmt: skip
+        stage = tuple(node for node in small_order(wanted, totals) if node not in done)
         done.update(stage)
-        stages.append(tuple(stage))
+        stages.append(stage)
     return tuple(stages)
 
 
-def _closure(wanted: Iterable[Node], totals: set[Node]) -> set[Node]:
+def small_order(wanted: Sequence[Node], totals: Collection[Node]) -> list[Node]:
+    """What is to be evaluated for the wanted small nodes when totals, parameters and row counts are known."""
+    needed = _closure(wanted, totals)
+    return [n for n in topological(wanted) if n in needed and n not in totals and n.op not in KNOWN_WHEN_IT_RUNS]
+
+
+def _closure(wanted: Iterable[Node], totals: Collection[Node]) -> set[Node]:
     """The wanted nodes and what they need, down to totals."""
     reached: set[Node] = set()
     stack = list(wanted)
