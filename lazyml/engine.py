@@ -118,7 +118,8 @@ class Program:
         """Small data runs on the interpreter: the choice depends on the formulas and the data, never on timing."""
         if self._asked_backend != "auto":
             return self._asked_backend
-        size = sum(node.dtype.itemsize * math.prod(int(s) for s in node.shape) for node in self._sources)
+        leaves = (node for node in topological(self._outputs) if node.row_axis is not None and not node.src)
+        size = sum(node.dtype.itemsize * math.prod(int(s) for s in node.shape) for node in leaves)
         return "numpy" if size <= SETTINGS.interpret_bytes else "numba"
 
     @property
@@ -318,7 +319,7 @@ class Program:
         if isinstance(tile, InterpretedTile):
 
             def tile_for(worker: int) -> TileCall:
-                return lambda rows, pages, totals, outs: tile(rows, pages, inputs, totals, outs)
+                return lambda first, rows, pages, totals, outs: tile(first, rows, pages, inputs, totals, outs)
 
             needs_blas = True
         else:

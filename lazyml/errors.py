@@ -63,6 +63,10 @@ class UnsupportedError(LazymlError, TypeError):
     """An expression that lazyml can not plan, or a use of an Array that would read the data by accident."""
 
 
+class IndexRangeError(LazymlError, IndexError):
+    """An index, met in the data, that points outside what it indexes."""
+
+
 class FormulaError(LazymlError, ValueError):
     """A formula string, or a model file, that is not allowed or not understood."""
 

@@ -197,3 +197,31 @@ maximum = _extremum("maximum")
 
 minimum = _extremum("minimum")
 """np.minimum of two floats of one type, nan if one is."""
+
+
+@intrinsic
+def sort_key(typingctx: Any, x: Any) -> Any:
+    """An unsigned integer that is ordered as x is: of 32 bits for types of up to 32 bits, else of 64; nan comes last.
+
+    A float's bits, read as an integer, are ordered as its value once the sign bit of positive numbers is turned, and
+    all bits of negative ones.
+    """
+    size = 64 if not isinstance(x, types.Boolean) and x.bitwidth > 32 else 32
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (value,) = args
+        integer = ir.IntType(size)
+        top = ir.Constant(integer, 1 << (size - 1))
+        if isinstance(x, types.Float):
+            is_nan = builder.fcmp_unordered("uno", value, value)
+            word = builder.bitcast(value, integer)
+            negative = builder.icmp_signed("<", word, ir.Constant(integer, 0))
+            turned = builder.select(negative, ir.Constant(integer, (1 << size) - 1), top)
+            return builder.select(is_nan, ir.Constant(integer, (1 << size) - 1), builder.xor(word, turned))
+        signed = isinstance(x, types.Integer) and bool(getattr(x, "signed"))  # noqa: B009
+        narrow = value.type.width < size
+        word = (builder.sext if signed else builder.zext)(value, integer) if narrow else value
+        return builder.xor(word, top) if signed else word
+
+    result = types.uint64 if size == 64 else types.uint32
+    return result(x), generate

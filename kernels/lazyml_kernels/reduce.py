@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lazyml_kernels import scalar
-from lazyml_kernels.bits import maximum
+from lazyml_kernels.bits import maximum, sort_key
 from lazyml_kernels.jit import kernel
 
 
@@ -62,3 +62,166 @@ def add_logsumexp(v: Any, first: int, count: int, state: Any) -> None:
         total += scalar.exp(part[i] - base)
     state[1] = state[1] * scalar.exp(state[0] - base) + total
     state[0] = top
+
+
+@kernel
+def add_logsumexp_columns(A: Any, first: int, count: int, block: Any, state: Any) -> None:
+    """As `add_logsumexp` for every column of A at once: state (2, d) of maxima and sums, block (2, d) of A's type.
+
+    >>> state = np.array([[-np.inf], [0.0]])
+    >>> add_logsumexp_columns(np.array([[1000.0], [1000.0]]), 0, 2, np.empty((2, 1)), state)
+    >>> state.tolist()
+    [[1000.0], [2.0]]
+    """
+    rows = A[first : first + count]
+    top, total = block[0], block[1]
+    real = block.dtype.type
+    for j in range(top.size):
+        top[j] = real(state[0, j])
+        total[j] = 0
+    for i in range(count):
+        x = rows[i]
+        for j in range(top.size):
+            top[j] = maximum(top[j], real(x[j]))
+    for i in range(count):
+        x = rows[i]
+        for j in range(top.size):
+            total[j] += scalar.exp(real(x[j]) - (top[j] if np.isfinite(top[j]) else real(0)))
+    for j in range(top.size):
+        base = np.float64(top[j]) if np.isfinite(top[j]) else 0.0
+        state[1, j] = state[1, j] * scalar.exp(state[0, j] - base) + total[j]
+        state[0, j] = top[j]
+
+
+@kernel
+def add_deviations(A: Any, first: int, count: int, block: Any, state: Any) -> None:
+    """Add the rows first .. first + count of A to `state` = [count, mean, sum (x - mean)**2], (3, d), by column.
+
+    Two sweeps over the block, which is in cache, then the pairwise update of Chan, Golub and LeVeque, "Algorithms for
+    computing the sample variance" (1983): nothing cancels, however large the mean. block is float64 scratch, (2, d).
+
+    >>> state = np.zeros((3, 1))
+    >>> add_deviations(np.array([[1e9], [1e9 + 2]]), 0, 2, np.empty((2, 1)), state)
+    >>> state.ravel().tolist()
+    [2.0, 1000000001.0, 2.0]
+    """
+    rows = A[first : first + count]
+    mean, square = block[0], block[1]
+    for j in range(mean.size):
+        mean[j] = 0
+        square[j] = 0
+    for i in range(count):
+        x = rows[i]
+        for j in range(mean.size):
+            mean[j] += x[j]
+    for j in range(mean.size):
+        mean[j] /= count
+    for i in range(count):
+        x = rows[i]
+        for j in range(mean.size):
+            away = x[j] - mean[j]
+            square[j] += away * away
+    for j in range(mean.size):
+        _add_moments(state, j, np.float64(count), mean[j], square[j])
+
+
+@kernel
+def add_weighted_deviations(A: Any, first: int, W: Any, first_w: int, count: int, block: Any, state: Any) -> None:
+    """As `add_deviations` with a weight an element: [sum w, mean, sum w (x - mean)**2]. Where w is 0, x does not count.
+
+    block is float64 scratch, (3, d).
+
+    >>> state = np.zeros((3, 1))
+    >>> x, w = np.array([[1.0], [np.nan], [3.0]]), np.array([[1], [0], [1]])
+    >>> add_weighted_deviations(x, 0, w, 0, 3, np.empty((3, 1)), state)
+    >>> state.ravel().tolist()
+    [2.0, 2.0, 2.0]
+    """
+    rows, weights = A[first : first + count], W[first_w : first_w + count]
+    mean, square, weight = block[0], block[1], block[2]
+    for j in range(mean.size):
+        mean[j] = 0
+        square[j] = 0
+        weight[j] = 0
+    for i in range(count):
+        x, w = rows[i], weights[i]
+        for j in range(mean.size):
+            weight[j] += w[j]
+            mean[j] += w[j] * x[j] if w[j] != 0 else 0.0
+    for j in range(mean.size):
+        mean[j] /= weight[j] if weight[j] != 0 else 1.0
+    for i in range(count):
+        x, w = rows[i], weights[i]
+        for j in range(mean.size):
+            away = x[j] - mean[j]
+            square[j] += w[j] * (away * away) if w[j] != 0 else 0.0
+    for j in range(mean.size):
+        _add_moments(state, j, weight[j], mean[j], square[j])
+
+
+@kernel
+def _add_moments(state: Any, j: int, weight: float, mean: float, square: float) -> None:
+    """Merge the moments of a block into those of a column."""
+    before = state[0, j]
+    total = before + weight
+    if total != 0:
+        away = mean - state[1, j]
+        state[1, j] += away * (weight / total)
+        state[2, j] += square + away * away * (before * weight / total)
+        state[0, j] = total
+
+
+@kernel
+def add_largest(v: Any, first: int, count: int, row: int, state: Any) -> None:
+    """Keep the k largest of v[first : first + count], and their rows counted from `row`, in `state` (2, k).
+
+    state[0] holds values, largest first, state[1] rows, -1 where nothing is yet. Of equals the earlier rows are kept,
+    and nan is larger than any number, as where NumPy sorts it.
+
+    >>> state = np.array([[0.0, 0.0], [-1.0, -1.0]])
+    >>> add_largest(np.array([3.0, 5.0, 4.0]), 0, 3, 100, state)
+    >>> state.tolist()
+    [[5.0, 4.0], [101.0, 102.0]]
+    """
+    values, rows = state[0], state[1]
+    part = v[first : first + count]
+    k = values.size
+    for i in range(count):
+        x = values.dtype.type(part[i])
+        at = k
+        while at > 0 and (rows[at - 1] < 0 or x > values[at - 1] or (x != x and values[at - 1] == values[at - 1])):
+            at -= 1
+        if at < k:
+            for later in range(k - 1, at, -1):
+                values[later] = values[later - 1]
+                rows[later] = rows[later - 1]
+            values[at] = x
+            rows[at] = row + i
+
+
+@kernel
+def count_digits(A: Any, first: int, count: int, prefix: Any, shift: int, acc: Any) -> None:
+    """Histogram of one digit of each value's sort key, of the values whose key begins with a given prefix.
+
+    A (n, d); prefix (q, d) uint64, the bits of the key above the digit; acc (q, d, 2**w) counts the w bits above
+    `shift`. The key is an unsigned integer that is ordered as the value is (`bits.sort_key`), nan last.
+
+    >>> acc = np.zeros((1, 1, 256), np.int64)
+    >>> count_digits(np.array([[1], [3], [3]], np.int8), 0, 3, np.zeros((1, 1), np.uint64), 24, acc)
+    >>> int(acc[0, 0, 128])
+    3
+    """
+    rows = A[first : first + count]
+    below = np.uint64(shift)
+    last = np.uint64(acc.shape[2] - 1)
+    above = np.uint64(0)
+    while (np.uint64(1) << above) <= last:
+        above += np.uint64(1)
+    for i in range(count):
+        x = rows[i]
+        for j in range(x.size):
+            key = np.uint64(sort_key(x[j])) >> below
+            digit, head = key & last, key >> above
+            for q in range(prefix.shape[0]):
+                if head == prefix[q, j]:
+                    acc[q, j, digit] += 1

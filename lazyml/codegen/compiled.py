@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from lazyml import kernel_cache
 from lazyml.codegen.lower import lower
 from lazyml.codegen.tile import Argument
+from lazyml.expr.infer import index_error
 from lazyml.expr.node import Node
-from lazyml.plan.accumulate import ACCUMULATORS
+from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.plan import Pass
 from lazyml.plan.scratch import buffers
 
@@ -27,7 +28,7 @@ import math
 import numpy as np
 from numba import float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
-from lazyml_kernels import dense, jit, reduce, scalar
+from lazyml_kernels import bits, dense, indexed, jit, reduce, scalar
 
 
 # {{types}}
@@ -77,15 +78,17 @@ class CompiledTile:
 
     def _type(self, argument: Argument) -> tuple[np.dtype[Any], int]:
         """dtype and number of dimensions of an argument; 0 is a scalar."""
-        if argument.kind in ("rows", "block", "columns"):
+        if argument.kind in ("rows", "start", "block", "columns"):
             return np.dtype(np.int64), 0
+        if argument.kind == "faults":
+            return np.dtype(np.int64), 1
         assert argument.node is not None
         if argument.kind == "scratch":
             buffer = self._buffers[argument.index]
             return buffer.dtype, len(_scratch_shape(buffer.shape, buffer.per_row, 1))
         if argument.kind == "total":
-            state = ACCUMULATORS[argument.node.op].init(argument.node)
-            return state.dtype, state.ndim
+            accumulator = ACCUMULATORS[argument.node.op]
+            return accumulator.dtype(argument.node), len(accumulator.shape(argument.node))
         if argument.kind == "sink":
             return argument.node.dtype, 1 if _is_column(argument.node) else 2
         return argument.node.dtype, DIMENSIONS[argument.form]
@@ -105,7 +108,9 @@ class CompiledTile:
                 fixed[position] = block_rows
 
         kinds = [argument.kind for argument in self.source.arguments]
-        at_source, at_total, at_sink = (kinds.index(k) if k in kinds else 0 for k in ("source", "total", "sink"))
+        at_source, at_total, at_sink, at_start, at_faults = (
+            kinds.index(k) if k in kinds else 0 for k in ("source", "total", "sink", "start", "faults")
+        )
         columns = [
             position
             for position, argument in enumerate(self.source.arguments)
@@ -119,7 +124,15 @@ class CompiledTile:
                     buffer = self._buffers[argument.index]
                     values[position] = np.empty(_scratch_shape(buffer.shape, buffer.per_row, block_rows), buffer.dtype)
 
-            def call(rows: int, pages: Sequence[Values], totals: Sequence[Values], sinks: Sequence[Values]) -> None:
+            faults = np.zeros(len(self.source.checked), np.int64)
+            if at_faults:
+                values[at_faults] = faults
+
+            def call(
+                first: int, rows: int, pages: Sequence[Values], totals: Sequence[Values], sinks: Sequence[Values]
+            ) -> None:
+                if at_start:
+                    values[at_start] = first
                 values[0] = rows
                 values[at_source : at_source + len(pages)] = pages
                 values[at_total : at_total + len(totals)] = totals
@@ -127,6 +140,8 @@ class CompiledTile:
                 for position in columns:
                     values[position] = values[position].reshape(-1)
                 function(*values)
+                if at_faults and faults.any():
+                    raise index_error(self.source.checked[int(np.argmax(faults != 0))])
 
             return call
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.expr.node import OPS, Node, Rows, topological
-from lazyml.plan.accumulate import ACCUMULATORS
+from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Pass
 
@@ -42,20 +42,25 @@ class InterpretedTile:
 
     def __call__(
         self,
+        first: int,
         rows: int,
         pages: Sequence[Values],
         inputs: Mapping[Node, Values],
         totals: Sequence[Values],
         sinks: Sequence[Values],
     ) -> None:
-        """Add one page to the totals of its group and fill the sinks."""
+        """Add one page, whose first row is number `first`, to the totals of its group and fill the sinks."""
         values: dict[Node, Values] = dict(inputs)
         shapes = [(rows, *(int(size) for size in node.shape[1:])) for node in self.a_pass.sources]
         values.update((n, p.reshape(s)) for n, p, s in zip(self.a_pass.sources, pages, shapes, strict=True))
         with np.errstate(all="ignore"):
             for node in self.rows_order:
                 if is_accumulator(node):
-                    ACCUMULATORS[node.op].step(totals[self._position[node]], node, *(values[s] for s in node.src))
+                    ACCUMULATORS[node.op].step(
+                        totals[self._position[node]], node, first, *(values[s] for s in node.src)
+                    )
+                elif node.op == "row_index":
+                    values[node] = np.arange(first, first + rows)
                 else:
                     values[node] = evaluate(node, [values[s] for s in node.src], rows)
             for node, out in zip(self.a_pass.sinks, sinks, strict=True):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+
+from lazyml.codegen.reducers import REDUCERS, extremes
 from lazyml.codegen.scope import Scope
 from lazyml.expr.node import OPS, Node
 from lazyml.plan.levels import is_accumulator
@@ -31,19 +35,19 @@ class LoopWriter:
         self.row_end: list[str] = []
         self.after: list[str] = []
         self.local: dict[Node, str] = {}
+        self._first_row = self._column_count = ""
 
     def write(self) -> None:
         for node in self.step.nodes:
             self._node(node)
-        writer = self.scope.writer
+        writer, columns = self.scope.writer, self._columns() if self.matrix else ""
         for line in self.before:
             writer.line(line)
         with writer.indented("for i in range(m):"):
             for line in self.row:
                 writer.line(line)
             if self.matrix:
-                assert self.step.columns is not None
-                with writer.indented(f"for j in range({self.scope.column_count(self.step.columns)}):"):
+                with writer.indented(f"for j in range({columns}):"):
                     for line in self.element:
                         writer.line(line)
             else:
@@ -59,7 +63,7 @@ class LoopWriter:
             self._total(node)
             return
         if OPS[node.op].kind == "reduction":
-            self._row_sum(node)
+            self._along_row(node)
             return
         name = self.scope.names.new(node.op)
         special = RULES.get(OPS[node.op].emit)
@@ -97,30 +101,88 @@ class LoopWriter:
         return name
 
     def _total(self, node: Node) -> None:
-        """A sum over rows: in a local for one number, straight into the total for one a column."""
-        total = self.scope.total(node)
-        value = " * ".join(self._value(s) for s in node.src)  # a contraction of two vectors, or a sum
+        """A total over rows: of one number, in a local that is then added; of one a column, added at once."""
+        total, has_place = self.scope.total(node), REDUCERS[node.op].has_place
+        place = self._row_number() if has_place else ""
         if self.matrix and node.arg == (0,):
-            self.element.append(f"{total}[j] += {value}")
+            state = (f"{total}[0, j]", f"{total}[1, j]") if has_place else (f"{total}[j]", "")
+            self.element += self._step(node, state, self._operand(node), place)
             return
-        kind = node.src[0].dtype.name if node.dtype.kind == "f" and node.src[0].dtype.kind == "f" else node.dtype.name
-        name = self.scope.names.new("local")
-        self.before.append(f"{name} = {kind}(0)")
-        self.element.append(f"{name} += {value}")
-        self.after.append(f"{total}[0] += {name}")
+        state = self._start(node, self.before)
+        if self.matrix and has_place:
+            place = f"({place}) * {self._columns()} + j"
+        self.element += self._step(node, state, self._operand(node), place)
+        self.after += self._step(node, (f"{total}[0]", f"{total}[1]"), *state)
 
-    def _row_sum(self, node: Node) -> None:
-        """A sum over the columns of each row."""
+    def _along_row(self, node: Node) -> None:
+        """A reduction over the columns of each row."""
         out = self.scope.stored(node) if self.scope.is_stored(node) else None
-        if not self.matrix:  # one column: its own sum
-            self.local[node] = self._value(node.src[0])
-            if out:
-                self.element.append(f"{out}[i] = {self.local[node]}")
+        if self.matrix:
+            state = self._start(node, self.row)
+            self.element += self._step(node, state, self._operand(node), "j")
+            self.row_end.append(f"{out}[i] = {type_name(node)}({state[REDUCERS[node.op].has_place]})")
             return
-        name = self.scope.names.new("row_sum")
-        self.row.append(f"{name} = {type_name(node)}(0)")
-        self.element.append(f"{name} += {self._value(node.src[0])}")
-        self.row_end.append(f"{out}[i] = {name}")
+        value = "0" if REDUCERS[node.op].has_place else self._value(node.src[0])  # of one column: itself, and the first
+        self.local[node] = self.scope.names.new(node.op)
+        self.element.append(f"{self.local[node]} = {type_name(node)}({value})")
+        if out:
+            self.element.append(f"{out}[i] = {self.local[node]}")
+
+    def _operand(self, node: Node) -> str:
+        """What a reduction takes at each turn: the value, or the product of a contraction of two vectors."""
+        return " * ".join(self._value(s) for s in node.src)
+
+    def _start(self, node: Node, lines: list[str]) -> tuple[str, str]:
+        """Locals for the state of a reduction, and the lines that begin it."""
+        reducer, dtype = REDUCERS[node.op], self._state_dtype(node)
+        value = self.scope.names.new("local")
+        least, most = extremes(dtype)
+        start = reducer.start.format(T="bool" if dtype.kind == "b" else dtype.name, least=least, most=most)
+        lines.append(f"{value} = {start}")
+        place = self.scope.names.new("place") if reducer.has_place else ""
+        if place:
+            lines.append(f"{place} = int64(-1)")
+        return value, place
+
+    def _state_dtype(self, node: Node) -> np.dtype[Any]:
+        """float32 values are summed in float32 inside a block; extremes are of the type of what is compared."""
+        (x, *_) = node.src
+        of_values = x.dtype.kind == "f" and node.dtype.kind == "f" and is_accumulator(node)
+        return x.dtype if of_values or REDUCERS[node.op].start in ("{least}", "{most}") else node.dtype
+
+    def _step(self, node: Node, state: tuple[str, str], value: str, place: str) -> list[str]:
+        """The lines by which one more value changes the state."""
+        better = self.scope.names.new("better") if REDUCERS[node.op].has_place else ""
+        lines = REDUCERS[node.op].steps(node.src[0].dtype)
+        return [line.format(a=state[0], p=state[1], v=value, at=place, b=better) for line in lines]
+
+    def _row_number(self) -> str:
+        """The number, in the whole data, of the row of this turn."""
+        if not self._first_row:
+            self._first_row = self.scope.names.new("first_row")
+            self.before.append(f"{self._first_row} = {self.scope.start()} + first")
+        return f"{self._first_row} + i"
+
+    def _columns(self) -> str:
+        """The number of columns of the loop."""
+        if not self._column_count:
+            assert self.step.columns is not None
+            self._column_count = self.scope.column_count(self.step.columns)
+        return self._column_count
+
+    def _one_hot(self, node: Node) -> str:
+        (index,) = node.src
+        code, size = self._value(index), self._columns() if self.matrix else "1"
+        faults = self.scope.faults(node).replace(", ", "[") + "]"
+        self.row.append(f"{faults} += int64(({code} < 0) | ({code} >= {size}))")
+        return f"{type_name(node)}({code} == {'j' if self.matrix else '0'})"
+
+    def _search(self, node: Node) -> str:
+        edges, values = node.src
+        return f"indexed.{node.op}({self.scope.input(edges, 'vector')}, {self._value(values)})"
+
+    def _row_index(self, node: Node) -> str:
+        return self._row_number()
 
     def _index(self, node: Node) -> str:
         """Some columns of a page or of stored scratch."""
@@ -153,6 +215,9 @@ class LoopWriter:
 
 
 RULES: dict[str, Callable[[LoopWriter, Node], str]] = {
-    "rule:index": LoopWriter._index,
-    "rule:place": LoopWriter._place,
+    "loop:index": LoopWriter._index,
+    "loop:place": LoopWriter._place,
+    "loop:one_hot": LoopWriter._one_hot,
+    "loop:search": LoopWriter._search,
+    "loop:row_index": LoopWriter._row_index,
 }

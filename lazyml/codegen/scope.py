@@ -20,6 +20,8 @@ class Scope:
         self.writer = Writer()
         self.names = Names()
         self.columns: list[int] = []
+        self.checked: list[Node] = []
+        self._uses_start = False
         self.shown: dict[Node, str] = {}
         self._sources = {node: self.names.new(node.arg.label) for node in a_pass.sources}
         self._inputs: dict[tuple[Node, str], str] = {}
@@ -70,7 +72,19 @@ class Scope:
         if key not in self._inputs:
             wish = leaf_name(node) if node.op == "param" else "constant" if node.op == "const" else "value"
             self._inputs[key] = self.names.new(wish)
+            self.shown.setdefault(node, self._inputs[key])
         return self._inputs[key]
+
+    def start(self) -> str:
+        """The number, in the whole data, of the first row of the page."""
+        self._uses_start = True
+        return "start"
+
+    def faults(self, node: Node) -> str:
+        """Where a node counts operands that it refuses, an index out of range, as (array, place in it)."""
+        if node not in self.checked:
+            self.checked.append(node)
+        return f"faults, {self.checked.index(node)}"
 
     def column_count(self, columns: int) -> str:
         """The argument that holds the width of a loop."""
@@ -82,6 +96,8 @@ class Scope:
         return (
             Argument("rows", "rows"),
             Argument("block", "block"),
+            *([Argument("start", "start")] if self._uses_start else []),
+            *([Argument("faults", "faults")] if self.checked else []),
             *(Argument(name, "columns", index=i) for i, name in enumerate(self._column_names)),
             *(Argument(name, "source", node, "vector" if width(node) is None else "matrix")
               for node, name in self._sources.items()),

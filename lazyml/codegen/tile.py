@@ -11,9 +11,10 @@ from lazyml.expr.node import Node
 class Argument:
     """One argument of a tile function.
 
-    `kind` is "rows" (of this page), "block" (rows a block), "columns" (width of a loop), "source" (a page), "input"
-    (a small value), "total" (a group's partial), "scratch" (of a worker) or "sink" (a page to be written). The `form`
-    of an input is "scalar", "vector", "matrix" or "columns" (its transpose). `index` counts within a kind.
+    `kind` is "rows" (of this page), "start" (the number of its first row), "faults" (counts of what checks refused),
+    "block" (rows a block), "columns" (width of a loop), "source" (a page), "input" (a small value), "total" (a group's
+    partial), "scratch" (of a worker) or "sink" (a page to be written). The `form` of an input is "scalar", "vector",
+    "matrix" or "columns" (its transpose). `index` counts within a kind.
     """
 
     name: str
@@ -25,8 +26,12 @@ class Argument:
 
 @dataclass(frozen=True)
 class TileSource:
-    """A readable Python function, without its final name (see kernel_cache), and its arguments."""
+    """A readable Python function, without its final name (see kernel_cache), and its arguments.
+
+    `checked` are the nodes whose operands it checks, in the order of their counts in "faults".
+    """
 
     text: str
     arguments: tuple[Argument, ...]
     columns: tuple[int, ...]
+    checked: tuple[Node, ...] = ()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RESERVED = {
-    *("rows", "block", "first", "last", "m", "i", "j"),
-    *("scalar", "dense", "reduce", "math", "jit", "np", "bool", "abs", "range", "min"),
+    *("rows", "block", "start", "faults", "first", "last", "m", "i", "j"),
+    *("bits", "scalar", "dense", "indexed", "reduce", "math", "jit", "np", "bool", "abs", "range", "min"),
     *("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 }
 

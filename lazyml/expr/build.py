@@ -31,6 +31,11 @@ def row_count(rows: int) -> Node:
     return intern_node("row_count", (), Rows(rows), np.dtype(np.int64), ())
 
 
+def row_index(rows: int) -> Node:
+    """The number of each row in the whole data, whatever part of it a run covers."""
+    return intern_node("row_index", (), Rows(rows), np.dtype(np.int64), (Rows(rows),))
+
+
 def scalar_like(value: float, node: Node) -> Node:
     """A constant that does not widen what it meets."""
     return const(value, node.dtype if node.dtype.kind == "f" else np.float64)
@@ -86,6 +91,11 @@ def squeeze(x: Node, axis: int) -> Node:
     if x.op == "expand" and x.arg == axis:
         return x.src[0]
     return apply("squeeze", x, arg=axis)
+
+
+def reshape(x: Node, shape: Shape) -> Node:
+    """A small value in another shape."""
+    return x if x.shape == shape else apply("reshape", x, arg=shape)
 
 
 def reduce(op: str, x: Node, axes: Sequence[int]) -> Node:

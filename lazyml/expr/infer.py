@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from lazyml.config import format_bytes
-from lazyml.errors import DtypeError, ShapeError, UnsupportedError
+from lazyml.errors import DtypeError, IndexRangeError, ShapeError, UnsupportedError
 from lazyml.expr.node import Infer, Node, Rows, Shape
+from lazyml.expr.show import formula
 
 Dtype = np.dtype[Any]
 Typed = tuple[Shape, Dtype]
@@ -78,6 +79,18 @@ def _mismatch(shapes: Sequence[Shape], left: int, right: int) -> ShapeError:
     return ShapeError("shapes do not broadcast", expected="equal sizes, or 1, axis by axis from the right", found=found)
 
 
+def index_error(node: Node) -> IndexRangeError:
+    """What is raised when an index that was met in the data points outside of what the node indexes."""
+    size, from_end = INDEXED[node.op](node)
+    return IndexRangeError("an index in the data is out of range", formula=formula(node, depth=4),
+                           expected=f"{-size if from_end else 0} to {size - 1}",
+                           fix="check the codes, or allow for more of them")  # fmt: skip
+
+
+INDEXED: dict[str, Callable[[Node], tuple[int, bool]]] = {}
+"""For each operator that checks an index: the size of what it indexes, and whether -1 is its last."""
+
+
 def leaf(src: tuple[Node, ...], arg: Any) -> Typed:
     raise UnsupportedError("a leaf is made by its own constructor, not applied")
 
@@ -113,6 +126,36 @@ def reduce(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
     (x,) = src
     shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
     return shape, total(x.dtype, x.row_axis in axes if x.row_axis is not None else False)
+
+
+def _check_some(x: Node, axes: tuple[int, ...]) -> None:
+    if any(not isinstance(x.shape[axis], Rows) and x.shape[axis] == 0 for axis in axes):
+        raise ShapeError("the smallest or largest of nothing", expected="at least one element along the axis",
+                         found=show_shape(x.shape))  # fmt: skip
+
+
+def extreme(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
+    """min and max: the dtype of what is compared."""
+    _check_some(src[0], axes)
+    return reduce(src, axes)[0], src[0].dtype
+
+
+def place_of(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
+    """argmin and argmax: over one axis, or over all as a place in the flat array."""
+    _check_some(src[0], axes)
+    if src[0].dtype == np.uint64:
+        raise DtypeError("places of uint64 values are not kept exactly", expected="a type of up to 63 bits and sign",
+                         found=src[0].dtype, fix='use astype("int64") where the values allow it')  # fmt: skip
+    return reduce(src, axes)[0], np.dtype(np.int64)
+
+
+def deviations(src: tuple[Node, ...], arg: Any) -> Typed:
+    """Squared deviations from the mean over rows, of x (n,) or (n, d), and weights of the same shape."""
+    if len({s.shape for s in src}) != 1 or src[0].row_axis != 0:
+        raise ShapeError(
+            "weights are not of the shape of the values", found=" and ".join(show_shape(s.shape) for s in src)
+        )
+    return src[0].shape[1:], np.dtype(np.float64)
 
 
 def reduce_float(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
@@ -152,6 +195,13 @@ def contract_rows(src: tuple[Node, ...], arg: Any) -> Typed:
 
 def transpose(src: tuple[Node, ...], arg: Any) -> Typed:
     return src[0].shape[::-1], src[0].dtype
+
+
+def reshape(src: tuple[Node, ...], shape: Shape) -> Typed:
+    """Of small values only."""
+    if math.prod(shape) != math.prod(src[0].shape) or src[0].row_axis is not None:
+        raise ShapeError("not as many elements", expected=str(math.prod(src[0].shape)), found=show_shape(shape))
+    return shape, src[0].dtype
 
 
 def expand(src: tuple[Node, ...], axis: int) -> Typed:

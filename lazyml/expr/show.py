@@ -15,6 +15,8 @@ _PRECEDENCE = {"less": 1, "less_equal": 1, "greater": 1, "greater_equal": 1, "eq
                "contract_rows": 5, "negative": 6, "logical_not": 6, "power": 7}  # fmt: skip
 _FROM_THE_LEFT = (2, 3, 4, 5)
 ATOM = 9
+SEVERAL = ("concatenate", "deviations")
+"""Operators of as many operands as there are."""
 
 
 def formula(node: Node, names: Mapping[Node, str] | None = None, depth: int = 6) -> str:
@@ -52,6 +54,8 @@ def _operation(op: str, src: tuple[Node, ...], arg: Any, names: Mapping[Node, st
         operands.append(text if tighter or not needs or strength == ATOM else f"({text})")
     if OPS[op].kind == "reduction" and len(arg) == src[0].ndim:  # over everything
         return f"{op}({operands[0]})", ATOM
+    if op in SEVERAL:
+        return f"{op}({', '.join(operands)})", ATOM
     return OPS[op].text.format(*operands, arg=_argument(op, arg)), precedence
 
 
@@ -62,13 +66,13 @@ def leaf_name(node: Node) -> str:
         value = node.arg.value
         return f"{value.item():.6g}" if value.ndim == 0 and value.dtype.kind == "f" else (
             str(value.item()) if value.ndim == 0 else f"<{'x'.join(map(str, value.shape))} values>")  # fmt: skip
-    return "n" if node.op == "row_count" else str(node.arg)
+    return OPS[node.op].text.format(arg=node.arg)
 
 
 def _argument(op: str, arg: Any) -> str:
     if op == "index":
         return ", ".join(_entry(entry) for entry in arg)
-    if op in ("sum", "logsumexp"):
+    if OPS[op].kind == "reduction":
         return str(arg[0]) if len(arg) == 1 else str(arg)
     return np.dtype(arg).name if op == "cast" else str(arg)
 

@@ -8,6 +8,8 @@ from typing import Any
 from lazyml.expr import build as b
 from lazyml.expr.node import Node, Rows, apply, transform
 
+ROW_LEAVES = {"row_count": b.row_count, "row_index": b.row_index}
+
 
 def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]:
     """Put other leaves in place, carrying new row counts into every argument that speaks of rows."""
@@ -20,8 +22,8 @@ def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]
     def renew(node: Node, src: tuple[Node, ...]) -> Node:
         if node in leaves:
             return leaves[node]
-        if node.op == "row_count":
-            return b.row_count(rows.get(node.arg, node.arg))
+        if node.op in ROW_LEAVES:
+            return ROW_LEAVES[node.op](rows.get(node.arg, node.arg))
         if not src:
             return node
         return apply(node.op, *src, arg=_renew_rows(node.arg, rows))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lazyml.config import Settings, format_bytes
-from lazyml.errors import BudgetError, UnsupportedError
+from lazyml.errors import BudgetError
 from lazyml.expr.node import Node, topological
 from lazyml.expr.show import formula
 from lazyml.plan.parameters import declared
@@ -14,7 +14,6 @@ from lazyml.plan.passes import cut
 from lazyml.plan.plan import Pass, Plan, Tiling
 from lazyml.plan.prologue import kept_ranges, kept_values, node_bytes
 from lazyml.plan.small import small_stages
-from lazyml.plan.steps import width
 from lazyml.plan.tiles import choose_tiling
 from lazyml.sources.protocol import MemoryItem, Source
 
@@ -31,12 +30,12 @@ def make_plan(
     """The plan for rewritten outputs. `to_file` says that row-shaped outputs are written out, not kept in memory;
     `repeated` that the program may be called again, and so what no parameter touches is kept.
 
-    Raises BudgetError when the stated peak passes the budget, UnsupportedError when a pass can not be generated.
+    Raises BudgetError when the stated peak passes the budget.
     """
     parameters = declared(outputs)
     passes = cut(outputs, repeated)
     for a_pass in passes:
-        _check_supported(a_pass)
+        _check_upright(a_pass)
     kept = kept_values(outputs, passes) if repeated else ()
     resident = [*_resident(outputs, to_file), *_of_other_ranges(kept)]
     left = max(budget - sum(item.bytes for item in resident), 1)
@@ -106,11 +105,8 @@ def _remedy(name: str, plan: Plan) -> str:
     return f"allow {enough}" + (", or use fewer threads" if plan.threads > 1 else "")
 
 
-def _check_supported(a_pass: Pass) -> None:
+def _check_upright(a_pass: Pass) -> None:
     for node in (*a_pass.accumulators, *(n for step in a_pass.steps for n in step.nodes)):
-        if node.op == "logsumexp" and node.row_axis is None and width(node.src[0]) is not None:
-            raise UnsupportedError("logsumexp over rows takes one column at a time", formula=formula(node, depth=4),
-                                   fix="take it over axis=1, or of x[:, j]")  # fmt: skip
         for s in node.src:
             if s.row_axis is not None and s.row_axis != 0:
                 raise AssertionError(f"{s!r} reached the planner with its row axis in second place")

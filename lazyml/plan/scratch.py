@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lazyml.expr.node import Node
+from lazyml.expr.node import OPS, Node
 from lazyml.plan.plan import Pass
-from lazyml.plan.steps import resolve, width
+from lazyml.plan.steps import REINDEXED, resolve, width
 
 LOOP_COLUMNS = 8
 """Up to this many right-hand columns the register-blocked loops beat the library's product."""
@@ -54,15 +55,15 @@ def stored_values(a_pass: Pass) -> list[Node]:
             if node.row_axis is not None and (step.kind == "kernel" or made_by_inner_loop(node)):
                 stored[node] = None
             for source in map(resolve, (s for s in node.src if s.row_axis is not None)):
-                if source.op != "source" and (made_in[source] != index or node.op in ("index", "place")):
+                if source.op != "source" and (made_in[source] != index or node.op in REINDEXED):
                     stored[source] = None
     stored.update((resolve(sink), None) for sink in a_pass.sinks if resolve(sink).op != "source")
     return list(stored)
 
 
 def made_by_inner_loop(node: Node) -> bool:
-    """A row sum over columns is complete only after the loop over columns."""
-    return node.op == "sum" and width(node.src[0]) is not None
+    """A reduction along a row is complete only after the loop over its columns."""
+    return OPS[node.op].kind == "reduction" and width(node.src[0]) is not None
 
 
 def buffers(a_pass: Pass) -> list[Buffer]:
@@ -70,13 +71,37 @@ def buffers(a_pass: Pass) -> list[Buffer]:
     found = [Buffer(node, _line(node), node.dtype, per_row=True) for node in stored_values(a_pass)]
     for step in a_pass.steps:
         for node in step.nodes if step.kind == "kernel" else ():
-            if node.op == "contract_rows":
-                dtype = np.dtype(np.result_type(node.src[0].dtype, node.src[1].dtype))
-                dtype = dtype if dtype.kind == "f" else node.dtype
-                found.append(
-                    Buffer(node, tuple(w for w in map(width, node.src) if w is not None), dtype, per_row=False)
-                )
+            if node.op in FIXED:
+                shape, dtype = FIXED[node.op](node)
+                if shape:
+                    found.append(Buffer(node, shape, dtype, per_row=False))
     return found
+
+
+def _of_contraction(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The block's own sum, in the type of its rows."""
+    dtype = np.dtype(np.result_type(node.src[0].dtype, node.src[1].dtype))
+    return tuple(w for w in map(width, node.src) if w is not None), dtype if dtype.kind == "f" else node.dtype
+
+
+def _of_logsumexp(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Maximum and sum of each column; none for a single one, nor along rows."""
+    (x,) = node.src
+    columns = width(x) if node.row_axis is None else None
+    return (2, columns) if columns is not None else (), x.dtype if x.dtype.kind == "f" else node.dtype
+
+
+def _of_deviations(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Mean and squares of each column of the block, and its weight."""
+    return (1 + len(node.src), width(node.src[0]) or 1), np.dtype(np.float64)
+
+
+FIXED: dict[str, Callable[[Node], tuple[tuple[int, ...], np.dtype[Any]]]] = {
+    "contract_rows": _of_contraction,
+    "logsumexp": _of_logsumexp,
+    "deviations": _of_deviations,
+}
+"""For kernels that need scratch which does not grow with the rows: its shape, () where it needs none, and dtype."""
 
 
 def _line(node: Node) -> tuple[int, ...]:

@@ -11,6 +11,9 @@ from lazyml.plan.plan import Step
 ALIASES = ("expand", "squeeze")
 """On row-aligned data these only rename (n,) to (n, 1) and back: both are one value a row."""
 
+REINDEXED = ("index", "place")
+"""These read other columns of their operand than they write: it must be complete, on the block, before they start."""
+
 
 def width(node: Node) -> int | None:
     """Columns of a row-aligned node; None for one value a row, (n,) and (n, 1) alike."""
@@ -26,11 +29,9 @@ def resolve(node: Node) -> Node:
 
 def step_kind(node: Node) -> str:
     """Whether a row-aligned node, or a total over rows, is part of a loop or a kernel call of its own."""
-    if node.op == "logsumexp" and all(s.row_axis is not None for s in node.src):
-        return "kernel"
-    if node.op == "contract_rows":
-        return "loop" if all(width(s) is None for s in node.src) else "kernel"
-    return "kernel" if OPS[node.op].kind == "product" else "loop"
+    if node.op == "contract_rows" and all(width(s) is None for s in node.src):
+        return "loop"
+    return "kernel" if OPS[node.op].emit.startswith("kernel:") else "loop"
 
 
 def loop_width(node: Node) -> int | None:
@@ -81,7 +82,6 @@ def _move_down(made: Sequence[Node], place: dict[Node, int]) -> None:
 
 def _fuses(made: Node, node: Node) -> bool:
     """Whether a value just made in a loop can be used in the same turn of it."""
-    if step_kind(made) != "loop" or step_kind(node) != "loop" or node.op in ("index", "place"):
+    if step_kind(made) != "loop" or step_kind(node) != "loop" or node.op in REINDEXED:
         return False
-    element = OPS[made.op].kind == "elementwise" or made.op in ("index", "place")
-    return element and width(made) == loop_width(node)
+    return OPS[made.op].kind != "reduction" and width(made) == loop_width(node)

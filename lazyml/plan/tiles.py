@@ -10,6 +10,7 @@ import numpy as np
 
 from lazyml.config import MIB, Settings
 from lazyml.expr.node import Node
+from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.plan import Pass, Tiling
 from lazyml.plan.scratch import scratch_bytes_per_row, scratch_fixed_bytes, uses_blas
 from lazyml.sources.frames import frame_bytes
@@ -26,11 +27,6 @@ MEMORY_PAGE_FACTOR = 4  # pages of arrays in memory cost no frame, so they may b
 
 def row_bytes(node: Node) -> int:
     return int(node.dtype.itemsize * math.prod(node.shape[1:]))
-
-
-def accumulator_bytes(node: Node) -> int:
-    """Bytes of one partial total; logsumexp keeps a maximum and a sum."""
-    return 8 * math.prod(int(s) for s in node.shape) * (2 if node.op == "logsumexp" else 1)
 
 
 def choose_tiling(
@@ -92,7 +88,7 @@ def _load_pages(node: Node, source: Source, page_rows: int, group_pages: int) ->
 
 
 def _partial_bytes(a_pass: Pass) -> int:
-    return sum(accumulator_bytes(node) for node in a_pass.accumulators)
+    return sum(ACCUMULATORS[node.op].nbytes(node) for node in a_pass.accumulators)
 
 
 def _memory(

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.plan.accumulate import Partial, empty_partials, finalize, merge_groups
+from lazyml.plan.accumulators import check_rows
 from lazyml.plan.plan import Pass, Tiling
 from lazyml.runtime.sinks import Sink
 from lazyml.runtime.staging import Staging
@@ -18,8 +19,8 @@ from lazyml.runtime.workers import run_workers
 from lazyml.sources.protocol import Source
 
 Values = NDArray[Any]
-TileCall = Callable[[int, Sequence[Values], Sequence[Values], Sequence[Values]], None]
-"""tile(rows, pages, totals of the group, sink pages), with everything else bound for one worker."""
+TileCall = Callable[[int, int, Sequence[Values], Sequence[Values], Sequence[Values]], None]
+"""tile(first row, rows, pages, totals of the group, sink pages), with everything else bound for one worker."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def run_pass(
     """One pass over `rows`. The totals are the same bits for any number of threads: a group's partial is summed in page
     order by whoever takes the group, and groups merge in a fixed tree.
     """
+    for node in a_pass.accumulators:
+        check_rows(node, len(rows))
     if len(rows) == 0:
         partials = empty_partials(a_pass.accumulators, 1)
         return PassResult(_merged(a_pass, partials), 0, 0)
@@ -61,7 +64,7 @@ def run_pass(
                         return
                     pages = staging.load(worker, first, count)
                     outs = [sink.page(worker, first - rows.start, count) for sink in sinks]
-                    tile(count, pages, totals, outs)
+                    tile(first, count, pages, totals, outs)
                     for sink in sinks:
                         sink.done(worker, first - rows.start, count)
 

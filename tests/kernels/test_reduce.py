@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lazyml.plan.accumulate import ACCUMULATORS
+from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml_kernels import reduce
 
 SPECIAL = np.array(

@@ -12,7 +12,8 @@ import pytest
 
 import lazyml as lz
 from lazyml.errors import CorruptFileError
-from lazyml.plan.accumulate import ACCUMULATORS, empty_partials, finalize, merge_groups
+from lazyml.plan.accumulate import empty_partials, finalize, merge_groups
+from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.runtime.executor import run_pass
 from lazyml.runtime.sinks import MemorySink
 from lazyml.runtime.staging import Staging

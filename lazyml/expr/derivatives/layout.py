@@ -25,3 +25,7 @@ def index(node: Node, g: Node) -> Cotangents:
 
 def place(node: Node, g: Node) -> Cotangents:
     return (apply("index", g, arg=node.arg[0]),)
+
+
+def reshape(node: Node, g: Node) -> Cotangents:
+    return (b.reshape(g, node.src[0].shape),)

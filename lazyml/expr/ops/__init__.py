@@ -1,6 +1,7 @@
 """The operator table: one row per operator, every cell filled, a family a file. Adding an operator is adding a row."""
 
 from lazyml.expr.ops import elementwise as elementwise
+from lazyml.expr.ops import indexed as indexed
 from lazyml.expr.ops import layout as layout
 from lazyml.expr.ops import leaves as leaves
 from lazyml.expr.ops import products as products

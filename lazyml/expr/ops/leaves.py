@@ -19,6 +19,8 @@ for _name, _text, _doc in (
     ("param", "{arg}", Doc("a value that each call supplies", "1", 'param("w", 28)')),
     ("row_count", "n", Doc("how many rows a run covers", "none", "mean(y) = sum(y) / n")),
 ):
-    row(_name, "leaf", infer.leaf, _bound_elsewhere, constant_derivative, "rule:leaf", 0, _text, _doc)
-row("const", "leaf", infer.leaf, lambda node: node.arg.value, constant_derivative, "rule:leaf", 0, "{arg}",
+    row(_name, "leaf", infer.leaf, _bound_elsewhere, constant_derivative, "plan:leaf", 0, _text, _doc)
+row("row_index", "leaf", infer.leaf, _bound_elsewhere, constant_derivative, "loop:row_index", 0, "row_index",
+    Doc("the number of each row, from 0", "none", "row_index(X)"))  # fmt: skip
+row("const", "leaf", infer.leaf, lambda node: node.arg.value, constant_derivative, "plan:leaf", 0, "{arg}",
     Doc("a number or array written in the formula", "none", "2.5"))  # fmt: skip

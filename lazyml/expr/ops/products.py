@@ -11,8 +11,8 @@ from lazyml.expr.ops.table import row
 
 # fmt: off
 row("matmul", "product", infer.matmul, lambda node, x, y: np.matmul(x, y, dtype=node.dtype), d.matmul,
-    "rule:row_product", 2, "{0} @ {1}",
+    "kernel:row_product", 2, "{0} @ {1}",
     Doc("the matrix product; one side, or what is summed over, is small", "g @ y.T and x.T @ g", "X @ w"))
 row("contract_rows", "product", infer.contract_rows, lambda node, x, y: np.matmul(x.T, y, dtype=node.dtype),
-    d.contract_rows, "rule:contract_rows", 2, "{0}' @ {1}",
+    d.contract_rows, "kernel:contract_rows", 2, "{0}' @ {1}",
     Doc("the product summed over the rows of both", "as of x.T @ y", "X.T @ r"))

@@ -1,8 +1,11 @@
 """How a row enters the operator table.
 
-In an `emit` expression `{0}`, `{1}` stand for the operands and `{T}` for the result's type. An `emit` that starts with
-"rule:" names the rule of codegen by which the operator is written. `reference` is called as reference(node, *arrays) on
-whole values or on a tile of rows; it may leave out broadcasting to the node's shape, which whoever calls it does.
+In an `emit` expression `{0}`, `{1}` stand for the operands and `{T}` for the result's type. Otherwise `emit` names how
+the operator is written: "loop:name", inside a fused loop by a rule of codegen/loops.py; "kernel:name", as a step of its
+own by a rule of codegen/calls.py; "plan:name", not at all, since the plan sees to it.
+
+`reference` is called as reference(node, *arrays) on whole values or on a tile of rows; it may leave out broadcasting to
+the node's shape, which whoever calls it does.
 """
 
 from __future__ import annotations

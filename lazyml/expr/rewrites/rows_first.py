@@ -60,7 +60,8 @@ def _flipped(node: Node, new: dict[Node, Node]) -> Node:
         arg = node.arg[::-1] if node.op == "index" else (node.arg[0][::-1], node.arg[1][::-1])
         return apply(node.op, new[node.src[0]], arg=arg)
     src = tuple(_flipped_operand(s, new) for s in node.src)
-    return apply(node.op, *src, arg=node.arg[::-1] if node.op == "broadcast" else node.arg)
+    arg = node.arg[::-1] if node.op == "broadcast" else 1 - node.arg if node.op == "concatenate" else node.arg
+    return apply(node.op, *src, arg=arg)
 
 
 def _flipped_operand(source: Node, new: dict[Node, Node]) -> Node:

@@ -1,0 +1,198 @@
+"""Gathers and scatters by codes in the data: table look-ups, sums by group, chosen columns, and binary search.
+
+An index is checked, never trusted: one outside its table is counted in `faults[slot]` and the element left as it is, so
+that the caller can raise. `first` is where the block starts in an array that holds a whole page, 0 for scratch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lazyml_kernels.jit import kernel
+
+
+@kernel
+def take(table: Any, index: Any, first: int, count: int, out: Any, faults: Any, slot: int) -> None:
+    """out[i] = table[index[first + i]], a number or a line each; negative numbers count from the end.
+
+    >>> import numpy as np
+    >>> out = np.empty(3)
+    >>> take(np.array([5.0, 7.0]), np.array([1, 0, -1]), 0, 3, out, np.zeros(1, np.int64), 0)
+    >>> out.tolist()
+    [7.0, 5.0, 7.0]
+    """
+    size = table.shape[0]
+    for i in range(count):
+        k = int(index[first + i])
+        k = k + size if k < 0 else k
+        if k < 0 or k >= size:
+            faults[slot] += 1
+        else:
+            out[i] = table[k]
+
+
+@kernel
+def pick(A: Any, first_a: int, index: Any, first: int, count: int, out: Any, faults: Any, slot: int) -> None:
+    """out[i] = A[first_a + i, index[first + i]]; negative numbers count from the end.
+
+    >>> import numpy as np
+    >>> out = np.empty(2)
+    >>> pick(np.arange(4.0).reshape(2, 2), 0, np.array([1, 0]), 0, 2, out, np.zeros(1, np.int64), 0)
+    >>> out.tolist()
+    [1.0, 2.0]
+    """
+    rows = A[first_a : first_a + count]
+    size = A.shape[1]
+    for i in range(count):
+        k = int(index[first + i])
+        k = k + size if k < 0 else k
+        if k < 0 or k >= size:
+            faults[slot] += 1
+        else:
+            out[i] = rows[i, k]
+
+
+@kernel
+def segment_sum(A: Any, first_a: int, index: Any, first: int, count: int, acc: Any, faults: Any, slot: int) -> None:
+    """acc[index[first + i], :] += A[first_a + i, :] for i < count; A (n, d), acc (size, d).
+
+    >>> import numpy as np
+    >>> acc = np.zeros((2, 1))
+    >>> segment_sum(np.ones((3, 1)), 0, np.array([1, 0, 1]), 0, 3, acc, np.zeros(1, np.int64), 0)
+    >>> acc.ravel().tolist()
+    [1.0, 2.0]
+    """
+    rows = A[first_a : first_a + count]
+    size = acc.shape[0]
+    for i in range(count):
+        k = int(index[first + i])
+        if k < 0 or k >= size:
+            faults[slot] += 1
+        else:
+            x, part = rows[i], acc[k]
+            for j in range(x.size):
+                part[j] += x[j]
+
+
+@kernel
+def segment_count(index: Any, first: int, count: int, acc: Any, faults: Any, slot: int) -> None:
+    """acc[index[first + i]] += 1 for i < count.
+
+    >>> import numpy as np
+    >>> acc = np.zeros(2, np.int64)
+    >>> segment_count(np.array([1, 0, 1]), 0, 3, acc, np.zeros(1, np.int64), 0)
+    >>> acc.tolist()
+    [1, 2]
+    """
+    size = acc.shape[0]
+    for i in range(count):
+        k = int(index[first + i])
+        if k < 0 or k >= size:
+            faults[slot] += 1
+        else:
+            acc[k] += 1
+
+
+@kernel
+def take_columns(A: Any, first: int, count: int, columns: Any, out: Any, faults: Any, slot: int) -> None:
+    """out[i, j] = A[first + i, columns[j]]; a column that is not there is counted once a block.
+
+    >>> import numpy as np
+    >>> out = np.empty((1, 2))
+    >>> take_columns(np.array([[1.0, 2.0, 3.0]]), 0, 1, np.array([2, 0]), out, np.zeros(1, np.int64), 0)
+    >>> out.tolist()
+    [[3.0, 1.0]]
+    """
+    rows = A[first : first + count]
+    for j in range(columns.size):
+        if columns[j] < 0 or columns[j] >= A.shape[1]:
+            faults[slot] += 1
+            return
+    for i in range(count):
+        x, y = rows[i], out[i]
+        for j in range(columns.size):
+            y[j] = x[columns[j]]
+
+
+@kernel
+def add_columns(A: Any, first: int, count: int, columns: Any, out: Any, faults: Any, slot: int) -> None:
+    """out[i] = zeros with A[first + i, j] added at columns[j]: the adjoint of `take_columns`.
+
+    >>> import numpy as np
+    >>> out = np.empty((1, 3))
+    >>> add_columns(np.array([[1.0, 2.0]]), 0, 1, np.array([2, 2]), out, np.zeros(1, np.int64), 0)
+    >>> out.tolist()
+    [[0.0, 0.0, 3.0]]
+    """
+    rows = A[first : first + count]
+    for j in range(columns.size):
+        if columns[j] < 0 or columns[j] >= out.shape[1]:
+            faults[slot] += 1
+            return
+    for i in range(count):
+        x, y = rows[i], out[i]
+        for j in range(y.size):
+            y[j] = 0
+        for j in range(columns.size):
+            y[columns[j]] += x[j]
+
+
+@kernel
+def put_side_by_side(A: Any, first: int, count: int, out: Any, column: int) -> Any:
+    """out[i, column : column + d] = A[first + i, :] for i < count; gives column + d, where the next part begins.
+
+    >>> import numpy as np
+    >>> out = np.zeros((1, 3))
+    >>> put_side_by_side(np.array([[1.0, 2.0]]), 0, 1, out, 1)
+    3
+    >>> out.tolist()
+    [[0.0, 1.0, 2.0]]
+    """
+    rows = A[first : first + count]
+    for i in range(count):
+        x, y = rows[i], out[i]
+        for j in range(x.size):
+            y[column + j] = x[j]
+    return column + A.shape[1]
+
+
+@kernel
+def search_left(edges: Any, v: Any) -> Any:
+    """How many edges, sorted upwards, are below v; a nan comes after all.
+
+    >>> import numpy as np
+    >>> search_left(np.array([1.0, 2.0, 2.0]), 2.0)
+    1
+    """
+    low, high = 0, edges.size
+    if v != v:
+        while high > 0 and edges[high - 1] != edges[high - 1]:
+            high -= 1
+        return high
+    while low < high:
+        middle = (low + high) // 2
+        if edges[middle] < v:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def search_right(edges: Any, v: Any) -> Any:
+    """How many edges, sorted upwards, are not above v; a nan comes after all.
+
+    >>> import numpy as np
+    >>> search_right(np.array([1.0, 2.0, 2.0]), 2.0)
+    3
+    """
+    low, high = 0, edges.size
+    if v != v:
+        return high
+    while low < high:
+        middle = (low + high) // 2
+        if v < edges[middle] or edges[middle] != edges[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    return low

@@ -1,0 +1,147 @@
+"""Steps that call a kernel: how each operator passes its operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lazyml.codegen.scope import Scope
+from lazyml.expr.node import Node
+from lazyml.plan.levels import is_accumulator
+from lazyml.plan.scratch import by_blas
+from lazyml.plan.steps import resolve, width
+
+
+def _matrix(scope: Scope, node: Node) -> str:
+    """A kernel's row operand as (array, first row): a page, or scratch that starts at the block."""
+    name, first = scope.rows_and_first(node)
+    if width(node) is None:  # one value a row is a matrix of one column
+        name = f"{name}.reshape(({name}.size, 1))"
+    return f"{name}, {first}"
+
+
+def _row_product(scope: Scope, node: Node) -> None:
+    """A @ W, one line a row of the block."""
+    left, right = node.src
+    out = scope.stored(node)
+    if width(node) is None:
+        scope.writer.line(f"dense.row_dot({_matrix(scope, left)}, m, {scope.input(right, 'vector')}, {out})")
+        return
+    kernel, form = ("blas_row_product", "matrix") if by_blas(node) else ("row_product", "columns")
+    scope.writer.line(f"dense.{kernel}({_matrix(scope, left)}, m, {scope.input(right, form)}, {out})")
+
+
+def _contract_rows(scope: Scope, node: Node) -> None:
+    """A' B added to the total."""
+    left, right = node.src
+    block, total = scope.fixed_scratch(node), scope.total(node)
+    if width(left) is not None and width(right) is not None:
+        kernel = "blas_add_matrix_product" if by_blas(node) else "add_matrix_product"
+        scope.writer.line(f"dense.{kernel}({_matrix(scope, left)}, {_matrix(scope, right)}, m, {block}, {total})")
+        return
+    wide, vector = (left, right) if width(right) is None else (right, left)
+    scope.writer.line(
+        f"dense.add_vector_product({_matrix(scope, wide)}, m, {_values(scope, vector)}, {block}, {total})"
+    )
+
+
+def _values(scope: Scope, node: Node) -> str:
+    """One value a row, from the first row of the block."""
+    return scope.block_of(node) if resolve(node).op == "source" else scope.stored(resolve(node))
+
+
+def _vector(scope: Scope, node: Node) -> str:
+    """One value a row as (array, first row)."""
+    return ", ".join(scope.rows_and_first(node))
+
+
+def _as_matrix(name: str, node: Node) -> str:
+    """An array of one value a line as a matrix of one column."""
+    return name if node.ndim > 1 and width(node) is not None else f"{name}.reshape(({name}.size, 1))"
+
+
+def _logsumexp(scope: Scope, node: Node) -> None:
+    (x,) = node.src
+    if not is_accumulator(node):
+        scope.writer.line(f"reduce.row_logsumexp({_matrix(scope, x)}, m, {scope.stored(node)})")
+    elif width(x) is None:
+        scope.writer.line(f"reduce.add_logsumexp({_values(scope, x)}, 0, m, {scope.total(node)})")
+    else:
+        block, total = scope.fixed_scratch(node), scope.total(node)
+        scope.writer.line(f"reduce.add_logsumexp_columns({_matrix(scope, x)}, m, {block}, {total})")
+
+
+def _deviations(scope: Scope, node: Node) -> None:
+    kernel = "add_weighted_deviations" if len(node.src) == 2 else "add_deviations"
+    operands = ", ".join(_matrix(scope, x) for x in node.src)
+    scope.writer.line(f"reduce.{kernel}({operands}, m, {scope.fixed_scratch(node)}, {scope.total(node)})")
+
+
+def _largest(scope: Scope, node: Node) -> None:
+    values, row = _values(scope, node.src[0]), f"{scope.start()} + first"
+    scope.writer.line(f"reduce.add_largest({values}, 0, m, {row}, {scope.total(node)})")
+
+
+def _digit_counts(scope: Scope, node: Node) -> None:
+    x, prefix, shift = node.src
+    small = f"{scope.input(prefix, 'matrix')}, {scope.input(shift)}"
+    scope.writer.line(f"reduce.count_digits({_matrix(scope, x)}, m, {small}, {scope.total(node)})")
+
+
+def _take(scope: Scope, node: Node) -> None:
+    table, index = node.src
+    table_name = scope.input(table, "vector" if width(node) is None else "matrix")
+    out = scope.stored(node)
+    scope.writer.line(f"indexed.take({table_name}, {_vector(scope, index)}, m, {out}, {scope.faults(node)})")
+
+
+def _pick(scope: Scope, node: Node) -> None:
+    x, index = node.src
+    operands = f"{_matrix(scope, x)}, {_vector(scope, index)}"
+    scope.writer.line(f"indexed.pick({operands}, m, {scope.stored(node)}, {scope.faults(node)})")
+
+
+def _by_columns(kernel: str) -> Callable[[Scope, Node], None]:
+    def rule(scope: Scope, node: Node) -> None:
+        x, numbers = node.src
+        out = _as_matrix(scope.stored(node), node)
+        operands = f"{_matrix(scope, x)}, m, {scope.input(numbers, 'vector')}"
+        scope.writer.line(f"indexed.{kernel}({operands}, {out}, {scope.faults(node)})")
+
+    return rule
+
+
+def _concatenate(scope: Scope, node: Node) -> None:
+    out, column = _as_matrix(scope.stored(node), node), scope.names.new("column")
+    scope.writer.line(f"{column} = 0")
+    for x in node.src:
+        scope.writer.line(f"{column} = indexed.put_side_by_side({_matrix(scope, x)}, m, {out}, {column})")
+
+
+def _segment_sum(scope: Scope, node: Node) -> None:
+    values, index = node.src
+    total = scope.total(node)
+    total = total if node.ndim == 2 else f"{total}.reshape(({total}.size, 1))"
+    operands = f"{_matrix(scope, values)}, {_vector(scope, index)}"
+    scope.writer.line(f"indexed.segment_sum({operands}, m, {total}, {scope.faults(node)})")
+
+
+def _segment_count(scope: Scope, node: Node) -> None:
+    operands = f"{_vector(scope, node.src[0])}, m, {scope.total(node)}"
+    scope.writer.line(f"indexed.segment_count({operands}, {scope.faults(node)})")
+
+
+CALL_RULES: dict[str, Callable[[Scope, Node], None]] = {
+    "kernel:row_product": _row_product,
+    "kernel:contract_rows": _contract_rows,
+    "kernel:logsumexp": _logsumexp,
+    "kernel:deviations": _deviations,
+    "kernel:largest": _largest,
+    "kernel:digit_counts": _digit_counts,
+    "kernel:take": _take,
+    "kernel:pick": _pick,
+    "kernel:take_columns": _by_columns("take_columns"),
+    "kernel:add_columns": _by_columns("add_columns"),
+    "kernel:concatenate": _concatenate,
+    "kernel:segment_sum": _segment_sum,
+    "kernel:segment_count": _segment_count,
+}

@@ -1,0 +1,58 @@
+"""How a reduction goes on inside a loop: its state, and what one more value does to it.
+
+One rule serves three uses: along a row the state is a local of that row; of one number over rows it is a local of the
+block, which is then added to the total; of one number a column it is the total itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Reducer:
+    """`start`, `step` and `float_step` have slots: {T} the value's type, {least} and {most} its extremes, {v} a value
+    and {at} its place; {a} is the state's value, {p} the place that it was found at, {b} a local of the step's own.
+    """
+
+    start: str
+    step: tuple[str, ...]
+    float_step: tuple[str, ...] = ()
+    has_place: bool = False
+
+    def steps(self, dtype: np.dtype[Any]) -> tuple[str, ...]:
+        return self.float_step if self.float_step and dtype.kind == "f" else self.step
+
+
+def _place_of(better: str) -> tuple[str, ...]:
+    """Keep the first of the best; a nan is better than any number, as in NumPy, and anything is better than nothing."""
+    return (
+        f"{{b}} = ({{v}} {better} {{a}}) | (({{a}} == {{a}}) & ({{v}} != {{v}})) | ({{p}} < 0)",
+        "{a} = {v} if {b} else {a}",
+        "{p} = {at} if {b} else {p}",
+    )
+
+
+# llvm.minimum and llvm.maximum keep a nan, as NumPy does, and a reduction by them is vectorised.
+REDUCERS: dict[str, Reducer] = {
+    "sum": Reducer("{T}(0)", ("{a} += {v}",)),
+    "contract_rows": Reducer("{T}(0)", ("{a} += {v}",)),
+    "prod": Reducer("{T}(1)", ("{a} *= {v}",)),
+    "min": Reducer("{most}", ("{a} = {v} if {v} < {a} else {a}",), ("{a} = bits.minimum({a}, {v})",)),
+    "max": Reducer("{least}", ("{a} = {v} if {v} > {a} else {a}",), ("{a} = bits.maximum({a}, {v})",)),
+    "argmin": Reducer("{most}", _place_of("<"), has_place=True),
+    "argmax": Reducer("{least}", _place_of(">"), has_place=True),
+}
+
+
+def extremes(dtype: np.dtype[Any]) -> tuple[str, str]:
+    """The least and the most value of a type, as generated text."""
+    if dtype.kind == "b":
+        return "False", "True"
+    if dtype.kind == "f":
+        return f"{dtype.name}(-np.inf)", f"{dtype.name}(np.inf)"
+    info = np.iinfo(dtype)
+    return f"{dtype.name}({info.min})", f"{dtype.name}({info.max})"
