@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.codegen.compiled import CompiledTile
+from lazyml.codegen.functions import Tile, all_tiles, functions_of
 from lazyml.codegen.interpret import InterpretedTile, evaluate_small
 from lazyml.config import SETTINGS, memory_budget, thread_count
 from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedError
@@ -24,17 +25,18 @@ from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.plan.explain import explain_plan
 from lazyml.plan.parameters import bind
-from lazyml.plan.plan import Pass, Plan, Tiling
+from lazyml.plan.plan import Pass, Plan, Tiling, row_bytes
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import kept_ranges
-from lazyml.plan.scratch import uses_blas
 from lazyml.plan.small import small_order
-from lazyml.plan.tiles import choose_tiling, row_bytes
-from lazyml.runtime.executor import TileCall, run_pass
+from lazyml.plan.tiles import choose_tiling
+from lazyml.runtime.executor import run_pass
 from lazyml.runtime.nonfinite import first_nonfinite
 from lazyml.runtime.remembered import Remembered
-from lazyml.runtime.sinks import FileSink, MemorySink, Sink
+from lazyml.runtime.run import Run
+from lazyml.runtime.sinks import FileSink, MemorySink
 from lazyml.runtime.stats import RunStats
+from lazyml.runtime.values import spill_room
 from lazyml.runtime.workers import one_blas_thread
 from lazyml.sources.hdf5 import open_dataset
 from lazyml.sources.outputs import refuse_sources
@@ -58,17 +60,6 @@ def source_of(node: Node) -> Source:
     if key.kind != "hdf5":
         raise UnsupportedError(f"the array behind {key.label} stayed in another process", fix="store it in a file")
     return open_dataset(key.location, key.name)
-
-
-class _Run:
-    """One call: what is known so far, and what it cost."""
-
-    def __init__(
-        self, known: dict[Node, Values], spans: tuple[range, ...], file_sinks: Mapping[Node, FileSink]
-    ) -> None:
-        self.known, self.spans, self.file_sinks = known, spans, file_sinks
-        self.results: dict[Node, Any] = {}
-        self.passes = self.bytes_read = self.peak = 0
 
 
 class Program:
@@ -101,16 +92,15 @@ class Program:
         self._sources = {node: source_of(node) for node in leaves}
         try:
             self._plan = make_plan(
-                self._outputs, self._sources, self._budget, self._threads, SETTINGS, to_file, repeated
+                self._outputs, self._sources, self._budget, self._threads, SETTINGS, to_file, repeated, spill_room
             )
         except LazymlError as error:
             raise error.with_details(where=where) from None
         self.backend = self._choose_backend()
-        if self.backend == "numba":
-            self._tiles: list[Any] = [CompiledTile(a_pass) for a_pass in self._plan.passes]
-        else:
-            self._tiles = [InterpretedTile(a_pass) for a_pass in self._plan.passes]
-        once = dict.fromkeys(node for a_pass in self._plan.passes if a_pass.once for node in a_pass.sources)
+        self._values = {value.leaf: value for value in self._plan.values}
+        self._functions = functions_of(self._plan, self.backend == "numba")
+        self._tiles = all_tiles(self._functions)
+        once = dict.fromkeys(node for a_pass in self._plan.passes if a_pass.once for node in a_pass.files)
         self._remembered = Remembered([self._sources[node] for node in once], kept_ranges(self._plan.kept))
         self.last_run: RunStats | None = None
 
@@ -162,9 +152,9 @@ class Program:
             return self.source
         if stage != "plan":
             raise UnsupportedError("no such stage to explain", expected='"plan" or "source"', found=repr(stage))
-        return explain_plan(self._plan, [self._kernel_text(tile) for tile in self._tiles])
+        return explain_plan(self._plan, [[self._kernel_text(tile) for tile in one.tiles] for one in self._functions])
 
-    def _kernel_text(self, tile: Any) -> str:
+    def _kernel_text(self, tile: Tile) -> str:
         if isinstance(tile, InterpretedTile):
             small = self._asked_backend == "auto"
             return "NumPy interpreter" + (", since the data is too small to be worth compiling for" if small else "")
@@ -246,14 +236,17 @@ class Program:
     ) -> dict[Node, Any]:
         begin = time.perf_counter()
         spans = tuple(_span(rows, a_pass.rows) for a_pass in self._plan.passes)
-        run = _Run(bind(self._plan.parameters, params), spans, file_sinks or {})
+        run = Run(bind(self._plan.parameters, params), spans, file_sinks or {})
         for a_pass, span in zip(self._plan.passes, spans, strict=True):
             run.known[build.row_count(a_pass.rows)] = np.asarray(len(span), np.int64)
         if not all(tile.is_kept() for tile in self._tiles if isinstance(tile, CompiledTile)):
             self._read_ahead()
         ready = self._prepare()
-        done = self._prologue(run) if self._plan.kept else 0
-        self._run_passes(run, done, self.passes)
+        try:
+            done = self._prologue(run) if self._plan.kept else 0
+            self._run_passes(run, done, self.passes)
+        finally:
+            run.release()
         known, results = run.known, run.results
         evaluate_small(self._plan.small[-1], known)
         results.update((node, known[node]) for node in self._outputs if node.row_axis is None)
@@ -261,10 +254,11 @@ class Program:
         peak = run.peak + sum(value.nbytes for node, value in stated.items() if node.op != "row_count")
         peak += self._remembered.nbytes(besides=spans)
         seconds = time.perf_counter() - begin
-        self.last_run = RunStats(run.passes, run.bytes_read, seconds, peak, self._threads, ready)
+        self.last_run = RunStats(run.passes, run.bytes_read, seconds, peak, self._threads, ready,
+                                 kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes)  # fmt: skip
         return results
 
-    def _prologue(self, run: _Run) -> int:
+    def _prologue(self, run: Run) -> int:
         """Make what no parameter touches known: from an earlier call, or by the passes that run once. How many passes
         are done then."""
         memory, kept = self._remembered, self._plan.kept
@@ -280,53 +274,51 @@ class Program:
             memory.put(run.spans, states, {node: run.known[node] for node in kept})
             return done
 
-    def _run_passes(self, run: _Run, first: int, last: int) -> None:
+    def _run_passes(self, run: Run, first: int, last: int) -> None:
         """Passes first .. last, without those whose totals are known."""
         plan = self._plan
         for index in range(first, last):
             a_pass, span = plan.passes[index], run.spans[index]
             evaluate_small(plan.small[index], run.known)
-            if a_pass.once and all(node in run.known for node in a_pass.accumulators):
+            if a_pass.once and all(node in run.known for node in a_pass.totals):
                 continue
+            tiling = plan.tilings[index] if len(span) == a_pass.rows else self._tiling(a_pass, span)
             sinks = [
                 run.file_sinks.get(node) or MemorySink(_sink_shape(node, len(span)), node.dtype)
-                for node in a_pass.sinks
+                for node in a_pass.results
             ]
-            outcome = self._run_pass(a_pass, plan.tilings[index], self._tiles[index], run.known, span, sinks)
-            run.known.update(zip(a_pass.accumulators, outcome.totals, strict=True))
+            results = {
+                node: s.pages for node, s in zip(a_pass.results, sinks, strict=True) if isinstance(s, MemorySink)
+            }
+            made = [run.place_for(self._values[leaf], a_pass, tiling, span, results) for leaf in a_pass.makes]
+            sources = [self._sources.get(node) or run.values[node] for node in a_pass.reads]
+            functions = self._functions[index]
+            tile_for = functions.bind(run.known, tiling)
+            # Not by the number of workers: one worker with more library threads would sum in another order.
+            with one_blas_thread(functions.needs_one_blas_thread() and tiling.groups > 1):
+                outcome = run_pass(a_pass, tiling, sources, tile_for, span, [*sinks, *made])
+            run.known.update(zip(a_pass.totals, outcome.totals, strict=True))
             run.results.update(
-                (node, s.result) for node, s in zip(a_pass.sinks, sinks, strict=True) if isinstance(s, MemorySink)
+                (node, s.result) for node, s in zip(a_pass.results, sinks, strict=True) if isinstance(s, MemorySink)
             )
             run.passes += 1
             run.bytes_read += outcome.bytes_read
-            run.peak = max(run.peak, outcome.held_bytes)
+            run.peak = max(run.peak, outcome.held_bytes + run.held_bytes)
+            run.release(index)
+
+    def _tiling(self, a_pass: Pass, span: range) -> Tiling:
+        """For a range of the rows."""
+        left = max(self._budget - sum(item.bytes for item in self._plan.resident), 1)
+        return choose_tiling(a_pass, self._sources, left, self._threads, SETTINGS, span, self._to_file, self._values)
 
     def _read_ahead(self) -> None:
         """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""
         first, tiling = self._plan.passes[0], self._plan.tilings[0]
-        for node in first.sources:
+        for node in first.files:
             window = SETTINGS.readahead_bytes // max(1, row_bytes(node))
             scan = self._sources[node].scan(tiling.page_rows, 1, 0, first.rows)
             scan.prefetch(0, min(window, first.rows))
             scan.close()
-
-    def _run_pass(
-        self, a_pass: Pass, tiling: Tiling, tile: Any, known: dict[Node, Values], span: range, sinks: Sequence[Sink]
-    ) -> Any:
-        if len(span) != a_pass.rows:
-            tiling = choose_tiling(a_pass, self._sources, self._budget, self._threads, SETTINGS, span, self._to_file)
-        inputs = {node: known[node] for node in a_pass.inputs}
-        if isinstance(tile, InterpretedTile):
-
-            def tile_for(worker: int) -> TileCall:
-                return lambda first, rows, pages, totals, outs: tile(first, rows, pages, inputs, totals, outs)
-
-            needs_blas = True
-        else:
-            tile_for, needs_blas = tile.bind(inputs, tiling.block_rows), uses_blas(a_pass)
-        # Not by the number of workers: one worker with more library threads would sum in another order.
-        with one_blas_thread(needs_blas and tiling.groups > 1):
-            return run_pass(a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, span, sinks)
 
 
 def _span(rows: Any, count: int) -> range:

@@ -26,12 +26,20 @@ def cut(outputs: Sequence[Node], repeated: bool = False) -> tuple[Pass, ...]:
     for index, key in enumerate(keys):
         reason = _reason(key, targets[key], keys[:index], place)
         once = repeated and again.isdisjoint(targets[key])
-        passes.append(_pass(index, key[1], targets[key], reason, once))
+        passes.append(make_pass(index, key[1], targets[key], reason, once))
     return tuple(passes)
 
 
-def _pass(index: int, rows: int, targets: list[Node], reason: str, once: bool) -> Pass:
-    """Collect what the targets need of the rows, stopping at small values, which are inputs."""
+def make_pass(
+    index: int,
+    rows: int,
+    targets: Sequence[Node],
+    reason: str,
+    once: bool,
+    originals: Mapping[Node, Node] | None = None,
+) -> Pass:
+    """Collect what the targets need of the rows, stopping at small values, which are inputs. `originals` says what a
+    target is in the formulas, where that is another node."""
     inside: dict[Node, None] = {}
     inputs: dict[Node, None] = {}
     stack = list(targets)
@@ -47,16 +55,24 @@ def _pass(index: int, rows: int, targets: list[Node], reason: str, once: bool) -
                 stack.append(source)
     order = [node for node in topological(targets) if node in inside]
     small = [node for node in topological(inputs) if node in inputs]
+    named = originals or {}
+    sources = tuple(node for node in order if node.op == "source")
+    accumulators = tuple(node for node in order if is_accumulator(node))
+    sinks = tuple(node for node in targets if node.row_axis is not None)
     return Pass(
         index=index,
         rows=rows,
-        sources=tuple(node for node in order if node.op == "source"),
+        sources=sources,
         inputs=tuple(small),
         steps=schedule(order),
-        accumulators=tuple(node for node in order if is_accumulator(node)),
-        sinks=tuple(node for node in targets if node.row_axis is not None),
+        accumulators=accumulators,
+        sinks=sinks,
         reason=reason,
         once=once,
+        totals=tuple(named.get(node, node) for node in accumulators),
+        results=tuple(named.get(node, node) for node in sinks),
+        files=sources,
+        reads=sources,
     )
 
 

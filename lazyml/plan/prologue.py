@@ -78,7 +78,7 @@ def kept_values(outputs: Sequence[Node], passes: Sequence[Pass]) -> tuple[Node, 
     all that there is are a few operations on elements, such as 1 / n.
     """
     order = topological(outputs)
-    changing = touched(order) | {node for a_pass in passes if not a_pass.once for node in a_pass.accumulators}
+    changing = touched(order) | {node for a_pass in passes if not a_pass.once for node in a_pass.totals}
     found: dict[Node, None] = {}
     for node in order:
         if any(s in changing for s in node.src):

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from lazyml.expr.node import Node, topological
-from lazyml.plan.plan import Pass
+from lazyml.plan.plan import Pass, Value
 
 KNOWN_WHEN_IT_RUNS = ("param", "row_count")
 
 
-def small_stages(passes: Sequence[Pass], outputs: Sequence[Node]) -> tuple[tuple[Node, ...], ...]:
+def small_stages(
+    passes: Sequence[Pass], values: Sequence[Value], outputs: Sequence[Node]
+) -> tuple[tuple[Node, ...], ...]:
     """Small nodes to evaluate before each pass, and after the last; each once, sources first.
 
     Totals, parameters and row counts are known by then and not among them.
     """
-    totals = {node for a_pass in passes for node in a_pass.accumulators}
+    totals = {node for a_pass in passes for node in a_pass.totals}
+    makers = {value.leaf: value.maker for value in values}
+    inputs = [[*p.inputs, *(node for leaf in p.makes for node in makers[leaf].inputs)] for p in passes]
     done: set[Node] = set()
     stages = []
-    for wanted in (*(a_pass.inputs for a_pass in passes), [node for node in outputs if node.row_axis is None]):
+    for wanted in (*inputs, [node for node in outputs if node.row_axis is None]):
         stage = tuple(node for node in small_order(wanted, totals) if node not in done)
         done.update(stage)
         stages.append(stage)
