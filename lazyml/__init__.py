@@ -8,8 +8,13 @@ pages of the file stream through it inside a fixed memory budget.
 from lazyml.array import Array as Array
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
+from lazyml.functions.indexed import *
+from lazyml.functions.linalg import *
+from lazyml.functions.parameters import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
+from lazyml.functions.special import *
+from lazyml.functions.statistics import *
 from lazyml.solvers.minimize import minimize as minimize
 from lazyml.sources.inspect import inspect_file
 

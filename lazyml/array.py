@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,8 @@ from lazyml.config import SETTINGS, format_bytes
 from lazyml.errors import DtypeError, LazymlError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.infer import total, widen
-from lazyml.expr.node import OPS, Node, Rows, SourceKey, apply, topological
+from lazyml.expr.node import OPS, ChosenRows, Node, Rows, SourceKey, apply, topological
+from lazyml.expr.ops.special import scipy_operators
 from lazyml.expr.show import attempt, formula
 from lazyml.sources.memory import MemorySource
 
@@ -42,6 +44,11 @@ def show_line(origin: tuple[str, int] | None) -> str | None:
     return f"{file}:{line}" + (f": {text}" if text else "")
 
 
+def line_of(node: Node) -> str | None:
+    """File, line and text of the user's code that first wrote a formula; None for what nobody wrote."""
+    return show_line(_origins.get(node))
+
+
 def _binary(op: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
     def method(self: Array, other: Any) -> Array:
         return operation(op, other, self) if reflected else operation(op, self, other)
@@ -56,11 +63,30 @@ def _logical(op: str) -> Callable[[Any, Any], Array]:
     return method
 
 
+def here() -> str | None:
+    """The line of the user's code that is being run, for an error."""
+    return show_line(user_line())
+
+
+def _method(name: str) -> Any:
+    """A method that is a function of the language, which stands in a layer above."""
+
+    def method(self: Array, *args: Any, **options: Any) -> Any:
+        return METHODS[name](self, *args, **options)
+
+    method.__name__, method.__doc__ = name, f"lz.{name}(self, ...)."
+    return method
+
+
+METHODS: dict[str, Callable[..., Any]] = {}
+"""The functions that Arrays have as methods, by name; `lazyml.functions` fills it."""
+
+
 def _truth(value: Any) -> Any:
     dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
     if dtype.kind != "b":
         raise DtypeError("& | ~ combine truth values", expected="bool", found=str(dtype),
-                         where=show_line(user_line()), fix="compare first, as in (x > 0) & (y > 0)")  # fmt: skip
+                         where=here(), fix="compare first, as in (x > 0) & (y > 0)")  # fmt: skip
     return value
 
 
@@ -79,8 +105,9 @@ class Array:
             _origins[node] = user_line()
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(int(size) for size in self.node.shape)
+    def shape(self) -> tuple[Any, ...]:
+        """Sizes; nan for the number of rows chosen by a condition, which is not known."""
+        return tuple(math.nan if isinstance(size, ChosenRows) else int(size) for size in self.node.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -92,7 +119,7 @@ class Array:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(int(size) for size in self.node.shape)
 
     @property
     def nbytes(self) -> int:
@@ -106,11 +133,11 @@ class Array:
     @property
     def where(self) -> str | None:
         """File, line and text of the user's code that first wrote this formula."""
-        return show_line(_origins.get(self.node))
+        return line_of(self.node)
 
     @property
     def T(self) -> Array:  # noqa: N802  (NumPy's name)
-        return _wrap("transpose", self.node) if self.ndim == 2 else self
+        return wrap("transpose", self.node) if self.ndim == 2 else self
 
     def parameters(self) -> list[Array]:
         """The parameters that this formula depends on, by name."""
@@ -118,21 +145,24 @@ class Array:
         return [Array(node) for node in sorted(found, key=lambda node: node.arg)]
 
     def astype(self, dtype: DTypeLike) -> Array:
-        return self if np.dtype(dtype) == self.dtype else _wrap("cast", self.node, arg=np.dtype(dtype).str)
+        return self if np.dtype(dtype) == self.dtype else wrap("cast", self.node, arg=np.dtype(dtype).str)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return reduce("sum", self, axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return mean(self, axis, keepdims)
+    sum, prod, mean = _method("sum"), _method("prod"), _method("mean")
+    var, std, min, max = _method("var"), _method("std"), _method("min"), _method("max")
+    argmin, argmax, any, all = _method("argmin"), _method("argmax"), _method("any"), _method("all")
+    clip, round, take, dot = _method("clip"), _method("round"), _method("take"), _method("dot")
 
     def __getitem__(self, key: Any) -> Array:
-        return _index(self, key)
+        part: Array = METHODS["getitem"](self, key)
+        return part
 
     def __len__(self) -> int:
         if not self.shape:
             raise UnsupportedError("a scalar has no length", formula=formula(self.node))
-        return self.shape[0]
+        if isinstance(self.node.shape[0], ChosenRows):
+            raise UnsupportedError("how many rows a condition chooses is not known", formula=formula(self.node),
+                                   fix="use lz.compute(lz.sum(condition))")  # fmt: skip
+        return int(self.node.shape[0])
 
     def __float__(self) -> float:
         return float(np.asarray(self))
@@ -169,11 +199,16 @@ class Array:
         if ufunc is np.square and method == "__call__" and not options:
             return operation("multiply", *inputs, *inputs)
         name = _UFUNCS.get(ufunc)
-        if name is None or method != "__call__" or options:
-            how = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+        names = (name,) if name else scipy_operators(ufunc)
+        if names is None or method != "__call__" or options:
+            package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
+            how = f"{package}.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
             raise UnsupportedError(f"{how} is not available on a lazy Array", found=", ".join(options) or None,
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
-        return operation(name, *inputs)
+        result = operation(names[0], *inputs)
+        for name in names[1:]:
+            result = operation(name, result)
+        return result
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         ours = ARRAY_FUNCTIONS.get(function)
@@ -184,7 +219,7 @@ class Array:
             inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
-                                   found=str(error), where=show_line(user_line())) from None  # fmt: skip
+                                   found=str(error), where=here()) from None  # fmt: skip
         return ours(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -248,9 +283,9 @@ def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
         found = repr(value) if like is None else f"{value!r} beside {like}"
         fix = None if like is None else "use astype to compute in a wider type"
         raise DtypeError("not a number or array of a type that fits", found=found, fix=fix,
-                         where=show_line(user_line())) from None  # fmt: skip
+                         where=here()) from None  # fmt: skip
     except DtypeError as error:
-        raise error.with_details(formula=f"{op} with {value!r:.60}", where=show_line(user_line())) from None
+        raise error.with_details(formula=f"{op} with {value!r:.60}", where=here()) from None
 
 
 def from_ndarray(array: Any, name: str = "array") -> Array:
@@ -275,19 +310,40 @@ def _with_rows(node: Node, rows: Mapping[int, int]) -> Node:
     return node
 
 
-def _wrap(op: str, *src: Node, arg: Any = None) -> Array:
+def beside(rows: Array, value: Any) -> Array:
+    """A value that goes with an Array: a plain ndarray of as many rows is streamed with it, any other is a constant."""
+    if isinstance(value, Array):
+        return value
+    node, axis = coerce(value, None, "operand"), rows.node.row_axis
+    count = None if axis is None else rows.shape[axis]
+    if node.ndim and axis == 0 and node.shape[0] == count:
+        return from_ndarray(node.arg.value)
+    if node.ndim == 2 and axis == 1 and node.shape[1] == count:
+        return from_ndarray(node.arg.value.T).T
+    return Array(node)
+
+
+def drop_axes(x: Array, axes: tuple[int, ...]) -> Array:
+    """Without axes of size 1."""
+    node = x.node
+    for axis in sorted(axes, reverse=True):
+        node = build.squeeze(node, axis)
+    return Array(node)
+
+
+def wrap(op: str, *src: Node, arg: Any = None) -> Array:
     """Apply an operator; an error gets the formula and the user's line."""
     try:
         return Array(apply(op, *src, arg=arg))
     except LazymlError as error:
-        raise error.with_details(formula=attempt(op, src, arg), where=show_line(user_line())) from None
+        raise error.with_details(formula=attempt(op, src, arg), where=here()) from None
 
 
 def operation(op: str, *operands: Any) -> Array:
     """An elementwise operator on Arrays, numbers and ndarrays."""
     typed = [x.dtype for x in operands[op == "where" :] if isinstance(x, (Array, np.ndarray, np.generic))]
     like = np.result_type(*typed) if typed else None
-    return _wrap(op, *_aligned([coerce(x, like, op) for x in operands]))
+    return wrap(op, *_aligned([coerce(x, like, op) for x in operands]))
 
 
 def matmul(left: Any, right: Any) -> Array:
@@ -298,7 +354,7 @@ def matmul(left: Any, right: Any) -> Array:
         x = build.transpose(from_ndarray(x.arg.value.T).node)
     if y.op == "const" and y.ndim and x.ndim and isinstance(x.shape[-1], Rows):
         y = from_ndarray(y.arg.value).node
-    return _wrap("matmul", x, y)
+    return wrap("matmul", x, y)
 
 
 def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
@@ -306,7 +362,7 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
     for one in axes:
         if not isinstance(one, (int, np.integer)) or not -node.ndim <= one < node.ndim:
             raise ShapeError("no such axis", expected=f"-{node.ndim} to {node.ndim - 1}" if node.ndim else "None",
-                             found=repr(axis), formula=formula(node), where=show_line(user_line()))  # fmt: skip
+                             found=repr(axis), formula=formula(node), where=here())  # fmt: skip
     return tuple(sorted({int(one) % node.ndim for one in axes}))
 
 
@@ -314,7 +370,7 @@ def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
     if not axes:  # of one number: itself, in the type of a sum
         return x.astype(total(x.dtype, over_rows=False)) if op == "sum" else x
-    result = _wrap(op, x.node, arg=axes)
+    result = wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 
 
@@ -324,55 +380,9 @@ def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     plain = float(np.prod([x.shape[a] for a in axes if a != x.node.row_axis], dtype=np.float64))
     count = build.scalar_like(plain, summed)
     if x.node.row_axis in axes:
-        rows = build.row_count(x.shape[x.node.row_axis or 0])
+        rows = build.row_count(x.node.shape[x.node.row_axis or 0])
         count = build.multiply(rows, count) if plain != 1 else rows
     return Array(build.divide(summed, count))
-
-
-def _index(x: Array, key: Any) -> Array:
-    """Columns by slice or number, and new axes; the row axis is taken whole."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    given = sum(k is not None and k is not Ellipsis for k in keys)
-    if all(k is not Ellipsis for k in keys):
-        keys.append(Ellipsis)
-    if given > x.ndim or sum(k is Ellipsis for k in keys) > 1:
-        raise ShapeError(
-            "too many indices", expected=f"at most {x.ndim}", found=str(given), where=show_line(user_line())
-        )
-    at = next(i for i, k in enumerate(keys) if k is Ellipsis)
-    keys[at : at + 1] = [slice(None)] * (x.ndim - given)
-    entries = [_entry(x, axis, k) for axis, k in enumerate(k for k in keys if k is not None)]
-    node = x.node if all(e is None for e in entries) else _wrap("index", x.node, arg=tuple(entries)).node
-    axis = 0
-    for k in keys:
-        if k is None:
-            node = _wrap("expand", node, arg=axis).node
-        if k is None or not isinstance(k, (int, np.integer)):
-            axis += 1
-    return Array(node)
-
-
-def _entry(x: Array, axis: int, key: Any) -> int | tuple[int, int, int] | None:
-    size = x.node.shape[axis]
-    if isinstance(key, slice):
-        try:
-            entry = key.indices(int(size))
-        except TypeError:
-            entry = (0, 0, 0)
-        if entry == (0, int(size), 1):
-            return None
-        if entry[2] > 0 and not isinstance(size, Rows):
-            return entry
-    elif isinstance(key, (int, np.integer)) and not isinstance(key, bool) and not isinstance(size, Rows):
-        if -size <= key < size:
-            return int(key) % size
-        raise ShapeError("index out of range", expected=f"-{size} to {size - 1}", found=str(key),
-                         formula=formula(x.node), where=show_line(user_line()))  # fmt: skip
-    fix = "run the program with rows=slice(a, b)" if isinstance(size, Rows) else None
-    raise UnsupportedError(
-        "not an index that can be streamed", expected="whole numbers, None, forward slices, and all rows",
-        found=f"{key!r} on axis {axis} of {formula(x.node)}", where=show_line(user_line()), fix=fix,
-    )  # fmt: skip
 
 
 _UFUNCS: dict[np.ufunc, str] = {
@@ -380,13 +390,5 @@ _UFUNCS: dict[np.ufunc, str] = {
     for name, op in OPS.items()
     if isinstance(getattr(np, name, None), np.ufunc) and op.kind == "elementwise"
 }
-ARRAY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    np.sum: lambda a, axis=None, *, keepdims=False: reduce("sum", a, axis, keepdims),
-    np.mean: lambda a, axis=None, *, keepdims=False: mean(a, axis, keepdims),
-    np.where: lambda condition, x, y: operation("where", condition, x, y),
-    np.transpose: lambda a: a.T,
-    np.shape: lambda a: a.shape,
-    np.ndim: lambda a: a.ndim,
-    np.size: lambda a: a.size,
-    np.dot: matmul,
-}
+ARRAY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""What stands for a function of NumPy's that is no ufunc; `lazyml.functions` fills it."""

@@ -20,7 +20,8 @@ from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedEr
 from lazyml.expr import build, verify
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, encode, topological
-from lazyml.expr.rewrites import optimise
+from lazyml.expr.rewrites import NAMES, optimise
+from lazyml.expr.rewrites.explain import LineOf, explain_rewrites, explain_stage
 from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.plan.explain import explain_plan
@@ -41,6 +42,7 @@ from lazyml.runtime.workers import one_blas_thread
 from lazyml.sources.hdf5 import open_dataset
 from lazyml.sources.outputs import refuse_sources
 from lazyml.sources.protocol import Source
+from lazyml.sources.window import WindowSource
 
 Values = NDArray[Any]
 BACKENDS = ("auto", "numba", "numpy")
@@ -54,12 +56,10 @@ def held(source: Source) -> Any:
 def source_of(node: Node) -> Source:
     """The opened source behind a leaf; a leaf that came from elsewhere, by pickle, opens its file anew."""
     key = node.arg
-    if key.holder is not None:
-        source: Source = key.holder
-        return source
-    if key.kind != "hdf5":
+    if key.holder is None and key.kind != "hdf5":
         raise UnsupportedError(f"the array behind {key.label} stayed in another process", fix="store it in a file")
-    return open_dataset(key.location, key.name)
+    source: Source = key.holder or open_dataset(key.location, key.name)
+    return source if source.key.shape == key.shape else WindowSource(source, key)
 
 
 class Program:
@@ -80,10 +80,11 @@ class Program:
     def __init__(
         self, outputs: Sequence[Node], single: bool, *, memory: int | str | None = None, threads: int | None = None,
         backend: str = "auto", where: str | None = None, to_file: bool = False, repeated: bool = True,
+        line_of: LineOf | None = None,
     ) -> None:  # fmt: skip
         if backend not in BACKENDS:
             raise UnsupportedError("no such backend", expected=", ".join(BACKENDS), found=repr(backend))
-        self._given, self._single, self._where = tuple(outputs), single, where
+        self._given, self._single, self._where, self._line_of = tuple(outputs), single, where, line_of
         self._to_file, self._repeated = to_file, repeated
         self._budget, self._threads, self._asked_backend = memory_budget(memory), thread_count(threads), backend
         self._flipped = [node.row_axis == 1 for node in outputs]
@@ -147,12 +148,22 @@ class Program:
         return "\n\n".join(tile.text for tile in self._tiles if isinstance(tile, CompiledTile))
 
     def explain(self, stage: str = "plan") -> str:
-        """The plan as text; nothing is read or run. `stage="source"` gives the generated code."""
+        """The plan as text; nothing is read or run.
+
+        `stage="rewrites"` lists every change that the rewrites made to the formulas, and with the name of one of them
+        gives the formulas as they are after it; `stage="source"` gives the generated code.
+        """
+        if stage == "plan":
+            kernels = [[self._kernel_text(tile) for tile in one.tiles] for one in self._functions]
+            return explain_plan(self._plan, kernels)
         if stage == "source":
             return self.source
-        if stage != "plan":
-            raise UnsupportedError("no such stage to explain", expected='"plan" or "source"', found=repr(stage))
-        return explain_plan(self._plan, [[self._kernel_text(tile) for tile in one.tiles] for one in self._functions])
+        if stage == "rewrites":
+            return explain_rewrites(self._given, self._line_of)
+        if stage in NAMES:
+            return explain_stage(self._given, stage)
+        known = ", ".join(repr(name) for name in ("plan", "rewrites", *NAMES, "source"))
+        raise UnsupportedError("no such stage to explain", expected=f"one of {known}", found=repr(stage))
 
     def _kernel_text(self, tile: Tile) -> str:
         if isinstance(tile, InterpretedTile):
@@ -190,7 +201,8 @@ class Program:
         renamed = {old: build.source(replace(new.arg, alias=old.arg.label)) for old, new in leaves.items()}
         outputs = substitute(self._given, renamed)
         return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
-                       where=self._where, to_file=self._to_file, repeated=self._repeated)  # fmt: skip
+                       where=self._where, to_file=self._to_file, repeated=self._repeated,
+                       line_of=self._line_of)  # fmt: skip
 
     def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
@@ -210,7 +222,7 @@ class Program:
                              found=show_shape(self._given[0].shape), where=self._where, fix="store its .T")  # fmt: skip
         program = self if self._to_file else Program(
             self._given, True, memory=self._budget, threads=self._threads, backend=self._asked_backend,
-            where=self._where, to_file=True, repeated=self._repeated,
+            where=self._where, to_file=True, repeated=self._repeated, line_of=self._line_of,
         )  # fmt: skip
         tiling = program._plan.tilings[-1]
         shape = tuple(int(s) for s in node.shape)

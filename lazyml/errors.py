@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
+
 
 class LazymlError(Exception):
     """Root of all errors of lazyml.
@@ -85,6 +87,10 @@ class EmptyDataError(LazymlError, ValueError):
 
 class NonFiniteError(LazymlError, ArithmeticError):
     """NaN or infinity reached the objective."""
+
+
+class LinearAlgebraError(LazymlError, np.linalg.LinAlgError):
+    """A matrix that is singular, or not positive definite, where it must not be."""
 
 
 class SourceNotFoundError(LazymlError, FileNotFoundError):

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ("lazyml_kernels",),
     ("lazyml.errors",),
+    ("lazyml.trees",),
     ("lazyml.config",),
-    ("lazyml.kernel_cache",),
     ("lazyml.kernel_cache",),
     ("lazyml.expr",),
     ("lazyml.sources",),
@@ -90,8 +90,23 @@ def test_imports_go_down(module):
 
 
 def outside(module):
-    names = {name.split(".")[0] for name in imports(MODULES[module].read_text(), module)}
+    return strangers(MODULES[module].read_text(), module)
+
+
+def strangers(text, module):
+    names = {name.split(".")[0] for name in imports(text, module)}
     return names - set(sys.stdlib_module_names) - set(OURS)
+
+
+def without_functions(text):
+    """A source text as it runs when it is imported: what its functions import, they import late."""
+
+    class Emptied(ast.NodeTransformer):
+        def visit_FunctionDef(self, node):
+            node.body = [ast.Pass()]
+            return node
+
+    return ast.unparse(Emptied().visit(ast.parse(text)))
 
 
 @pytest.mark.parametrize("module", [name for name in sorted(MODULES) if name.startswith("lazyml_kernels")])
@@ -102,7 +117,14 @@ def test_kernels_know_only_arrays_and_the_compiler(module):
 
 @pytest.mark.parametrize("module", [name for name in sorted(MODULES) if layer(name) in ("lazyml.expr", "lazyml.plan")])
 def test_formulas_and_plans_know_no_files_and_no_compiler(module):
-    assert outside(module) <= {"numpy"}
+    assert outside(module) <= ({"numpy", "scipy"} if layer(module) == "lazyml.expr" else {"numpy"})
+    assert strangers(without_functions(MODULES[module].read_text()), module) <= {"numpy"}, "SciPy is imported late"
+
+
+def test_late_imports_are_told_from_early_ones():
+    late = "import numpy\ndef f():\n    def g():\n        import scipy.special\n"
+    assert strangers(late, "x") == {"numpy", "scipy"} and strangers(without_functions(late), "x") == {"numpy"}
+    assert "scipy" in strangers(without_functions("if True:\n    from scipy import special"), "x")
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,8 @@ def _make_functions(t: Real) -> dict[str, Any]:
     """All functions of one type by name."""
     exp, expm1 = _make_exponentials(t)
     log, log1p, log1p_unit = _make_logarithms(t)
-    zero, one, two = t.real(0.0), t.real(1.0), t.real(2.0)
+    zero, half, one, two = t.real(0.0), t.real(0.5), t.real(1.0), t.real(2.0)
+    ln2, infinity = t.real(0.6931471805599453), t.real(np.inf)
 
     def softplus(x: Any) -> Any:
         return select(x < zero, zero, x) + log1p_unit(exp(-abs(x)))
@@ -241,9 +242,40 @@ def _make_functions(t: Real) -> dict[str, Any]:
         small = e < two  # beyond, 1 - 2 / (e + 2) hides the error of e
         return copy_sign(select(small, zero, one) + select(small, e, -two) / (two + e), x)
 
+    def sigmoid_slope(x: Any) -> Any:
+        e = exp(-abs(x))
+        below = one + e
+        return e / (below * below)
+
+    def sigmoid_difference(x: Any, y: Any) -> Any:
+        d = x - y
+        back = x - d
+        lost = (x - (d + back)) + (back - y)  # what rounding x - y lost, exactly (Knuth's two-sum)
+        e = exp(-abs(d))
+        value = select(d < zero, e, one) / (one + e)
+        other = select(d < zero, one, e) / (one + e)
+        change = select(abs(lost) < infinity, value * other * lost, zero)  # by the slope of sigmoid
+        return value + change
+
+    def logaddexp(x: Any, y: Any) -> Any:
+        d = abs(x - y)
+        d = select(x == y, zero, d)  # two infinities
+        return select(x < y, y, x) + log1p_unit(exp(-d))
+
+    def log1mexp(x: Any) -> Any:
+        return select(x > -ln2, log(-expm1(x)), log1p(-exp(x)))
+
+    def logcosh(x: Any) -> Any:
+        a = abs(x)
+        near = a < one  # (e**a - 1)**2 / (2 e**a) = cosh(a) - 1 is added to 1; beyond, e**-2a, and a - ln 2 to it all
+        m = expm1(select(near, a, -two * a))
+        inside = select(near, half * (m * m) / (one + m), one + m)
+        return select(near, zero, a - ln2) + log1p(inside)
+
     inner = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p}
     direct = {name: dispatcher.py_func for name, dispatcher in inner.items()}
-    return {**direct, "softplus": softplus, "sigmoid": sigmoid, "tanh": tanh}
+    made = (softplus, sigmoid, tanh, sigmoid_slope, sigmoid_difference, logaddexp, log1mexp, logcosh)
+    return {**direct, **{function.__name__: function for function in made}}
 
 
 _BY_TYPE = {types.float64: _make_functions(DOUBLE), types.float32: _make_functions(SINGLE)}
@@ -265,6 +297,17 @@ def _compiled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
             return convert
         return None
+
+    return function
+
+
+def _compiled_pair(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The same for a function of two arguments of one type."""
+    name = function.__name__
+
+    @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
+    def choose(x: Any, y: Any) -> Any:
+        return _BY_TYPE[x][name] if x == y and x in _BY_TYPE else None
 
     return function
 
@@ -308,4 +351,34 @@ def softplus(x: Any) -> Any:
 @_compiled
 def tanh(x: Any) -> Any:
     """(e**x - e**-x) / (e**x + e**-x), from expm1(2 |x|), with the sign of x."""
+    raise NotImplementedError("call this from compiled code")
+
+
+@_compiled
+def sigmoid_slope(x: Any) -> Any:
+    """sigmoid(x) sigmoid(-x) = e**-|x| / (1 + e**-|x|)**2: small values keep their digits."""
+    raise NotImplementedError("call this from compiled code")
+
+
+@_compiled
+def log1mexp(x: Any) -> Any:
+    """ln(1 - e**x), by ln(-expm1(x)) near 0 and log1p(-e**x) below -ln 2: -inf at 0, nan above."""
+    raise NotImplementedError("call this from compiled code")
+
+
+@_compiled
+def logcosh(x: Any) -> Any:
+    """ln((e**x + e**-x) / 2): x**2 / 2 near 0, |x| - ln 2 far away."""
+    raise NotImplementedError("call this from compiled code")
+
+
+@_compiled_pair
+def sigmoid_difference(x: Any, y: Any) -> Any:
+    """sigmoid(x - y), with what rounding x - y lost put right: far out that is a relative error of |x - y| ulps."""
+    raise NotImplementedError("call this from compiled code")
+
+
+@_compiled_pair
+def logaddexp(x: Any, y: Any) -> Any:
+    """ln(e**x + e**y) = max(x, y) + log1p(e**-|x - y|)."""
     raise NotImplementedError("call this from compiled code")

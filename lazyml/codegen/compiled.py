@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from lazyml import kernel_cache
 from lazyml.codegen.lower import lower
 from lazyml.codegen.tile import Argument
+from lazyml.codegen.writer import KERNEL_MODULES
 from lazyml.expr.infer import index_error
 from lazyml.expr.node import Node
 from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.plan import Pass
-from lazyml.plan.scratch import buffers
 
 Values = NDArray[Any]
 DIMENSIONS = {"scalar": 0, "vector": 1, "matrix": 2, "columns": 2}
@@ -28,7 +28,7 @@ import math
 import numpy as np
 from numba import float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
-from lazyml_kernels import bits, dense, indexed, jit, reduce, scalar
+from lazyml_kernels import {", ".join(KERNEL_MODULES)}
 
 
 # {{types}}
@@ -42,7 +42,7 @@ class CompiledTile:
     def __init__(self, a_pass: Pass) -> None:
         self.a_pass = a_pass
         self.source = lower(a_pass)
-        self._buffers = buffers(a_pass)
+        self._buffers = a_pass.buffers
         self._dimensions = [self._type(argument) for argument in self.source.arguments]
         types = ", ".join(dtype.name + "[]" * ndim for dtype, ndim in self._dimensions)
         self._text = HEADER.format(types=types) + self.source.text

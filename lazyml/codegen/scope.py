@@ -9,7 +9,6 @@ from lazyml.codegen.writer import Names, Writer
 from lazyml.expr.node import Node
 from lazyml.expr.show import leaf_name
 from lazyml.plan.plan import Pass
-from lazyml.plan.scratch import buffers
 from lazyml.plan.steps import resolve, width
 
 
@@ -27,7 +26,7 @@ class Scope:
         self._inputs: dict[tuple[Node, str], str] = {}
         self._slices: dict[Node, str] = {}
         self._totals = {node: self.names.new(f"total_{i}") for i, node in enumerate(a_pass.accumulators, 1)}
-        self._buffers = buffers(a_pass)
+        self._buffers = a_pass.buffers
         self._scratch = {(b.node, b.per_row): self.names.new(("row_" if b.per_row else "sum_") + str(i))
                          for i, b in enumerate(self._buffers, 1)}  # fmt: skip
         self._sinks = {node: self.names.new(f"out_{i}") for i, node in enumerate(a_pass.sinks, 1)}

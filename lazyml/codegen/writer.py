@@ -7,9 +7,22 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+KERNEL_MODULES = (
+    "bits",
+    "dense",
+    "divide",
+    "indexed",
+    "jit",
+    "reduce",
+    "scalar",
+    "special",
+)
+"""Modules of lazyml_kernels that generated code may call."""
+
 RESERVED = {
     *("rows", "block", "start", "faults", "first", "last", "m", "i", "j"),
-    *("bits", "scalar", "dense", "indexed", "reduce", "math", "jit", "np", "bool", "abs", "range", "min"),
+    *KERNEL_MODULES,
+    *("math", "np", "bool", "abs", "range", "min"),
     *("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 }
 

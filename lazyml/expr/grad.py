@@ -10,35 +10,45 @@ from lazyml.errors import ShapeError
 from lazyml.expr import build as b
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import OPS, Node, topological
+from lazyml.expr.rewrites.log_determinants import log_determinants
 from lazyml.expr.rewrites.stabilise import stabilise
 
 
 def gradient(loss: Node, wrt: Sequence[Node]) -> list[Node]:
     """d loss / d x for each x, with the shape of x; zeros where the loss does not depend on it.
 
-    The loss is put into its stable form first, so that the gradient of log(1 + exp(z)) is sigmoid(z) and not inf / inf.
-    Cotangents of float32 rows stay float32; those of parameters keep the precision of the totals they come from.
-
     Raises ShapeError when the loss is not a scalar.
     """
     if loss.shape != ():
         raise ShapeError("only a scalar has a gradient", expected="()", found=show_shape(loss.shape),
                          fix="take lz.mean or lz.sum of it")  # fmt: skip
-    (loss,) = stabilise([loss])
-    order = topological([loss])
+    return pull_back([loss], [b.const(1.0, np.float64)], wrt)
+
+
+def pull_back(outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Sequence[Node]) -> list[Node]:
+    """The sum over outputs of cotangent' d output / d x, for each x, with the shape of x.
+
+    The outputs are put into their stable form first, so that the gradient of log(1 + exp(z)) is sigmoid(z) and not
+    inf / inf. Cotangents of float32 rows stay float32; those of parameters keep the precision of the totals they come
+    from.
+    """
+    outputs = stabilise(log_determinants(outputs))
+    order = topological(outputs)
     reaches = set(wrt)
     for node in order:
         if any(s in reaches for s in node.src):
             reaches.add(node)
-    cotangents: dict[Node, Node] = {loss: b.const(1.0, np.float64)}
+    found: dict[Node, Node] = {}
+    for output, g in zip(outputs, cotangents, strict=True):
+        found[output] = b.add(found[output], g) if output in found else g
     for node in reversed(order):
-        if node not in reaches or node not in cotangents or not node.src:
+        if node not in reaches or node not in found or not node.src:
             continue
-        for source, g in zip(node.src, OPS[node.op].derivative(node, cotangents[node]), strict=True):
-            if g is not None and source in reaches:
-                g = _conform(g, source)
-                cotangents[source] = b.add(cotangents[source], g) if source in cotangents else g
-    return [cotangents[x] if x in cotangents else b.broadcast(b.const(0.0), x.shape) for x in wrt]
+        for source, part in zip(node.src, OPS[node.op].derivative(node, found[node]), strict=True):
+            if part is not None and source in reaches:
+                g = _conform(part, source)
+                found[source] = b.add(found[source], g) if source in found else g
+    return [found[x] if x in found else b.broadcast(b.const(0.0), x.shape) for x in wrt]
 
 
 def _conform(g: Node, source: Node) -> Node:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from lazyml.config import format_bytes
 from lazyml.errors import DtypeError, IndexRangeError, ShapeError, UnsupportedError
-from lazyml.expr.node import Infer, Node, Rows, Shape
+from lazyml.expr.node import ChosenRows, Infer, Node, Rows, Shape
 from lazyml.expr.show import formula
 
 Dtype = np.dtype[Any]
@@ -42,6 +43,8 @@ def show_shape(shape: Shape) -> str:
 
 
 def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
+    if len(shape) < 2:
+        return shape
     rows = [int(size) for size in shape if isinstance(size, Rows)]
     if len(rows) > 1:
         size = math.prod(int(s) for s in shape) * dtype.itemsize
@@ -57,9 +60,12 @@ def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
 
 def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
     """NumPy's rule, except that a row axis meets only the same row axis or a plain 1."""
-    ndim = max((len(s) for s in shapes), default=0)
+    spread = [shape for shape in shapes if shape]
+    if not spread or all(shape is spread[0] for shape in spread):  # most operations, and this runs at each of them
+        return spread[0] if spread else ()
+    ndim = max(map(len, spread))
     result: list[int] = [1] * ndim
-    for shape in shapes:
+    for shape in spread:
         for axis, size in enumerate(shape, ndim - len(shape)):
             if result[axis] == 1:
                 result[axis] = size
@@ -71,6 +77,9 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
 def _mismatch(shapes: Sequence[Shape], left: int, right: int) -> ShapeError:
     found = " and ".join(show_shape(s) for s in shapes)
     if isinstance(left, Rows) and isinstance(right, Rows):
+        if isinstance(left, ChosenRows) or isinstance(right, ChosenRows):
+            return ShapeError("rows chosen by a condition line up only with rows chosen by the same one", found=found,
+                              fix="choose from both, as in X[mask] and y[mask]")  # fmt: skip
         return ShapeError("the sources have different row counts", expected="row-aligned data with as many rows",
                           found=f"{int(left)} and {int(right)} rows, in shapes {found}")  # fmt: skip
     if {len(s) for s in shapes} == {1, 2} and isinstance(left, Rows) != isinstance(right, Rows):
@@ -98,15 +107,19 @@ def leaf(src: tuple[Node, ...], arg: Any) -> Typed:
 def elementwise(ufunc: np.ufunc) -> Infer:
     """The ufunc's own dtype resolution over broadcast shapes."""
 
-    def infer(src: tuple[Node, ...], arg: Any) -> Typed:
+    @cache
+    def resolve(*dtypes: Dtype) -> Dtype:
         try:
-            dtype = ufunc.resolve_dtypes((*(s.dtype for s in src), *(None,) * ufunc.nout))[-1]
+            found = ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[-1]
         except TypeError:
-            found = ", ".join(str(s.dtype) for s in src)
-            truth = all(s.dtype.kind == "b" for s in src)
+            truth = all(dtype.kind == "b" for dtype in dtypes)
             fix = "use & | ~ on truth values, or astype to compute with them" if truth else "use astype"
-            raise DtypeError(f"{ufunc.__name__} is not defined for these types", found=found, fix=fix) from None
-        dtype = widen(dtype)
+            raise DtypeError(f"{ufunc.__name__} is not defined for these types",
+                             found=", ".join(map(str, dtypes)), fix=fix) from None  # fmt: skip
+        return widen(found)
+
+    def infer(src: tuple[Node, ...], arg: Any) -> Typed:
+        dtype = resolve(*[s.dtype for s in src])
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 
     return infer
@@ -143,6 +156,9 @@ def extreme(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
 def place_of(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
     """argmin and argmax: over one axis, or over all as a place in the flat array."""
     _check_some(src[0], axes)
+    if src[0].row_axis in axes and isinstance(src[0].shape[src[0].row_axis or 0], ChosenRows):
+        raise UnsupportedError("a place among rows chosen by a condition is not known",
+                               fix="choose by values: argmin(where(mask, x, inf))")  # fmt: skip
     if src[0].dtype == np.uint64:
         raise DtypeError("places of uint64 values are not kept exactly", expected="a type of up to 63 bits and sign",
                          found=src[0].dtype, fix='use astype("int64") where the values allow it')  # fmt: skip
@@ -197,13 +213,6 @@ def transpose(src: tuple[Node, ...], arg: Any) -> Typed:
     return src[0].shape[::-1], src[0].dtype
 
 
-def reshape(src: tuple[Node, ...], shape: Shape) -> Typed:
-    """Of small values only."""
-    if math.prod(shape) != math.prod(src[0].shape) or src[0].row_axis is not None:
-        raise ShapeError("not as many elements", expected=str(math.prod(src[0].shape)), found=show_shape(shape))
-    return shape, src[0].dtype
-
-
 def expand(src: tuple[Node, ...], axis: int) -> Typed:
     shape = src[0].shape
     return check_one_row_axis((*shape[:axis], 1, *shape[axis:]), src[0].dtype), src[0].dtype
@@ -234,6 +243,23 @@ def index_shape(index: Index, shape: Shape) -> Shape:
 
 def index(src: tuple[Node, ...], index: Index) -> Typed:
     return index_shape(index, src[0].shape), src[0].dtype
+
+
+def choose_rows(src: tuple[Node, ...], arg: Any) -> Typed:
+    """x (n, ..) where mask (n,) holds."""
+    x, mask = src
+    if mask.dtype.kind != "b":
+        raise DtypeError("rows are chosen by truth values", expected="bool", found=mask.dtype, fix="compare first")
+    if mask.ndim != 1 or mask.row_axis is None or x.row_axis != 0 or x.shape[0] != mask.shape[0]:
+        raise ShapeError("the condition is not on the rows of what it chooses from", expected=show_shape(x.shape[:1]),
+                         found=show_shape(mask.shape))  # fmt: skip
+    return (ChosenRows(int(x.shape[0]), mask), *x.shape[1:]), x.dtype
+
+
+def spread_rows(src: tuple[Node, ...], arg: Any) -> Typed:
+    """The adjoint: chosen rows back among all rows."""
+    x, mask = src
+    return (mask.shape[0], *x.shape[1:]), x.dtype
 
 
 def place(src: tuple[Node, ...], arg: tuple[Index, Shape]) -> Typed:

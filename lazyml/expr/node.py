@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class Rows(int):
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rows) and int(self) == int(other)
+        return type(other) is Rows and int(self) == int(other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -33,6 +34,29 @@ class Rows(int):
 
     def __repr__(self) -> str:
         return f"n={int(self)}"
+
+
+class ChosenRows(Rows):
+    """The number of rows where a condition holds: not known, at most the int. Equal for the same condition."""
+
+    mask: Node
+
+    def __new__(cls, most: int, mask: Node) -> Self:
+        rows = super().__new__(cls, most)
+        rows.mask = mask
+        return rows
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ChosenRows) and self.mask is other.mask
+
+    def __hash__(self) -> int:
+        return hash(("chosen", self.mask))
+
+    def __repr__(self) -> str:
+        return "n where chosen"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ChosenRows, (int(self), self.mask)
 
 
 Shape = tuple[int, ...]
@@ -48,7 +72,8 @@ class SourceKey:
 
     `kind` is "hdf5" or "memory"; `location` the absolute path, or a token for an array in memory; `name` the dataset;
     `shape` the stored shape, rows first; `dtype` what a tile holds (native byte order, float16 widened to float32);
-    `identity` tells a file from what later stands at the same path; `alias` is another name to show it by. `holder` is
+    `identity` tells a file from what later stands at the same path; `alias` is another name to show it by;
+    `first` the stored row that its rows begin at. `holder` is
     the opened source: it takes no part in equality, and lives as long as a node that names it.
     """
 
@@ -59,6 +84,7 @@ class SourceKey:
     dtype: str
     identity: tuple[int, ...] = ()
     alias: str = ""
+    first: int = 0
     holder: Any = field(default=None, compare=False, repr=False)
 
     @property
@@ -69,7 +95,7 @@ class SourceKey:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the holder: a formula is pickled, its data is not."""
-        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity, self.alias)
+        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity, self.alias, self.first)
         return _restore_key, (PROCESS, *fields)
 
 
@@ -102,27 +128,22 @@ class Node:
     """One operation on other nodes. Built by `apply` only, so that equal nodes are the same object.
 
     Five fields: `op`, the operator's name; `src`, the nodes it works on; `arg`, what else it needs (an axis, a name, a
-    value), hashable; `dtype` and `shape` of its value. A shape holds at most one `Rows` dimension.
+    value), hashable; `dtype` and `shape` of its value. A shape holds at most one `Rows` dimension. `row_axis` follows
+    from the shape: which axis is aligned with the rows of the streamed sources, None for a small node. It is asked for
+    so often that it is kept.
     """
 
-    __slots__ = ("__weakref__", "arg", "dtype", "op", "shape", "src")
+    __slots__ = ("__weakref__", "arg", "dtype", "op", "row_axis", "shape", "src")
 
     op: str
     src: tuple[Node, ...]
     arg: Any
     dtype: np.dtype[Any]
     shape: Shape
+    row_axis: int | None
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"nodes are immutable: cannot set {name}")
-
-    @property
-    def row_axis(self) -> int | None:
-        """Which axis is aligned with the rows of the streamed sources; None for a small node."""
-        for axis, size in enumerate(self.shape):
-            if isinstance(size, Rows):
-                return axis
-        return None
 
     @property
     def ndim(self) -> int:
@@ -141,15 +162,27 @@ _lock = threading.Lock()
 
 
 def intern_node(op: str, src: tuple[Node, ...], arg: Any, dtype: np.dtype[Any], shape: Shape) -> Node:
-    key = (op, src, arg, dtype.str, shape)
+    key = (op, src, arg, dtype, shape)
     with _lock:
         node = _interned.get(key)
         if node is None:
             node = object.__new__(Node)
-            for name, value in zip(("op", "src", "arg", "dtype", "shape"), (op, src, arg, dtype, shape), strict=True):
-                object.__setattr__(node, name, value)
+            put = object.__setattr__
+            put(node, "op", op)
+            put(node, "src", src)
+            put(node, "arg", arg)
+            put(node, "dtype", dtype)
+            put(node, "shape", shape)
+            put(node, "row_axis", _row_axis(shape))
             _interned[key] = node
         return node
+
+
+def _row_axis(shape: Shape) -> int | None:
+    for axis, size in enumerate(shape):
+        if isinstance(size, Rows):
+            return axis
+    return None
 
 
 Infer = Callable[[tuple[Node, ...], Any], tuple[Shape, np.dtype[Any]]]
@@ -198,35 +231,42 @@ def apply(op: str, *src: Node, arg: Any = None) -> Node:
     return intern_node(op, src, arg, np.dtype(dtype), shape)
 
 
-def topological(roots: Iterable[Node]) -> list[Node]:
-    """Every node that the roots need, sources first, each once; without recursion, so depth does not matter."""
+def topological(roots: Iterable[Node], sources: Callable[[Node], tuple[Node, ...]] = attrgetter("src")) -> list[Node]:
+    """Every node that the roots need, sources first, each once; without recursion, so depth does not matter.
+
+    `sources` says which of a node's sources to follow: all, unless told otherwise.
+    """
     order: list[Node] = []
     seen: set[Node] = set()
-    stack: list[tuple[Node, Iterator[Node]]] = []
-    for root in roots:
-        if root in seen:
-            continue
-        seen.add(root)
-        stack.append((root, iter(root.src)))
-        while stack:
-            node, rest = stack[-1]
-            for source in rest:
-                if source not in seen:
-                    seen.add(source)
-                    stack.append((source, iter(source.src)))
-                    break
-            else:
-                order.append(node)
-                stack.pop()
+    entered: list[Node] = []
+    stack: list[Node | None] = [*reversed(list(roots))]
+    while stack:
+        node = stack.pop()
+        if node is None:  # the sources of the node entered last are done
+            order.append(entered.pop())
+        elif node not in seen:
+            seen.add(node)
+            entered.append(node)
+            stack.append(None)
+            stack += sources(node)[::-1]
     return order
 
 
-def transform(roots: Iterable[Node], rule: Callable[[Node, tuple[Node, ...]], Node]) -> list[Node]:
+Note = Callable[[Node, Node, Node], None]
+"""note(node, plain, made): a rewrite put `made` for `node`; `plain` is the node on its new sources and no more."""
+
+
+def transform(
+    roots: Iterable[Node], rule: Callable[[Node, tuple[Node, ...]], Node], note: Note | None = None
+) -> list[Node]:
     """Rebuild the graph bottom-up: `rule(node, new sources)` gives what stands in the node's place."""
     roots = list(roots)
     new: dict[Node, Node] = {}
     for node in topological(roots):
-        new[node] = rule(node, tuple(new[s] for s in node.src))
+        src = tuple(new[s] for s in node.src)
+        made = new[node] = rule(node, src)
+        if note is not None:
+            note(node, with_sources(node, src), made)
     return [new[root] for root in roots]
 
 

@@ -15,8 +15,6 @@ _PRECEDENCE = {"less": 1, "less_equal": 1, "greater": 1, "greater_equal": 1, "eq
                "contract_rows": 5, "negative": 6, "logical_not": 6, "power": 7}  # fmt: skip
 _FROM_THE_LEFT = (2, 3, 4, 5)
 ATOM = 9
-SEVERAL = ("concatenate", "deviations")
-"""Operators of as many operands as there are."""
 
 
 def formula(node: Node, names: Mapping[Node, str] | None = None, depth: int = 6) -> str:
@@ -54,9 +52,7 @@ def _operation(op: str, src: tuple[Node, ...], arg: Any, names: Mapping[Node, st
         operands.append(text if tighter or not needs or strength == ATOM else f"({text})")
     if OPS[op].kind == "reduction" and len(arg) == src[0].ndim:  # over everything
         return f"{op}({operands[0]})", ATOM
-    if op in SEVERAL:
-        return f"{op}({', '.join(operands)})", ATOM
-    return OPS[op].text.format(*operands, arg=_argument(op, arg)), precedence
+    return OPS[op].text.format(*operands, arg=_argument(op, arg), all=", ".join(operands)), precedence
 
 
 def leaf_name(node: Node) -> str:

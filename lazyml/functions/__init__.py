@@ -1,16 +1,38 @@
 """The functions of the language, and what runs it. What NumPy has keeps NumPy's signature and meaning."""
 
-from lazyml.functions import calculus, elementwise, reductions, run
+from lazyml import array
+from lazyml.functions import (
+    elementwise,
+    indexed,
+    indexing,
+    linalg,
+    reductions,
+    registry,
+    special,
+    statistics,
+)
 from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
+from lazyml.functions.indexed import *
+from lazyml.functions.linalg import *
+from lazyml.functions.parameters import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
+from lazyml.functions.special import *
+from lazyml.functions.statistics import *
 
-LANGUAGE = [*elementwise.__all__, *reductions.__all__]
-"""What formulas are made of, by name: what a formula string may call."""
+PARTS = (
+    elementwise,
+    special,
+    reductions,
+    indexed,
+    statistics,
+    linalg,
+)
+"""The modules whose functions make up formulas."""
 
-__all__ = ["LANGUAGE"]
-__all__ += run.__all__
-__all__ += calculus.__all__
-__all__ += elementwise.__all__
-__all__ += reductions.__all__
+LANGUAGE = {name: getattr(part, name) for part in PARTS for name in part.__all__}
+"""What formulas are made of, by name: what a formula string may call, and NumPy's functions mean on an Array."""
+
+array.METHODS.update({**registry.methods(LANGUAGE), "getitem": indexing.getitem})
+array.ARRAY_FUNCTIONS.update(registry.numpy_functions(LANGUAGE))

@@ -5,6 +5,7 @@ Applied to plain numbers and ndarrays they compute at once.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -32,9 +33,12 @@ __all__ = [
     "bitwise_xor",
     "cbrt",
     "ceil",
+    "clip",
     "copysign",
     "cos",
     "cosh",
+    "deg2rad",
+    "degrees",
     "divide",
     "equal",
     "exp",
@@ -50,6 +54,7 @@ __all__ = [
     "heaviside",
     "hypot",
     "invert",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
@@ -57,10 +62,12 @@ __all__ = [
     "less",
     "less_equal",
     "log",
+    "log1mexp",
     "log1p",
     "log2",
     "log10",
     "logaddexp",
+    "logcosh",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -69,14 +76,20 @@ __all__ = [
     "minimum",
     "mod",
     "multiply",
+    "nan_to_num",
     "negative",
     "not_equal",
     "power",
+    "rad2deg",
+    "radians",
     "reciprocal",
     "remainder",
     "right_shift",
     "rint",
+    "round",
     "sigmoid",
+    "sigmoid_difference",
+    "sigmoid_slope",
     "sign",
     "signbit",
     "sin",
@@ -99,13 +112,18 @@ def at_once(op: str, *operands: Any, arg: Any = None) -> Any:
     return OPS[op].reference(node, *operands)[()]
 
 
+def call(op: str, *operands: Any) -> Any:
+    """An operator on Arrays, as a formula; on plain numbers and ndarrays alone, at once."""
+    if any(isinstance(x, Array) for x in operands):
+        return arrays.operation(op, *operands)
+    return at_once(op, *operands)
+
+
 def _function(op: str) -> Callable[..., Any]:
     row = OPS[op]
 
     def function(*operands: Any) -> Any:
-        if any(isinstance(x, Array) for x in operands):
-            return arrays.operation(op, *operands)
-        return at_once(op, *operands)
+        return call(op, *operands)
 
     function.__name__ = function.__qualname__ = op
     function.__doc__ = f"""{row.doc.meaning}, element by element.
@@ -156,12 +174,14 @@ less_equal = _function("less_equal")
 log = _function("log")
 log10 = _function("log10")
 log1p = _function("log1p")
+log1mexp = _function("log1mexp")
 log2 = _function("log2")
 logaddexp = _function("logaddexp")
 logical_and = _function("logical_and")
 logical_not = _function("logical_not")
 logical_or = _function("logical_or")
 logical_xor = _function("logical_xor")
+logcosh = _function("logcosh")
 maximum = _function("maximum")
 minimum = _function("minimum")
 multiply = _function("multiply")
@@ -173,6 +193,8 @@ remainder = _function("remainder")
 right_shift = _function("right_shift")
 rint = _function("rint")
 sigmoid = _function("sigmoid")
+sigmoid_difference = _function("sigmoid_difference")
+sigmoid_slope = _function("sigmoid_slope")
 sign = _function("sign")
 signbit = _function("signbit")
 sin = _function("sin")
@@ -193,5 +215,95 @@ def square(x: Any) -> Any:
     """x * x, element by element.
 
     Derivative: 2 * x.
+
+    >>> float(square(3.0))
+    9.0
     """
     return multiply(x, x)
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+    """x, but a_min below it and a_max above it; either may be None.
+
+    Derivative: 1 inside and at the bounds, 0 outside.
+
+    >>> clip(np.array([-2.0, 0.5, 3.0]), 0.0, 1.0)
+    array([0. , 0.5, 1. ])
+    """
+    x = x if a_min is None else maximum(x, a_min)
+    return x if a_max is None else minimum(x, a_max)
+
+
+def round(x: Any, decimals: int = 0) -> Any:
+    """x to so many decimals, halves to the even one, as NumPy does: x * 10**decimals is rounded and divided again.
+
+    Derivative: 0.
+
+    >>> round(np.array([0.5, 1.5, 2.345]), 1)
+    array([0.5, 1.5, 2.3])
+    """
+    if not isinstance(x, Array):
+        return np.round(x, decimals)
+    if x.dtype.kind != "f" and decimals >= 0:
+        return x
+    if decimals == 0:
+        return rint(x)
+    scale = 10.0 ** builtins.abs(decimals)
+    return rint(x * scale) / scale if decimals > 0 else (rint(x / scale) * scale).astype(x.dtype)
+
+
+def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """Whether |x - y| <= atol + rtol * |y|; infinities are close to themselves.
+
+    Derivative: 0.
+
+    >>> bool(isclose(1.0, 1.0 + 1e-9))
+    True
+    """
+    if not isinstance(x, Array) and not isinstance(y, Array):
+        return np.isclose(x, y, rtol, atol, equal_nan)
+    near = logical_and(less_equal(absolute(x - y), atol + rtol * absolute(y)), isfinite(y))
+    close = logical_or(near, equal(x, y))
+    return logical_or(close, logical_and(isnan(x), isnan(y))) if equal_nan else close
+
+
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """x with numbers for nan and the infinities; the largest and smallest numbers of the type for these by default.
+
+    Derivative: 1 where x is finite, 0 elsewhere.
+
+    >>> nan_to_num(np.array([1.0, np.nan]), nan=-1.0)
+    array([ 1., -1.])
+    """
+    if not isinstance(x, Array):
+        return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+    if x.dtype.kind != "f":
+        return x
+    limit = float(np.finfo(x.dtype).max)
+    high, low = limit if posinf is None else posinf, -limit if neginf is None else neginf
+    return where(isfinite(x), x, where(isnan(x), nan, where(x > 0, high, low)))
+
+
+def deg2rad(x: Any) -> Any:
+    """Degrees as radians, x * pi / 180.
+
+    Derivative: pi / 180.
+
+    >>> float(deg2rad(180.0)) == np.pi
+    True
+    """
+    return multiply(x, np.pi / 180)
+
+
+def rad2deg(x: Any) -> Any:
+    """Radians as degrees, x * 180 / pi.
+
+    Derivative: 180 / pi.
+
+    >>> float(rad2deg(np.pi))
+    180.0
+    """
+    return multiply(x, 180 / np.pi)
+
+
+radians, degrees = deg2rad, rad2deg

@@ -1,43 +1,258 @@
-"""Reductions: over one axis, several, or all. Applied to plain numbers and ndarrays they compute at once."""
+"""Reductions: over one axis, several, or all. Applied to plain numbers and ndarrays they are NumPy's, at once.
+
+Totals over rows are float64, int64 for integers and truth values, whatever the rows are; the smallest, the largest and
+what is reduced along each row keep NumPy's types. `where=` chooses elements, as NumPy's does: a truth value each.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lazyml import array as arrays
 from lazyml.array import Array
+from lazyml.errors import ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.infer import widen
-from lazyml.functions.elementwise import at_once
+from lazyml.expr.node import Rows
+from lazyml.functions.elementwise import (
+    absolute,
+    at_once,
+    equal,
+    exp,
+    isnan,
+    logical_not,
+    not_equal,
+    sqrt,
+    square,
+    where,
+)
+from lazyml.plan.accumulators import worst
 
-__all__ = ["logsumexp", "mean", "sum"]
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "log_softmax", "logsumexp", "max",
+    "mean", "min", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "norm", "prod", "ptp",
+    "softmax", "std", "sum", "var",
+]  # fmt: skip
 
 
-def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def sum(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """The sum over one axis, several, or all. Totals over rows are float64 (int64 for integers and truth values).
+
+    Derivative: 1 for each element.
 
     >>> import lazyml as lz
     >>> X = lz.from_array([[1.0, 2.0], [3.0, 4.0]])
     >>> lz.compute(lz.sum(X, axis=0))
     array([4., 6.])
     """
-    return arrays.reduce("sum", x, axis, keepdims) if isinstance(x, Array) else np.sum(x, axis=axis, keepdims=keepdims)
+    if not isinstance(x, Array):
+        return np.sum(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+    return arrays.reduce("sum", _chosen(x, where, 0), axis, keepdims)
 
 
-def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def prod(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """The product over one axis, several, or all.
+
+    Derivative: the product of the others, zeros included.
+
+    >>> import lazyml as lz
+    >>> float(lz.compute(lz.prod(lz.from_array([2.0, 3.0, 4.0]))))
+    24.0
+    """
+    if not isinstance(x, Array):
+        return np.prod(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+    return arrays.reduce("prod", _chosen(x, where, 1), axis, keepdims)
+
+
+def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """The mean over one axis, several, or all: the sum over the number of elements.
+
+    Derivative: 1 / count for each element.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.mean(lz.from_array([1.0, 2.0, 6.0])))
     np.float64(3.0)
     """
-    return arrays.mean(x, axis, keepdims) if isinstance(x, Array) else np.mean(x, axis=axis, keepdims=keepdims)
+    if not isinstance(x, Array):
+        return np.mean(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+    if where is None:
+        return arrays.mean(x, axis, keepdims)
+    mask = _mask(x, where)
+    return sum(x, axis, keepdims, where=mask) / sum(mask, axis, keepdims)
+
+
+def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
+    """The variance, sum((x - mean(x))**2) / (count - ddof); over rows in the same pass as the mean.
+
+    Over rows, blocks are merged by the update of Chan, Golub and LeVeque, "Algorithms for computing the sample
+    variance" (1983), so that a large mean costs no digits.
+
+    Derivative: 2 * (x - mean(x)) / (count - ddof).
+
+    >>> import lazyml as lz
+    >>> float(lz.compute(lz.var(lz.from_array([1e9, 1e9 + 2]))))
+    1.0
+    """
+    if not isinstance(x, Array):
+        return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=_or_true(where))
+    if x.node.row_axis == 1:
+        axes = tuple(1 - a for a in arrays.normalise_axes(axis, x.node))
+        found = var(x.T, axes, ddof, keepdims=True, where=None if where is None else _mask(x, where).T).T
+        return found if keepdims else arrays.drop_axes(found, tuple(1 - a for a in axes))
+    axes = arrays.normalise_axes(axis, x.node)
+    mask = None if where is None else _mask(x, where)
+    count = _count(x, axes, keepdims, mask)
+    squares = _deviations(x, axes, keepdims, mask)
+    return squares / (count - ddof if ddof else count)
+
+
+def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
+    """The standard deviation, sqrt(var(x)).
+
+    Derivative: (x - mean(x)) / (count * std(x)).
+
+    >>> import lazyml as lz
+    >>> float(lz.compute(lz.std(lz.from_array([1.0, 3.0]))))
+    1.0
+    """
+    if not isinstance(x, Array):
+        return np.std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=_or_true(where))
+    return sqrt(var(x, axis, ddof, keepdims, where=where))
+
+
+def min(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """The smallest; nan if there is one. With `where`, of no element it is the largest value of the type.
+
+    Derivative: 1 at the smallest, shared equally between ties.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.min(lz.from_array([[3, 1], [2, 5]]), axis=1))
+    array([1, 2])
+    """
+    return _extreme("min", np.min, x, axis, keepdims, where)
+
+
+def max(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """The largest; nan if there is one. With `where`, of no element it is the smallest value of the type.
+
+    Derivative: 1 at the largest, shared equally between ties.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.max(lz.from_array([[3, 1], [2, 5]]), axis=0))
+    array([3, 5])
+    """
+    return _extreme("max", np.max, x, axis, keepdims, where)
+
+
+amin, amax = min, max
+
+
+def argmin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Where the smallest is: the first of equals, the first nan if there is one. Over rows, a row number.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> int(lz.compute(lz.argmin(lz.from_array([3.0, 1.0, 1.0]))))
+    1
+    """
+    return _place("argmin", np.argmin, x, axis, keepdims)
+
+
+def argmax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Where the largest is: the first of equals, the first nan if there is one. Over rows, a row number.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> int(lz.compute(lz.argmax(lz.from_array([3.0, 1.0, 3.0]))))
+    0
+    """
+    return _place("argmax", np.argmax, x, axis, keepdims)
+
+
+def any(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """Whether an element is not 0; False of nothing.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> bool(lz.compute(lz.any(lz.from_array([0.0, 2.0]) > 1)))
+    True
+    """
+    if not isinstance(x, Array):
+        return np.any(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+    return count_nonzero(x, axis, keepdims, where=where) > 0
+
+
+def all(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """Whether no element is 0; True of nothing.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> bool(lz.compute(lz.all(lz.from_array([0.0, 2.0]) > 1)))
+    False
+    """
+    if not isinstance(x, Array):
+        return np.all(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+    return equal(sum(equal(x, _zero(x)), axis, keepdims, where=where), 0)
+
+
+def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """How many elements are not 0.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> int(lz.compute(lz.count_nonzero(lz.from_array([0.0, 2.0, 3.0]))))
+    2
+    """
+    if not isinstance(x, Array):
+        return np.count_nonzero(x, axis=axis, keepdims=keepdims)
+    return sum(not_equal(x, _zero(x)), axis, keepdims, where=where)
+
+
+def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest less the smallest.
+
+    Derivative: that of max(x) - min(x).
+
+    >>> import lazyml as lz
+    >>> float(lz.compute(lz.ptp(lz.from_array([3.0, 1.0, 7.0]))))
+    6.0
+    """
+    return max(x, axis, keepdims) - min(x, axis, keepdims)
+
+
+def average(x: Any, axis: Any = None, weights: Any = None, keepdims: bool = False) -> Any:
+    """The weighted mean, sum(weights * x) / sum(weights). Weights of one axis go with the axis that is averaged over.
+
+    Derivative: weights / sum(weights) for each element.
+
+    >>> import lazyml as lz
+    >>> float(lz.compute(lz.average(lz.from_array([1.0, 4.0]), weights=[2.0, 1.0])))
+    2.0
+    """
+    if not isinstance(x, Array):
+        plain: Any = np.average
+        return plain(x, axis=axis, weights=weights, keepdims=keepdims)
+    if weights is None:
+        return mean(x, axis, keepdims)
+    w = arrays.beside(x, weights)
+    if w.ndim == 1 and x.ndim == 2 and axis in (0, -2):
+        w = w[:, None]
+    spread = w + _zero(x) * x  # weights in the shape of x
+    return sum(w * x, axis, keepdims) / sum(spread, axis, keepdims)
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over an axis, without overflow.
+
+    Derivative: softmax(x).
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.logsumexp(lz.from_array([1000.0, 1000.0])))) - 1000
@@ -49,3 +264,171 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     axes = arrays.normalise_axes(axis, build.param("x", x.shape, widen(x.dtype)))
     value = at_once("logsumexp", x, arg=axes)
     return np.expand_dims(value, axes) if keepdims else value
+
+
+def softmax(x: Any, axis: Any = -1) -> Any:
+    """exp(x) / sum(exp(x)) along an axis, without overflow. Along each row by default.
+
+    Derivative: diag(p) - p p' for p = softmax(x).
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.softmax(lz.from_array([[0.0, 0.0], [1000.0, 0.0]])))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+    return exp(log_softmax(x, axis))
+
+
+def log_softmax(x: Any, axis: Any = -1) -> Any:
+    """log(softmax(x)) = x - logsumexp(x) along an axis, without overflow.
+
+    Derivative: I - 1 p' for p = softmax(x).
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.log_softmax(lz.from_array([[1000.0, 0.0]])))
+    array([[    0., -1000.]])
+    """
+    return x - logsumexp(x, axis, keepdims=True)
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """The length of vectors along an axis, sum(|x|**ord)**(1/ord); 2 by default, of a matrix over all its elements.
+
+    `ord` may be 0 (how many are not 0), 1, 2, any other number, inf or -inf. Of a matrix as a whole only the default
+    ("fro", the root of the sum of squares) is there; its spectral norm needs a decomposition.
+
+    Derivative: x / norm(x) for the default.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.norm(lz.from_array([[3.0, 4.0], [0.0, 2.0]]), axis=1))
+    array([5., 2.])
+    """
+    if not isinstance(x, Array):
+        return np.linalg.norm(x, ord, axis, keepdims)
+    if x.dtype.kind != "f":
+        x = x.astype(np.float64)
+    axes = arrays.normalise_axes(axis, x.node)
+    if len(axes) == 2 and ord not in (None, "fro"):
+        raise UnsupportedError("a matrix norm other than the root of the sum of squares", found=f"ord={ord!r}",
+                               expected="ord=None, or one axis", where=arrays.here())  # fmt: skip
+    if ord in (None, 2, "fro"):
+        return sqrt(sum(square(x), axes, keepdims))
+    if ord in (np.inf, -np.inf):
+        return (max if ord > 0 else min)(absolute(x), axes, keepdims)
+    if ord == 0:
+        return count_nonzero(x, axes, keepdims).astype(x.dtype)
+    if ord == 1:
+        return sum(absolute(x), axes, keepdims)
+    return sum(absolute(x) ** ord, axes, keepdims) ** (1 / ord)
+
+
+# --- what passes over nan --------------------------------------------------------------------------------------------
+
+
+def _over_nan(reduction: Callable[..., Any], name: str, formula: str, example: str) -> Callable[..., Any]:
+    def function(x: Any, axis: Any = None, keepdims: bool = False, **options: Any) -> Any:
+        if not isinstance(x, Array):
+            return getattr(np, name)(x, axis=axis, keepdims=keepdims, **options)
+        known = logical_not(isnan(x)) if x.dtype.kind == "f" else None
+        found = reduction(x, axis, keepdims=keepdims, where=known, **options)
+        if known is not None and name in ("nanmin", "nanmax"):  # of nan alone it is nan, as in NumPy
+            return where(any(known, axis, keepdims), found, build_nan(found))
+        return found
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""{formula} of the elements that are not nan.
+
+    Derivative: as of {name[3:]}, 0 at nan.
+
+    >>> import lazyml as lz
+    >>> float(lz.compute(lz.{name}(lz.from_array([1.0, float("nan"), 3.0]))))
+    {example}
+    """
+    return function
+
+
+def build_nan(like: Array) -> Array:
+    """nan in the type of an Array."""
+    return Array(build.scalar_like(np.nan, like.node))
+
+
+nansum = _over_nan(sum, "nansum", "The sum", "4.0")
+nanprod = _over_nan(prod, "nanprod", "The product", "3.0")
+nanmean = _over_nan(mean, "nanmean", "The mean", "2.0")
+nanvar = _over_nan(var, "nanvar", "The variance", "1.0")
+nanstd = _over_nan(std, "nanstd", "The standard deviation", "1.0")
+nanmin = _over_nan(min, "nanmin", "The smallest", "1.0")
+nanmax = _over_nan(max, "nanmax", "The largest", "3.0")
+
+
+# --- steps of the above ----------------------------------------------------------------------------------------------
+
+
+def _or_true(where: Any) -> Any:
+    return True if where is None else where
+
+
+def _zero(x: Array) -> Any:
+    return Array(build.const(0, x.dtype))
+
+
+def _mask(x: Array, where: Any) -> Any:
+    """Truth values in the shape of x."""
+    mask = arrays.beside(x, where)
+    if mask.dtype.kind != "b":
+        mask = not_equal(mask, 0)
+    try:
+        return Array(build.broadcast(mask.node, x.node.shape))
+    except ShapeError as error:
+        raise error.with_details(formula=x.name, where=arrays.here()) from None
+
+
+def _chosen(x: Array, mask: Any, neutral: Any) -> Any:
+    """x, with what changes nothing where the mask does not hold."""
+    if mask is None:
+        return x
+    dtype = x.dtype if x.dtype.kind != "b" else np.dtype(np.int64) if neutral not in (True, False) else x.dtype
+    return where(_mask(x, mask), x, Array(build.const(neutral, dtype)))
+
+
+def _extreme(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool, mask: Any) -> Any:
+    if not isinstance(x, Array):
+        limit = {} if mask is None else {"where": mask, "initial": worst(op, np.asarray(x).dtype)}
+        return plain(x, axis=axis, keepdims=keepdims, **limit)
+    return arrays.reduce(op, _chosen(x, mask, worst(op, x.dtype)), axis, keepdims)
+
+
+def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool) -> Any:
+    if not isinstance(x, Array):
+        return plain(x, axis=axis, keepdims=keepdims)
+    if isinstance(axis, tuple):
+        raise ShapeError("one axis, or all", expected="an axis or None", found=repr(axis),
+                         where=arrays.here())  # fmt: skip
+    if x.node.row_axis == 1 and axis is None:  # rows come first: from a place in x.T to one in x
+        flat, (columns, rows) = _place(op, plain, x.T, None, False), x.shape
+        found = (flat % columns) * rows + flat // columns
+        return Array(build.expand_axes(found.node, (0, 1))) if keepdims else found
+    return arrays.reduce(op, x, axis, keepdims)
+
+
+def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:
+    """How many elements a reduction is over."""
+    if mask is not None:
+        return sum(mask, axes, keepdims)
+    plain = build.const(float(np.prod([int(x.node.shape[a]) for a in axes if a != x.node.row_axis])))
+    return Array(build.multiply(plain, build.row_count(x.node.shape[0])) if x.node.row_axis in axes else plain)
+
+
+def _deviations(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:
+    """sum((x - mean(x))**2) over axes of an Array whose rows, if it has some, come first."""
+    if 0 not in axes or not isinstance(x.node.shape[0], Rows):
+        away = x - mean(x, axes, True, where=mask)
+        return sum(square(away), axes, keepdims, where=mask)
+    operands = (x,) if mask is None else (x, mask)
+    by_column = arrays.wrap("deviations", *(v.node for v in operands))
+    if len(axes) == 2:  # of all: within the columns and between them
+        count, centre = _count(x, (0,), False, mask), mean(x, 0, where=mask)
+        centre = centre if mask is None else where(count > 0, centre, 0.0)
+        between = square(centre - sum(centre * count) / sum(count * Array(build.const(np.ones(x.shape[1])))))
+        by_column = sum(by_column + count * between)
+    return Array(build.expand_axes(by_column.node, axes)) if keepdims else by_column

@@ -36,7 +36,7 @@ def open(path: str | os.PathLike[str], name: str) -> Array:
     """
     if not isinstance(name, str) or not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path):
         raise ParameterError("not a file and a dataset", expected="lz.open(path, name), two texts",
-                             found=f"{path!r}, {name!r}", where=arrays.show_line(arrays.user_line()))  # fmt: skip
+                             found=f"{path!r}, {name!r}", where=arrays.here())  # fmt: skip
     return Array(build.source(engine.held(open_dataset(os.fspath(path), name))))
 
 
@@ -88,7 +88,7 @@ def compile(
 def _program(outputs: Any, repeated: bool, **options: Any) -> engine.Program:
     single = isinstance(outputs, (Array, np.ndarray)) or not isinstance(outputs, Iterable)
     items = [outputs] if single else list(outputs)
-    return engine.Program([_output(x).node for x in items], single, where=arrays.show_line(arrays.user_line()),
+    return engine.Program([_output(x).node for x in items], single, where=arrays.here(), line_of=arrays.line_of,
                           repeated=repeated, **options)  # fmt: skip
 
 

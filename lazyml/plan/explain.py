@@ -9,7 +9,7 @@ from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Pass, Plan, Tiling, Value
-from lazyml.plan.scratch import by_blas, stored_values
+from lazyml.plan.scratch import by_blas
 from lazyml.plan.steps import resolve, width
 
 
@@ -19,6 +19,14 @@ class _Names(dict[Node, str]):
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)  # a dataset may be called t1
         self._counts = {"r": 0, "t": 0}
+        self._labels: dict[str, int] = {}
+
+    def source(self, node: Node) -> None:
+        """Sources go by their labels, told apart by number."""
+        if node not in self:
+            label = node.arg.label
+            alike = self._labels[label] = self._labels.get(label, 0) + 1
+            self[node] = label if alike == 1 else f"{label}_{alike}"
 
     def number(self, node: Node, letter: str) -> str:
         """r1, r2 ... for values of a row; t1, t2 ... for totals."""
@@ -64,7 +72,7 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernels: Sequence[str],
     if a_pass.once:
         lines.append("  once   runs once: no parameter touches it")
     for node in a_pass.reads:
-        _name(node, names)
+        names.source(node)
         if node in values:
             lines.append(f"  read   {names[node]} {_dims(node)} {node.dtype} · from pass {values[node].made_in + 1}")
             continue
@@ -89,14 +97,8 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernels: Sequence[str],
     return "\n".join(lines)
 
 
-def _name(node: Node, names: _Names) -> None:
-    if node not in names:
-        alike = sum(other.arg.label == node.arg.label for other in names if other.op == "source")
-        names[node] = node.arg.label + (f"_{alike + 1}" if alike else "")
-
-
 def _make_lines(value: Value, a_pass: Pass, names: _Names) -> list[str]:
-    _name(value.leaf, names)
+    names.source(value.leaf)
     (made,) = value.maker.sinks
     columns = width(value.leaf)
     shown = f"  make   {names[value.leaf]} = {formula(made, names)}" + (f" ({columns} columns)" if columns else "")
@@ -122,7 +124,7 @@ def _step_lines(a_pass: Pass, names: _Names) -> list[str]:
         for node in step.nodes:
             if is_accumulator(node):
                 text = formula(node, names)
-                how = " (library product)" if step.kind == "kernel" and len(node.src) == 2 and by_blas(node) else ""
+                how = " (library product)" if step.kind == "kernel" and by_blas(node) else ""
                 lines.append(f"  {label}   {names.number(node, 't')} += {text}{how}")
                 names[totals[node]] = names[node]
             elif node in shown and node not in names:
@@ -142,7 +144,7 @@ def _reused(a_pass: Pass) -> set[Node]:
             for source in map(resolve, node.src):
                 uses[source] = uses.get(source, 0) + 1
     costly = {n for n, count in uses.items() if count > 1 and n.row_axis is not None and OPS[n.op].flops > 0}
-    return costly | set(stored_values(a_pass))
+    return costly | {buffer.node for buffer in a_pass.buffers if buffer.per_row}
 
 
 def _results(plan: Plan, names: dict[Node, str]) -> str:

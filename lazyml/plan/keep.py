@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lazyml.expr.node import OPS, Node, topological
 from lazyml.plan.flow import cheapest_cut
+from lazyml.plan.passes import row_sources
 from lazyml.plan.plan import Pass, row_bytes
 from lazyml.plan.steps import resolve
 from lazyml.sources.protocol import Source
@@ -46,15 +47,7 @@ class Handed:
 
 def row_order(targets: Iterable[Node], given: Set[Node] = frozenset()) -> list[Node]:
     """The targets and the row-aligned nodes they are made from, sources first, down to what is given."""
-    reached: set[Node] = set()
-    stack = list(targets)
-    while stack:
-        node = stack.pop()
-        if node not in reached:
-            reached.add(node)
-            if node not in given:
-                stack.extend(s for s in node.src if s.row_axis is not None)
-    return [node for node in topological(reached) if node in reached]
+    return topological(targets, lambda node: () if node in given else row_sources(node))
 
 
 def read_cost(node: Node, source: Source) -> float:
@@ -138,11 +131,9 @@ def _ready(order: Sequence[Node], inside: set[Node], known_after: Mapping[Node, 
     """The first pass in which all totals that a node depends on are known."""
     small: dict[Node, int] = {}
     outside = [source for node in order for source in node.src if source not in inside]
-    for node in topological(outside):
-        if node in known_after:
-            small[node] = known_after[node] + 1
-        elif node not in inside:
-            small[node] = max((small.get(s, 0) for s in node.src), default=0)
+    for node in topological(outside, lambda node: () if node in known_after else node.src):
+        below = max((small[s] for s in node.src if s in small), default=0)
+        small[node] = known_after[node] + 1 if node in known_after else below
     ready: dict[Node, int] = {}
     for node in order:
         ready[node] = max((ready[s] if s in inside else small[s] for s in node.src), default=0)

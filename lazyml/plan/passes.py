@@ -9,6 +9,7 @@ from lazyml.expr.show import formula
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Pass
 from lazyml.plan.prologue import row_domain, stages
+from lazyml.plan.scratch import buffers
 from lazyml.plan.steps import schedule
 
 
@@ -40,21 +41,8 @@ def make_pass(
 ) -> Pass:
     """Collect what the targets need of the rows, stopping at small values, which are inputs. `originals` says what a
     target is in the formulas, where that is another node."""
-    inside: dict[Node, None] = {}
-    inputs: dict[Node, None] = {}
-    stack = list(targets)
-    while stack:
-        node = stack.pop()
-        if node in inside:
-            continue
-        inside[node] = None
-        for source in node.src:
-            if source.row_axis is None:
-                inputs[source] = None
-            else:
-                stack.append(source)
-    order = [node for node in topological(targets) if node in inside]
-    small = [node for node in topological(inputs) if node in inputs]
+    order = topological(targets, row_sources)
+    steps = schedule(order)
     named = originals or {}
     sources = tuple(node for node in order if node.op == "source")
     accumulators = tuple(node for node in order if is_accumulator(node))
@@ -63,10 +51,11 @@ def make_pass(
         index=index,
         rows=rows,
         sources=sources,
-        inputs=tuple(small),
-        steps=schedule(order),
+        inputs=tuple(dict.fromkeys(s for node in order for s in node.src if s.row_axis is None)),
+        steps=steps,
         accumulators=accumulators,
         sinks=sinks,
+        buffers=buffers(steps, sinks),
         reason=reason,
         once=once,
         totals=tuple(named.get(node, node) for node in accumulators),
@@ -76,13 +65,28 @@ def make_pass(
     )
 
 
+def row_sources(node: Node) -> tuple[Node, ...]:
+    """What a row-aligned node, or a total, needs of the rows."""
+    return tuple([s for s in node.src if s.row_axis is not None])
+
+
 def _reason(key: tuple[int, int], targets: list[Node], before: list[tuple[int, int]], place: Mapping[Node, int]) -> str:
     if not before:
         return "the first read of the data"
     depth, rows = key
     if before[-1][0] == depth:
         return f"another row count ({rows:,} rows): its rows do not line up with those of the pass before"
-    last = before[-1][0]
-    needs = next((node for node in topological(targets) if is_accumulator(node) and place[node] == last), None)
-    what = formula(needs, depth=3) if needs is not None else "a total over all rows"
+    total = _waits_for(targets, before[-1][0], place)
+    what = formula(total, depth=3) if total is not None else "a total over all rows"
     return f"needs {what}, which is known only when the pass before is over"
+
+
+def _waits_for(targets: Sequence[Node], last: int, place: Mapping[Node, int]) -> Node | None:
+    """A total of the pass before that the targets need."""
+    mine = set(targets)
+
+    def until_totals(node: Node) -> tuple[Node, ...]:
+        return () if node in place and node not in mine and node.row_axis is None else node.src
+
+    found = topological(targets, until_totals)
+    return next((node for node in found if node.row_axis is None and place.get(node) == last), None)

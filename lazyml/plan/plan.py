@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from lazyml.expr.node import Node
 from lazyml.sources.protocol import MemoryItem, Route
@@ -27,6 +30,20 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Buffer:
+    """Scratch of one worker: `per_row` buffers have a line a row of the block, others the fixed `shape`."""
+
+    node: Node
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    per_row: bool
+
+    @property
+    def bytes_each(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
 class Pass:
     """One complete read of some sources: steps over tiles, totals over rows, and row-shaped results.
 
@@ -43,6 +60,8 @@ class Pass:
     steps: tuple[Step, ...]
     accumulators: tuple[Node, ...]
     sinks: tuple[Node, ...]
+    buffers: tuple[Buffer, ...]
+    """What a block keeps between its steps."""
     reason: str
     """Why this pass can not be part of the one before."""
     once: bool

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from lazyml.expr.node import OPS, Node
-from lazyml.plan.plan import Pass
+from lazyml.plan.plan import Buffer, Pass, Step
 from lazyml.plan.steps import REINDEXED, resolve, width
 
 LOOP_COLUMNS = 8
 """Up to this many right-hand columns the register-blocked loops beat the library's product."""
 
 
-@dataclass(frozen=True)
-class Buffer:
-    """Scratch of one worker: `per_row` buffers have a line a row of the block, others the fixed `shape`."""
-
-    node: Node
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    per_row: bool
-
-    @property
-    def bytes_each(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-
 def by_blas(node: Node) -> bool:
     """Whether a product is wide enough for the library: both sides of one float dtype, more than a few columns."""
+    if OPS[node.op].kind != "product":
+        return False
     left, right = node.src
     if left.dtype != right.dtype or left.dtype.kind != "f" or node.dtype.kind != "f":
         return False
@@ -41,23 +28,21 @@ def by_blas(node: Node) -> bool:
 
 
 def uses_blas(a_pass: Pass) -> bool:
-    return any(
-        by_blas(node) for step in a_pass.steps if step.kind == "kernel" for node in step.nodes if len(node.src) == 2
-    )
+    return any(by_blas(node) for step in a_pass.steps if step.kind == "kernel" for node in step.nodes)
 
 
-def stored_values(a_pass: Pass) -> list[Node]:
+def stored_values(steps: Sequence[Step], sinks: Sequence[Node]) -> list[Node]:
     """Row-aligned values that outlive the step that makes them: another step reads them, or no loop holds them."""
-    made_in: dict[Node, int] = {node: i for i, step in enumerate(a_pass.steps) for node in step.nodes}
+    made_in: dict[Node, int] = {node: i for i, step in enumerate(steps) for node in step.nodes}
     stored: dict[Node, None] = {}
-    for index, step in enumerate(a_pass.steps):
+    for index, step in enumerate(steps):
         for node in step.nodes:
             if node.row_axis is not None and (step.kind == "kernel" or made_by_inner_loop(node)):
                 stored[node] = None
-            for source in map(resolve, (s for s in node.src if s.row_axis is not None)):
+            for source in [resolve(s) for s in node.src if s.row_axis is not None]:
                 if source.op != "source" and (made_in[source] != index or node.op in REINDEXED):
                     stored[source] = None
-    stored.update((resolve(sink), None) for sink in a_pass.sinks if resolve(sink).op != "source")
+    stored.update((resolve(sink), None) for sink in sinks if resolve(sink).op != "source")
     return list(stored)
 
 
@@ -66,16 +51,16 @@ def made_by_inner_loop(node: Node) -> bool:
     return OPS[node.op].kind == "reduction" and width(node.src[0]) is not None
 
 
-def buffers(a_pass: Pass) -> list[Buffer]:
-    """Every scratch array of the pass's tile function, in the order it takes them."""
-    found = [Buffer(node, _line(node), node.dtype, per_row=True) for node in stored_values(a_pass)]
-    for step in a_pass.steps:
+def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
+    """Every scratch array of a pass's tile function, in the order it takes them."""
+    found = [Buffer(node, _line(node), node.dtype, per_row=True) for node in stored_values(steps, sinks)]
+    for step in steps:
         for node in step.nodes if step.kind == "kernel" else ():
             if node.op in FIXED:
                 shape, dtype = FIXED[node.op](node)
                 if shape:
                     found.append(Buffer(node, shape, dtype, per_row=False))
-    return found
+    return tuple(found)
 
 
 def _of_contraction(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -111,8 +96,8 @@ def _line(node: Node) -> tuple[int, ...]:
 
 
 def scratch_bytes_per_row(a_pass: Pass) -> int:
-    return sum(b.bytes_each for b in buffers(a_pass) if b.per_row)
+    return sum(b.bytes_each for b in a_pass.buffers if b.per_row)
 
 
 def scratch_fixed_bytes(a_pass: Pass) -> int:
-    return sum(b.bytes_each for b in buffers(a_pass) if not b.per_row)
+    return sum(b.bytes_each for b in a_pass.buffers if not b.per_row)

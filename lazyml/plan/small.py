@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from lazyml.expr.node import Node, topological
 from lazyml.plan.plan import Pass, Value
@@ -17,32 +17,22 @@ def small_stages(
 
     Totals, parameters and row counts are known by then and not among them.
     """
-    totals = {node for a_pass in passes for node in a_pass.totals}
+    done = {node for a_pass in passes for node in a_pass.totals}
     makers = {value.leaf: value.maker for value in values}
     inputs = [[*p.inputs, *(node for leaf in p.makes for node in makers[leaf].inputs)] for p in passes]
-    done: set[Node] = set()
     stages = []
     for wanted in (*inputs, [node for node in outputs if node.row_axis is None]):
-        stage = tuple(node for node in small_order(wanted, totals) if node not in done)
+        stage = small_order(wanted, done)
         done.update(stage)
-        stages.append(stage)
+        stages.append(tuple(stage))
     return tuple(stages)
 
 
-def small_order(wanted: Sequence[Node], totals: Collection[Node]) -> list[Node]:
-    """What is to be evaluated for the wanted small nodes when totals, parameters and row counts are known."""
-    needed = _closure(wanted, totals)
-    return [n for n in topological(wanted) if n in needed and n not in totals and n.op not in KNOWN_WHEN_IT_RUNS]
+def small_order(wanted: Sequence[Node], known: Collection[Node]) -> list[Node]:
+    """What is to be evaluated for the wanted small nodes, parameters and row counts being known."""
 
+    def to_do(node: Node) -> tuple[Node, ...]:
+        return tuple([s for s in node.src if s not in known])
 
-def _closure(wanted: Iterable[Node], totals: Collection[Node]) -> set[Node]:
-    """The wanted nodes and what they need, down to totals."""
-    reached: set[Node] = set()
-    stack = list(wanted)
-    while stack:
-        node = stack.pop()
-        if node not in reached:
-            reached.add(node)
-            if node not in totals:
-                stack.extend(node.src)
-    return reached
+    order = topological([node for node in wanted if node not in known], to_do)
+    return [node for node in order if node.op not in KNOWN_WHEN_IT_RUNS]

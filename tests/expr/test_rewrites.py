@@ -10,7 +10,6 @@ from lazyml.codegen.interpret import evaluate
 from lazyml.expr import build as b
 from lazyml.expr.node import Rows, SourceKey, apply, intern_node, topological
 from lazyml.expr.rewrites import REWRITES, optimise
-from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
 from lazyml.expr.rewrites.stabilise import stabilise
@@ -19,121 +18,14 @@ from lazyml.expr.substitute import substitute
 from lazyml.expr.verify import verify
 
 x, y = lz.param("x"), lz.param("y")
-f, v = lz.param("f", (), "float32"), lz.param("v", 3)
+f = lz.param("f", (), "float32")
 X, r = lz.from_array(np.ones((5, 3)), "X"), lz.from_array(np.ones(5), "r")
-I, k = lz.from_array(np.ones(5, "i1"), "I"), lz.param("k", (), "int8")
-U = lz.from_array(np.ones((5, 1)), "U")
-W, A = lz.param("W", (3, 2)), lz.param("A", (2, 3))
+A = lz.param("A", (2, 3))
 exp, log, sigmoid = lz.exp, lz.log, lz.sigmoid
-
-PAIRS = {
-    stabilise: [
-        (log(1 + exp(x)), "softplus(x)"),
-        (log(exp(x) + 1), "softplus(x)"),
-        (log(1.0 + exp(-x)), "softplus(-x)"),
-        (lz.log1p(exp(x)), "softplus(x)"),
-        (log(1 + x), "log1p(x)"),
-        (log(2 + exp(x)), "log(2 + exp(x))"),
-        (log(sigmoid(x)), "-softplus(-x)"),
-        (log(1 - sigmoid(x)), "-softplus(x)"),
-        (log(1 / (1 + exp(-x))), "-softplus(-(-(-x)))"),
-        (log(1 - 1 / (1 + exp(-x))), "-softplus(-(-x))"),
-        (1 / (1 + exp(-x)), "sigmoid(-(-x))"),
-        (exp(x) / (1 + exp(x)), "sigmoid(x)"),
-        (exp(x) / (1 + exp(y)), "exp(x) / (1 + exp(y))"),
-        (exp(x) - 1, "expm1(x)"),
-        (log(exp(x)), "x"),
-        (log(exp(x) / y), "x - log(y)"),
-        (log(lz.sum(exp(v))), "logsumexp(v)"),
-        (log(lz.sum(exp(X), axis=1)), "logsumexp(X, axis=1)"),
-        (log(lz.sum(exp(r))), "logsumexp(r)"),
-        (log(lz.sum(exp(U), axis=0)), "logsumexp(U, axis=0)"),
-        (log(lz.sum(exp(X), axis=0)), "log(sum(exp(X), axis=0))"),  # three columns: no stable total over rows
-        (log(exp(X) / lz.sum(exp(X), axis=1, keepdims=True)), "X - expand(logsumexp(X, axis=1), 1)"),
-        (log(1 + exp(f)), "softplus(f)"),
-    ],
-    simplify: [
-        (x**2, "x * x"),
-        (x**3, "x * x * x"),
-        (x**1, "x"),
-        (x**0.5, "sqrt(x)"),
-        (x**-1, "1 / x"),
-        (x**2.5, "x ** 2.5"),
-        (x * 1, "x"),
-        (1.0 * x, "x"),
-        (x / 1, "x"),
-        (x * -1, "-x"),
-        (np.negative(-x), "x"),
-        (x + 0.0, "x + 0"),  # of -0.0 it is 0.0
-        (x * 0.0, "x * 0"),  # nan stays nan
-        (x - x, "x - x"),
-        (f * 1.0, "f"),
-        (f * np.float64(1), "f * 1"),  # a float64
-        (f.astype("f8").astype("f4"), "f"),
-        (x.astype("f4").astype("f8"), "x.astype(float32).astype(float64)"),
-        (lz.logsumexp(X), "logsumexp(logsumexp(X, axis=1))"),
-    ],
-    rows_first: [
-        (X.T @ r, "X' @ r"),
-        (r @ X, "r' @ X"),
-        (X.T @ X, "X' @ X"),
-        (A @ X.T, "X @ A.T"),
-        (v @ X.T, "X @ v"),
-        (lz.sum(X.T, axis=1), "sum(X, axis=0)"),
-        (lz.sum(X.T, axis=0), "sum(X, axis=1)"),
-        (lz.sum(exp(X.T) * r), "sum(exp(X) * expand(r, 1))"),
-        (X.T[1], "X[:, 1]"),
-        (X.T[1:], "X[:, 1:3]"),
-        (r[None, :], "expand(r, 1)"),
-        (X.T.T @ v, "X @ v"),
-        (X.T + lz.param("c", (3, 1)), "X + c.T"),
-    ],
-    pull_factors: [
-        (lz.sum(x * r), "x * sum(r)"),
-        (lz.sum(-(r * x) / y), "-(x / y * sum(r))"),
-        (lz.sum(x * r - x * exp(r)), "x * sum(r - exp(r))"),
-        (lz.sum(-x * r + x * exp(r)), "x * sum(exp(r) - r)"),
-        (lz.sum(-x * r - x * exp(r)), "-(x * sum(r + exp(r)))"),
-        (lz.sum(x * r + y * exp(r)), "sum(x * r + y * exp(r))"),
-        (lz.sum(X * v, axis=0), "v * sum(X, axis=0)"),
-        (lz.sum(X * v), "sum(X * v)"),
-        (lz.sum(X * x), "x * sum(X)"),
-        (lz.sum(X * x, axis=1), "sum(X * x, axis=1)"),
-        (lz.sum(r[:, None] * v, axis=0), "sum(expand(r, 1) * v, axis=0)"),
-        (lz.sum((r > 0) * 2), "sum((r > 0) * 2)"),  # integers may wrap around
-        (lz.sum(r * (I * k)), "sum(r * (I * k))"),  # as does I * k, which is an int8
-        (lz.sum((r > 0) * x), "x * sum((r > 0).astype(float64))"),
-        (lz.sum(exp(r) * x - x * (r > 0)), "x * sum(exp(r) - (r > 0))"),
-        (lz.sum((r > 0) / x), "1 / x * sum((r > 0).astype(float64))"),
-        (apply("contract_rows", X.node, (x * r).node), "x * (X' @ r)"),
-        (apply("contract_rows", (X * v).node, (x * r).node), "x * (v * (X' @ r))"),
-        (apply("contract_rows", (X * v).node, X.node), "expand(v, 1) * (X' @ X)"),
-        (apply("contract_rows", X.node, (X * v).node), "v * (X' @ X)"),
-        (apply("contract_rows", r.node, (r / x).node), "1 / x * (r' @ r)"),
-    ],
-}
-PAIRS = {
-    rewrite: [(lz.Array(before) if not isinstance(before, lz.Array) else before, after) for before, after in pairs]
-    for rewrite, pairs in PAIRS.items()
-}
-
-
-@pytest.mark.parametrize(
-    ("rewrite", "before", "after"),
-    [(rewrite, before, after) for rewrite, pairs in PAIRS.items() for before, after in pairs],
-    ids=lambda value: value.name if isinstance(value, lz.Array) else getattr(value, "__name__", ""),
-)
-def test_before_and_after(rewrite, before, after):
-    (node,) = rewrite([before.node])
-    assert formula(node) == after
-    if before.node.row_axis != 1:
-        assert (node.shape, node.dtype) == (before.node.shape, before.node.dtype)
-    verify([node], rows_are_first=rewrite in (rows_first, pull_factors))
-    assert rewrite([node]) == [node], "a second time changes nothing"
 
 
 def test_the_rewrites_are_named_in_order():
-    assert [name for name, _ in REWRITES] == ["stabilise", "simplify", "rows_first", "pull_factors"]
+    assert [name for name, _ in REWRITES] == ["log_determinants", "stabilise", "simplify", "rows_first", "pull_factors"]
     loss = (log(1 + exp(x)) * 1).node
     assert formula(optimise([loss], until="stabilise")[0]) == "softplus(x) * 1"
     assert formula(optimise([loss], check=True)[0]) == "softplus(x)"
@@ -221,11 +113,10 @@ def substitute_formula(root, old, new):
 def test_forms_that_only_look_alike_stay():
     for made in (
         log(2 + exp(x) * 2),
-        log(1 - exp(x)),
         1 / (2 + exp(x)),
         exp(x) - 2,
-        log(exp(x) + exp(y)),
-        log(x / exp(y)),
+        log(exp(x) - exp(y)),
+        log(x / (exp(y) - x)),
     ):
         assert stabilise([made.node]) == [made.node]
 

@@ -14,7 +14,8 @@ import pytest
 from lazyml_kernels import bits, jit, scalar
 
 DTYPES = (np.float64, np.float32)
-BOUNDS = {"exp": 0.85, "expm1": 1.4, "log": 0.9, "log1p": 0.95, "sigmoid": 2.4, "softplus": 2.1, "tanh": 2.6}
+BOUNDS = {"exp": 0.85, "expm1": 1.4, "log": 0.9, "log1p": 0.95, "sigmoid": 2.4, "softplus": 2.1, "tanh": 2.6,
+          "sigmoid_slope": 4.0, "log1mexp": 2.6, "logcosh": 4.0}  # fmt: skip
 """Units in the last place; each is a little above the largest error seen over eight million arguments."""
 
 
@@ -34,10 +35,16 @@ def all_functions(x, out):
         out[5, k] = scalar.softplus(x[k])
     for k in range(x.size):
         out[6, k] = scalar.tanh(x[k])
+    for k in range(x.size):
+        out[7, k] = scalar.sigmoid_slope(x[k])
+    for k in range(x.size):
+        out[8, k] = scalar.log1mexp(x[k])
+    for k in range(x.size):
+        out[9, k] = scalar.logcosh(x[k])
 
 
 def run(x):
-    out = np.empty((7, x.size), x.dtype if x.dtype.kind == "f" else np.float64)
+    out = np.empty((len(BOUNDS), x.size), x.dtype if x.dtype.kind == "f" else np.float64)
     all_functions(x, out)
     return dict(zip(BOUNDS, out, strict=True))
 
@@ -51,6 +58,13 @@ def reference(name, x):
             return np.where(x < 0, e, 1 + 0 * x) / (1 + e)
         if name == "softplus":
             return np.maximum(x, 0) + np.log1p(np.exp(-abs(x)))
+        if name == "sigmoid_slope":
+            return np.exp(-abs(x)) / (1 + np.exp(-abs(x))) ** 2
+        if name == "log1mexp":
+            return np.where(x > -1, np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
+        if name == "logcosh":
+            near = np.log1p(2 * np.sinh(np.minimum(abs(x), 1) / 2) ** 2)
+            return np.where(abs(x) < 1, near, abs(x) + np.log1p(np.exp(-2 * abs(x))) - np.log(np.longdouble(2)))
         return getattr(np, name)(x)
 
 
@@ -98,6 +112,9 @@ def test_special_values(dtype):
         "sigmoid": [1, 0, nan, 0.5, 0.5, 1 / (1 + np.e), 1 / (1 + np.e**2), 1],
         "softplus": [inf, 0, nan, np.log(2), np.log(2), np.log1p(np.exp(-1)), np.log1p(np.exp(-2)), 1000],
         "tanh": [1, -1, nan, 0, -0.0, np.tanh(-1), np.tanh(-2), 1],
+        "sigmoid_slope": [0, 0, nan, 0.25, 0.25, np.e / (1 + np.e) ** 2, np.e**2 / (1 + np.e**2) ** 2, 0],
+        "log1mexp": [nan, -0.0, nan, -inf, -inf, np.log1p(-np.exp(-1)), np.log1p(-np.exp(-2)), nan],
+        "logcosh": [inf, inf, nan, 0, 0, np.log(np.cosh(1)), np.log(np.cosh(2)), 1000 - np.log(2)],
     }
     got = run(np.array([inf, -inf, nan, 0.0, -0.0, -1.0, -2.0, 1000.0], dtype))
     for name, values in expected.items():
@@ -124,6 +141,47 @@ def test_both_sides_of_the_thresholds(dtype):
     below = run(np.array([np.log(info.smallest_subnormal) - 1, np.log(info.tiny) - 3], dtype))["exp"]
     assert below[0] == 0
     assert 0 < below[1] < info.tiny
+
+
+@jit.kernel
+def pair_functions(x, y, out):
+    for k in range(x.size):
+        out[0, k] = scalar.sigmoid_difference(x[k], y[k])
+    for k in range(x.size):
+        out[1, k] = scalar.logaddexp(x[k], y[k])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_functions_of_two_arguments(dtype):
+    """Where x - y is rounded, by up to 370 units of sigmoid's last place, it must not show."""
+    rng = np.random.default_rng(8)
+    x = arguments(dtype)
+    near = x[:100_000] + (rng.normal(size=100_000) * 30).astype(dtype)
+    x, y = np.concatenate([x[:100_000], x]), np.concatenate([near, rng.permutation(x)])
+    out = np.empty((2, x.size), dtype)
+    pair_functions(x, y, out)
+    wide, other = x.astype(np.longdouble), y.astype(np.longdouble)
+    with np.errstate(all="ignore"):
+        e = np.exp(-abs(wide - other))
+        share = np.where(wide < other, e, 1 + 0 * e) / (1 + e)
+        both = np.maximum(wide, other) + np.log1p(e)
+    kept = ~(np.isnan(share) | np.isinf(wide) | np.isinf(other))
+    assert ulps(out[0][kept], share[kept], dtype).max() <= 2.5
+    away = kept & (abs(both) > 0.5)  # near its root the terms cancel
+    assert ulps(out[1][away], both[away], dtype).max() <= 4
+    assert (abs(out[1] - both)[kept & ~away] <= 2 * np.finfo(dtype).eps).all()
+
+
+def test_infinities_of_two_arguments():
+    inf, nan = np.inf, np.nan
+    x, y = (side.ravel() for side in np.meshgrid([inf, -inf, 1.0, nan], [inf, -inf, 1.0, nan]))
+    out = np.empty((2, x.size))
+    pair_functions(x, y, out)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(out[1], np.logaddexp(x, y))
+        np.testing.assert_array_equal(
+            out[0], np.where(x == y, np.where(np.isinf(x), nan, 0.5), 1 / (1 + np.exp(y - x)))
+        )
 
 
 def test_integers_and_booleans_compute_in_float64():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import lazyml as lz
+from lazyml.expr.rewrites import NAMES
 
 LOGISTIC = """\
 1 pass over the data, 937.5 KiB to read from files, 2 threads
@@ -93,5 +94,36 @@ def test_nothing_runs(outputs, monkeypatch):
     monkeypatch.setattr(lazyml.engine, "run_pass", lambda *a: pytest.fail("ran"))
     program = lz.compile(outputs, backend="numba")
     assert program.explain() and program.explain(stage="source") == program.source and program.last_run is None
-    with pytest.raises(lz.array.UnsupportedError, match="no such stage"):
+    with pytest.raises(lz.array.UnsupportedError, match="no such stage") as raised:
         program.explain(stage="everything")
+    for stage in ("plan", "rewrites", "source", *NAMES):
+        assert repr(stage) in str(raised.value) and program.explain(stage=stage)
+
+
+REWRITTEN = """\
+stabilise: 1 change
+  log(1 + exp(features @ w + b))
+    -> softplus(features @ w + b)
+    at test_explain.py: loss = lz.mean(lz.log(1 + lz.exp(z)) - y * z) + 0.5 * 1e-4 * lz.sum(w**2)
+simplify: 1 change
+  w ** 2
+    -> w * w
+    at test_explain.py: loss = lz.mean(lz.log(1 + lz.exp(z)) - y * z) + 0.5 * 1e-4 * lz.sum(w**2)"""
+
+
+def test_rewrites_are_told_with_the_users_line(outputs):
+    program = lz.compile(outputs[0])
+    text = program.explain(stage="rewrites")
+    assert re.sub(r"at \S*test_explain.py:\d+", "at test_explain.py", text) == REWRITTEN
+    assert "X' @" not in text and "no rewrite" not in text
+    gradient = lz.compile(outputs).explain(stage="rewrites")
+    assert "  features.T @ (" in gradient and "    -> 1 / n * (features' @ (" in gradient
+    assert lz.compile(lz.sum(lz.param("w", 3))).explain(stage="rewrites") == "no rewrite applies"
+
+
+def test_a_stage_shows_the_formulas_after_it(outputs):
+    program = lz.compile(outputs)
+    before, after = (program.explain(stage=name) for name in ("stabilise", "pull_factors"))
+    assert "softplus(features @ w + b)" in before and "w ** 2" in before and "features.T @" in before
+    assert "  [1] (7,) float64 = 5e-05 * (2 * w) + 1 / n * (features' @ (sigmoid(features @ w + b) - late))" in after
+    assert after.splitlines()[0] == "after pull_factors"

@@ -49,7 +49,7 @@ class Recorder:
     def tile_for(self, worker):
         self.workers.append(worker)
 
-        def tile(rows, pages, totals, outs):
+        def tile(first, rows, pages, totals, outs):
             (page,), (total,) = pages, totals
             assert page.shape == (rows,)
             self.calls.append((int(page[0]), rows, worker))
@@ -153,10 +153,10 @@ def test_an_error_in_a_tile_cancels_the_pass_and_closes_the_sources(monkeypatch)
     def tile_for(worker):
         tile = recorder.tile_for(worker)
 
-        def failing(rows, pages, totals, outs):
+        def failing(first, rows, pages, totals, outs):
             if pages[0][0] == 120:
                 raise ZeroDivisionError("in the tile")
-            tile(rows, pages, totals, outs)
+            tile(first, rows, pages, totals, outs)
 
         return failing
 
@@ -172,7 +172,7 @@ def test_after_an_error_no_worker_starts_another_page():
     failed, begun_after = threading.Event(), []
 
     def tile_for(worker):
-        def tile(rows, pages, totals, outs):
+        def tile(first, rows, pages, totals, outs):
             if worker == 1:
                 failed.set()
                 raise ZeroDivisionError
@@ -195,8 +195,8 @@ def test_ctrl_c_in_a_pass():
     def tile_for(worker):
         tile = recorder.tile_for(worker)
 
-        def interrupted(rows, pages, totals, outs):
-            tile(rows, pages, totals, outs)
+        def interrupted(first, rows, pages, totals, outs):
+            tile(first, rows, pages, totals, outs)
             if len(recorder.calls) == 20:
                 signal.raise_signal(signal.SIGINT)
 
@@ -255,9 +255,9 @@ def test_a_group_sent_to_another_process_and_back_changes_no_bit(rng):
     rules = ACCUMULATORS[node.op]
     kept, sent = rules.init(node), rules.init(node)
     for first in range(0, 40, 10):
-        rules.step(kept, node, x[first : first + 10])
+        rules.step(kept, node, first, x[first : first + 10])
         sent = pickle.loads(pickle.dumps(sent))
-        rules.step(sent, node, x[first : first + 10])
+        rules.step(sent, node, first, x[first : first + 10])
     assert kept.tobytes() == sent.tobytes()
     np.testing.assert_allclose(rules.finalize(sent, node), x.sum(axis=0), rtol=1e-13)
 

@@ -56,11 +56,12 @@ FACTORS: dict[str, Callable[[Node, Node], Node]] = {
     "arctan": lambda x, y: _inverse(y, b.add(_one(y), b.multiply(x, x))),
     "sinh": lambda x, y: apply("cosh", x),
     "cosh": lambda x, y: apply("sinh", x),
-    "tanh": lambda x, y: b.subtract(_one(y), b.multiply(y, y)),
+    "tanh": lambda x, y: b.multiply(b.scalar_like(4, y), apply("sigmoid_slope", b.add(x, x))),
     "arcsinh": lambda x, y: _inverse(y, _root_of_square(x, y, one_minus=False)),
     "arccosh": lambda x, y: _inverse(y, _root_of_square(x, y, one_minus=False, sign=-1)),
     "arctanh": lambda x, y: _inverse(y, b.subtract(_one(y), b.multiply(x, x))),
-    "sigmoid": lambda x, y: b.multiply(y, apply("sigmoid", b.negative(x))),
+    "sigmoid": lambda x, y: apply("sigmoid_slope", x),
+    "logcosh": lambda x, y: apply("tanh", x),
     "softplus": lambda x, y: apply("sigmoid", x),
 }
 
@@ -89,9 +90,14 @@ def negative(node: Node, g: Node) -> Cotangents:
 
 
 def power(node: Node, g: Node) -> Cotangents:
-    """x^p: p x^(p-1), and x^p log x (0 where x is 0, the limit for p > 0)."""
+    """x^p: p x^(p-1), and x^p log x (0 where x is 0, the limit for p > 0).
+
+    x^1 and x^0, which derivatives of whole powers come down to, must not reach 0 * 0^-1.
+    """
     x, p = node.src
     one = b.scalar_like(1, node)
+    if p.op == "const" and p.shape == () and p.arg.value in (0, 1):
+        return (g if p.arg.value == 1 else None), None
     less = b.const(p.arg.value - 1, p.dtype) if p.op == "const" else b.subtract(p, one)
     to_x = b.multiply(g, b.multiply(p, apply("power", x, less)))
     positive = apply("greater", x, b.zero_like(x))
@@ -133,10 +139,24 @@ def copysign(node: Node, g: Node) -> Cotangents:
 
 def logaddexp(node: Node, g: Node) -> Cotangents:
     x, y = node.src
-    return (
-        b.multiply(g, apply("sigmoid", b.subtract(x, y))),
-        b.multiply(g, apply("sigmoid", b.subtract(y, x))),
-    )
+    return b.multiply(g, apply("sigmoid_difference", x, y)), b.multiply(g, apply("sigmoid_difference", y, x))
+
+
+def sigmoid_slope(node: Node, g: Node) -> Cotangents:
+    (x,) = node.src
+    slope = b.multiply(node, apply("tanh", b.multiply(b.scalar_like(0.5, node), x)))
+    return (b.negative(b.multiply(g, slope)),)
+
+
+def sigmoid_difference(node: Node, g: Node) -> Cotangents:
+    x, y = node.src
+    slope = b.multiply(g, b.multiply(node, apply("sigmoid_difference", y, x)))
+    return slope, b.negative(slope)
+
+
+def log1mexp(node: Node, g: Node) -> Cotangents:
+    (x,) = node.src
+    return (b.multiply(g, b.divide(apply("exp", x), apply("expm1", x))),)
 
 
 def hypot(node: Node, g: Node) -> Cotangents:

@@ -24,6 +24,31 @@ def _softplus(x: Any) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def _sigmoid_slope(x: Any) -> Any:
+    small = np.exp(-np.abs(x))
+    return small / (1 + small) ** 2
+
+
+def _sigmoid_difference(x: Any, y: Any) -> Any:
+    """By Knuth's two-sum: what rounding x - y lost, times the slope of sigmoid."""
+    d = x - y
+    back = x - d
+    lost = (x - (d + back)) + (back - y)
+    return _sigmoid(d) + np.where(np.isfinite(lost), _sigmoid_slope(d) * lost, 0)
+
+
+def _log1mexp(x: Any) -> Any:
+    return np.where(x > -np.log(2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
+
+
+def _logcosh(x: Any) -> Any:
+    away = np.abs(x)
+    half = np.sinh(np.minimum(away, 1) / 2)
+    return np.where(
+        away < 1, np.log1p(2 * half * half), (away - np.log(2).astype(x.dtype)) + np.log1p(np.exp(-2 * away))
+    )
+
+
 def _cast(node: Node, x: Any) -> Any:
     return np.asarray(x).astype(node.dtype)
 
@@ -34,11 +59,11 @@ elementwise(np.add, d.add, "{0} + {1}", 1, Doc("x + y", "1 and 1", "add(1.0, 2.0
 elementwise(np.subtract, d.subtract, "{0} - {1}", 1, Doc("x - y", "1 and -1", "subtract(1.0, 2.0)"), "{0} - {1}")
 elementwise(np.multiply, d.multiply, "{0} * {1}", 1, Doc("x * y", "y and x", "multiply(2.0, 3.0)"), "{0} * {1}")
 elementwise(np.divide, d.divide, "{0} / {1}", 4, Doc("x / y", "1 / y and -x / y**2", "divide(1.0, 4.0)"), "{0} / {1}")
-elementwise(np.floor_divide, none, "np.floor_divide({0}, {1})", 6,
+elementwise(np.floor_divide, none, "divide.floor_divide({0}, {1})", 6,
             Doc("x / y rounded down", "0", "floor_divide(7, 2)"), "{0} // {1}")
-elementwise(np.remainder, d.remainder, "np.remainder({0}, {1})", 8,
+elementwise(np.remainder, d.remainder, "divide.remainder({0}, {1})", 8,
             Doc("x - y * (x // y), with the sign of y", "1 and -(x // y)", "remainder(-7, 3)"), "{0} % {1}")
-elementwise(np.fmod, d.fmod, "np.fmod({0}, {1})", 8,
+elementwise(np.fmod, d.fmod, "divide.fmod({0}, {1})", 8,
             Doc("x - y * trunc(x / y), with the sign of x", "1 and -trunc(x / y)", "fmod(-7, 3)"))
 elementwise(np.power, d.power, "{0} ** {1}", 40,
             Doc("x to the power y", "y * x**(y - 1) and x**y * log(x), which is 0 where x <= 0", "power(2.0, 3.0)"),
@@ -65,13 +90,25 @@ float_function(np.log10, factor("log10"), "np.log10({0})", 20,
                Doc("the logarithm to base 10", "1 / (x * log(10))", "log10(1000.0)"))
 float_function(np.log1p, factor("log1p"), "scalar.log1p({0})", 20,
                Doc("log(1 + x), exact near 0", "1 / (1 + x)", "log1p(1e-10)"))
-float_function(np.logaddexp, d.logaddexp, "np.logaddexp({0}, {1})", 45,
+float_function(np.logaddexp, d.logaddexp, "scalar.logaddexp({T}({0}), {T}({1}))", 45,
                Doc("log(exp(x) + exp(y)) without overflow", "sigmoid(x - y) and sigmoid(y - x)",
                    "logaddexp(1000.0, 1000.0)"))
 special_function("sigmoid", np.exp, _sigmoid, factor("sigmoid"), "scalar.sigmoid({0})", 25,
                  Doc("1 / (1 + exp(-x)); no overflow at any x", "sigmoid(x) * sigmoid(-x)", "sigmoid(0.0)"))
 special_function("softplus", np.exp, _softplus, factor("softplus"), "scalar.softplus({0})", 40,
                  Doc("log(1 + exp(x)); no overflow at any x", "sigmoid(x)", "softplus(0.0)"))
+special_function("sigmoid_slope", np.exp, _sigmoid_slope, d.sigmoid_slope, "scalar.sigmoid_slope({0})", 25,
+                 Doc("sigmoid(x) * sigmoid(-x), the derivative of sigmoid; exact far from 0",
+                     "-sigmoid_slope(x) * tanh(x / 2)", "sigmoid_slope(0.0)"))
+special_function("sigmoid_difference", np.logaddexp, _sigmoid_difference, d.sigmoid_difference,
+                 "scalar.sigmoid_difference({T}({0}), {T}({1}))", 35,
+                 Doc("sigmoid(x - y) = exp(x) / (exp(x) + exp(y)), exact where rounding x - y is not",
+                     "sigmoid_slope(x - y) and its negative", "sigmoid_difference(1000.0, 1000.0)"))
+special_function("log1mexp", np.exp, _log1mexp, d.log1mexp, "scalar.log1mexp({0})", 70,
+                 Doc("log(1 - exp(x)), exact near 0 and far below; nan above 0", "exp(x) / expm1(x)",
+                     "log1mexp(-1e-10)"))
+special_function("logcosh", np.exp, _logcosh, factor("logcosh"), "scalar.logcosh({0})", 45,
+                 Doc("log(cosh(x)); no overflow at any x, exact near 0", "tanh(x)", "logcosh(1000.0)"))
 
 # Roots and powers
 float_function(np.sqrt, factor("sqrt"), "math.sqrt({0})", 6,

@@ -96,8 +96,8 @@ row("put_columns", "gather", infer.put_columns, _put_columns, d.put_columns, "ke
     Doc("zeros with x added at columns y: what the derivative of choosing columns is made of", "these columns",
         "grad of X[:, [0, 3]]"))
 row("concatenate", "gather", infer.concatenate, lambda node, *x: np.concatenate(x, axis=node.arg), d.concatenate,
-    "kernel:concatenate", 0, "concatenate", Doc("features side by side", "the columns of each part",
-                                                "concatenate([[1.0], [2.0, 3.0]])"))
+    "kernel:concatenate", 0, "concatenate({all})",
+    Doc("features side by side", "the columns of each part", "concatenate([[1.0], [2.0, 3.0]])"))
 row("search_left", "gather", infer.search, _search("left"), none, "loop:search", 10, "searchsorted({0}, {1})",
     Doc("how many of the sorted edges x are below y", "0", "searchsorted([1.0, 2.0], 2.0)"))
 row("search_right", "gather", infer.search, _search("right"), none, "loop:search", 10,

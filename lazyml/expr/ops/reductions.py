@@ -59,4 +59,5 @@ row("logsumexp", "reduction", infer.reduce_float, _logsumexp, d.logsumexp, "kern
     "logsumexp({0}, axis={arg})",
     Doc("log(sum(exp(x))) without overflow", "exp(x - logsumexp(x))", "logsumexp([1000.0, 1000.0])"))
 row("deviations", "scatter", infer.deviations, _deviations, d.deviations, "kernel:deviations", 4,
-    "deviations", Doc("sum((x - mean(x))**2) over rows, in the pass of the mean", "2 * (x - mean(x))", "var(x) * n"))
+    "deviations({all})",
+    Doc("sum((x - mean(x))**2) over rows, in the pass of the mean", "2 * (x - mean(x))", "var(x) * n"))

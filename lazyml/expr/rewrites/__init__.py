@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
-from lazyml.expr.node import Node
+from lazyml.expr.node import Node, Note
+from lazyml.expr.rewrites.choose_rows import choose_rows
+from lazyml.expr.rewrites.log_determinants import log_determinants
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
 from lazyml.expr.rewrites.stabilise import stabilise
+from lazyml.expr.rewrites.trace import Trace
 from lazyml.expr.verify import verify
 
-Rewrite = Callable[[Iterable[Node]], list[Node]]
+
+class Rewrite(Protocol):
+    """Roots to as many roots of the same values; `note` is told of each node and what stands in its place."""
+
+    def __call__(self, roots: Iterable[Node], note: Note | None = None) -> list[Node]: ...
+
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
+    ("log_determinants", log_determinants),
     ("stabilise", stabilise),
     ("simplify", simplify),
     ("rows_first", rows_first),
+    ("choose_rows", choose_rows),
     ("pull_factors", pull_factors),
 )
+NAMES = tuple(name for name, _ in REWRITES)
 
 
-def optimise(roots: Iterable[Node], until: str | None = None, check: bool = False) -> list[Node]:
-    """Apply the rewrites in order, up to and with the one named `until`; `check` verifies the graph after each."""
+def optimise(
+    roots: Iterable[Node], until: str | None = None, check: bool = False, trace: Trace | None = None
+) -> list[Node]:
+    """Apply the rewrites in order, up to and with the one named `until`.
+
+    `check` verifies the graph after each; `trace`, where one is given, collects what each did.
+    """
     roots = list(roots)
     for name, rewrite in REWRITES:
-        roots = rewrite(roots)
+        if trace is None:
+            roots = rewrite(roots)
+        else:
+            trace.rewrite = name
+            roots = rewrite(roots, trace.note)
         if check:
-            verify(roots, rows_are_first=name in ("rows_first", "pull_factors"))
+            verify(roots, rows_are_first=NAMES.index(name) >= NAMES.index("rows_first"))
         if name == until:
             break
     return roots

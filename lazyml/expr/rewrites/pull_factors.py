@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from lazyml.expr import build as b
-from lazyml.expr.node import Node, apply, topological, with_sources
+from lazyml.expr.node import Node, Note, apply, transform, with_sources
 
 
 class Factored(NamedTuple):
@@ -25,18 +25,18 @@ class Factored(NamedTuple):
     rest: Node
 
 
-def pull_factors(roots: Iterable[Node]) -> list[Node]:
-    roots = list(roots)
-    new: dict[Node, Node] = {}
+def pull_factors(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
     parts: dict[Node, Factored] = {}
-    for node in topological(roots):
-        made = with_sources(node, tuple(new[s] for s in node.src))
+
+    def pulled(node: Node, src: tuple[Node, ...]) -> Node:
+        made = with_sources(node, src)
         if made.row_axis is not None:
             parts.setdefault(made, _factor(made, parts))
         elif made.dtype.kind == "f" and made.op in ("sum", "contract_rows") and made.src[0].row_axis is not None:
-            made = _total(made, parts)
-        new[node] = made
-    return [new[root] for root in roots]
+            return _total(made, parts)
+        return made
+
+    return transform(roots, pulled, note)
 
 
 def _factor(node: Node, parts: dict[Node, Factored]) -> Factored:

@@ -11,19 +11,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lazyml.expr import build as b
-from lazyml.expr.node import OPS, Node, apply, topological, with_sources
+from lazyml.expr.node import OPS, Node, Note, apply, topological, with_sources
 
 
-def rows_first(roots: Iterable[Node]) -> list[Node]:
+def rows_first(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
     """The same values from nodes whose row axis, where there is one, is axis 0.
 
     A root that is row-aligned along its second axis comes back transposed: the caller knows its own root's shape.
     """
     roots = list(roots)
+    flipped_roots = {root for root in roots if root.row_axis == 1}
     new: dict[Node, Node] = {}
     for node in topological(roots):
-        new[node] = _flipped(node, new) if node.row_axis == 1 else _upright(node, new)
+        flipped = node.row_axis == 1
+        made = new[node] = _flipped(node, new) if flipped else _upright(node, new)
+        if note is not None:  # what is transposed is told of where that ends: at its users, and at roots
+            changed = node in flipped_roots if flipped else made.op != node.op or _takes_flipped(node)
+            note(node, node if changed else made, made)
     return [new[root] for root in roots]
+
+
+def _takes_flipped(node: Node) -> bool:
+    return any(s.row_axis == 1 for s in node.src)
 
 
 def _upright(node: Node, new: dict[Node, Node]) -> Node:
@@ -34,7 +43,7 @@ def _upright(node: Node, new: dict[Node, Node]) -> Node:
         if node.row_axis is None:
             return apply("contract_rows", left, right)
         return b.matmul(left, right) if node.src[0].row_axis == 0 else b.matmul(right, left)  # w @ X.T = X @ w
-    if all(s.row_axis != 1 for s in node.src):
+    if not _takes_flipped(node):
         return with_sources(node, src)
     if node.op == "transpose":
         return src[0]

@@ -15,11 +15,11 @@ import numpy as np
 
 from lazyml.expr import build as b
 from lazyml.expr.infer import broadcast_shapes
-from lazyml.expr.node import OPS, Node, apply, transform, with_sources
+from lazyml.expr.node import OPS, Node, Note, apply, transform, with_sources
 
 
-def simplify(roots: Iterable[Node]) -> list[Node]:
-    return transform(roots, _simpler)
+def simplify(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
+    return transform(roots, _simpler, note)
 
 
 def _simpler(node: Node, src: tuple[Node, ...]) -> Node:
@@ -33,6 +33,8 @@ def _simpler(node: Node, src: tuple[Node, ...]) -> Node:
 
 def _without_broadcasts(src: tuple[Node, ...]) -> tuple[Node, ...]:
     """Operands as they were before being spread, where the operation spreads them anyway."""
+    if not any(s.op in ("broadcast", "expand") for s in src):
+        return src
     shape = broadcast_shapes([s.shape for s in src])
     for position in range(len(src)):
         while src[position].op == "broadcast" or _is_spread_scalar(src[position]):

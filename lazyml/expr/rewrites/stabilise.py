@@ -1,123 +1,110 @@
 """Textbook forms that overflow or cancel become their stable equals.
 
-log(1 + exp(x))         ->  softplus(x)          log(sum(exp(x)))   ->  logsumexp(x)
-log(sigmoid(x))         ->  -softplus(-x)        log(1 - sigmoid(x)) -> -softplus(x)
-1 / (1 + exp(x))        ->  sigmoid(-x)          exp(x) / (1 + exp(x)) -> sigmoid(x)
-log(exp(x) / y)         ->  x - log(y)           log(exp(x))        ->  x
-exp(x) - 1              ->  expm1(x)             log(1 + x)         ->  log1p(x)
+log(1 + exp(x))          ->  softplus(x)             log(exp(x) + exp(y))      ->  logaddexp(x, y)
+log(sum(exp(x)))         ->  logsumexp(x)            log(exp(x) * y / z)       ->  x + log(y / z)
+log(sigmoid(x))          ->  -softplus(-x)           log(1 - sigmoid(x))       ->  -softplus(x)
+log(cosh(x))             ->  logcosh(x)              log(1 - exp(x))           ->  log1mexp(x)
+log(1 + x)               ->  log1p(x)                log(x**2)                 ->  2 * log(|x|)
+exp(x) - 1               ->  expm1(x)                1 - exp(x)                ->  -expm1(x)
+1 - sigmoid(x)           ->  sigmoid(-x)             softplus(x) - x           ->  softplus(-x)
+1 - tanh(x)              ->  2 * sigmoid(-2 * x)     1 - tanh(x)**2            ->  4 * sigmoid_slope(2 * x)
+1 / (1 + exp(x))         ->  sigmoid(-x)             exp(x) / (1 + exp(x))     ->  sigmoid(x)
+exp(x) / (1 + exp(x))**2 ->  sigmoid_slope(x)        exp(x) / (exp(x) + exp(y)) -> sigmoid_difference(x, y)
+sqrt(x**2)               ->  |x|                     x * log(x), x * log(x / y) -> xlogy(x, x), xlogy(x, x / y)
+
+The value is the true one of the formula where the form as written gives inf, 0 or nan on the way; elsewhere it agrees
+to rounding, nan and infinities included. The sign of a zero may differ: 1 - exp(0.0) is 0.0, -expm1(0.0) is -0.0.
+What is known of logarithms stands in log_forms.py, the rest in stable_forms.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from lazyml.expr import build as b
-from lazyml.expr.node import Node, apply, transform, with_sources
+from lazyml.expr.node import Node, Note, apply, transform, with_sources
+from lazyml.expr.rewrites.log_forms import LogForm, Logs, is_one, log_form, log_sigmoid, negated, of
+from lazyml.expr.rewrites.stable_forms import RULES
 
 
-def stabilise(roots: Iterable[Node]) -> list[Node]:
+def stabilise(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
     """Apply every rule, bottom-up, so that a form made by one rule is seen by the next."""
-    return transform(roots, _stable)
+    logs: Logs = {}
+
+    def stable(node: Node, src: tuple[Node, ...]) -> Node:
+        made = _stable(with_sources(node, src), logs)
+        if made not in logs:
+            form = log_form(made, logs)
+            if form is not None:
+                logs[made] = form
+        return made
+
+    return transform(roots, stable, note)
 
 
-def _stable(node: Node, src: tuple[Node, ...]) -> Node:
-    node = with_sources(node, src)
-    for rule in RULES.get(node.op, ()):
-        better = rule(node)
-        if better is not None:
-            return b.cast(better, node.dtype)
-    return node
+def _stable(node: Node, logs: Logs) -> Node:
+    if node.op == "log":
+        better = _log(node, logs)
+    elif node.op == "log1p":
+        better = _log1p(node, logs)
+    else:
+        rule = RULES.get(node.op)
+        better = rule(node) if rule is not None and node.dtype.kind == "f" else None
+    return node if better is None else b.cast(better, node.dtype)
 
 
-def _is_one(node: Node) -> bool:
-    return node.op == "const" and node.shape == () and node.arg.value == 1
-
-
-def _plus_one(node: Node) -> Node | None:
-    """x where the node is 1 + x or x + 1."""
-    if node.op == "add":
-        left, right = node.src
-        return right if _is_one(left) else left if _is_one(right) else None
-    return None
-
-
-def _exp_of(node: Node | None) -> Node | None:
-    return node.src[0] if node is not None and node.op == "exp" else None
-
-
-def _of(op: str, x: Node, node: Node) -> Node:
-    """An operation on x in the type of the node that it is to replace: float64 is not to be lost on the way."""
-    return apply(op, b.cast(x, node.dtype))
-
-
-def _log_one_plus(node: Node) -> Node | None:
-    x = _plus_one(node.src[0])
-    if x is None:
-        return None
-    inner = _exp_of(x)
-    return _of("softplus", inner, node) if inner is not None else _of("log1p", x, node)
-
-
-def _log1p_exp(node: Node) -> Node | None:
-    inner = _exp_of(node.src[0])
-    return _of("softplus", inner, node) if inner is not None else None
-
-
-def _log_sum_exp(node: Node) -> Node | None:
-    total = node.src[0]
-    inner = _exp_of(total.src[0]) if total.op == "sum" else None
-    if inner is None or (inner.row_axis in total.arg and any(size != 1 for size in total.shape)):
-        return None  # over rows there is a stable total of one column only
-    return b.reduce("logsumexp", b.cast(inner, total.src[0].dtype), total.arg)
-
-
-def _log_sigmoid(node: Node) -> Node | None:
+def _log(node: Node, logs: Logs) -> Node | None:
     (x,) = node.src
-    if x.op == "sigmoid":
-        return b.negative(_of("softplus", b.negative(b.cast(x.src[0], node.dtype)), node))
-    if x.op == "subtract" and _is_one(x.src[0]) and x.src[1].op == "sigmoid":
-        return b.negative(_of("softplus", x.src[1].src[0], node))
-    return None
+    form = logs.get(x)
+    if form is not None:
+        return _log_of_form(form, node)
+    if x.op in ("add", "subtract") and x.dtype.kind == "f":  # integers may wrap around
+        left, right = x.src
+        if is_one(left):
+            return of("log1p", right if x.op == "add" else negated(right, node), node)
+        return of("log1p", left, node) if x.op == "add" and is_one(right) else None
+    if x.op == "negative" and x.src[0].op == "expm1":
+        return of("log1mexp", x.src[0].src[0], node)
+    return _log_of_power(x, node)
 
 
-def _log_of_exp(node: Node) -> Node | None:
-    (x,) = node.src
-    if x.op == "exp":
-        return b.cast(x.src[0], node.dtype)
-    if x.op == "divide" and x.src[0].op == "exp":
-        return b.subtract(b.cast(x.src[0].src[0], node.dtype), _stable(apply("log", x.src[1]), (x.src[1],)))
-    return None
+def _log_of_form(form: LogForm, node: Node) -> Node:
+    log, above, below = (None if part is None else b.cast(part, node.dtype) for part in form[:3])
+    assert log is not None
+    if above is not None:
+        rest = _plain_log(above if below is None else b.divide(above, below), node)
+        return b.subtract(rest, log.src[0]) if log.op == "negative" else b.add(log, rest)
+    return log if below is None else b.subtract(log, _plain_log(below, node))
 
 
-def _log_of_expand(node: Node) -> Node | None:
-    """log(expand(y)) -> expand(log(y)), when log(y) itself has a better form."""
-    (x,) = node.src
-    if x.op != "expand":
+def _plain_log(x: Node, node: Node) -> Node:
+    """log of what is left beside exp(log): of it nothing is known but sums with 1 and powers."""
+    plain = of("log", x, node)
+    better = _log(plain, {})
+    return plain if better is None else b.cast(better, node.dtype)
+
+
+def _log_of_power(x: Node, node: Node) -> Node | None:
+    """log(x * x) -> 2 * log(|x|), as x**2 overflows; log(x**p) -> p * log(x) for p > 0, |x| where p is even."""
+    if x.op == "multiply" and x.src[0] is x.src[1]:
+        base, power = x.src[0], 2.0
+    elif x.op == "power" and x.src[1].op == "const" and x.src[1].shape == ():
+        base, power = x.src[0], float(x.src[1].arg.value)
+    else:
         return None
-    plain = apply("log", x.src[0])
-    better = _stable(plain, plain.src)
-    return None if better is plain else b.expand(better, x.arg)
-
-
-def _reciprocal_one_plus_exp(node: Node) -> Node | None:
-    above, below = node.src
-    inner = _exp_of(_plus_one(below))
-    if inner is None:
+    if base.dtype.kind != "f" or not power > 0:
         return None
-    if above.op == "exp" and above.src[0] is inner:
-        return _of("sigmoid", inner, node)
-    return apply("sigmoid", b.negative(b.cast(inner, node.dtype))) if _is_one(above) else None
+    log = of("log", apply("absolute", base) if power % 2 == 0 else base, node)
+    return b.multiply(b.scalar_like(power, log), log)
 
 
-def _exp_minus_one(node: Node) -> Node | None:
-    left, right = node.src
-    inner = _exp_of(left)
-    return _of("expm1", inner, node) if inner is not None and _is_one(right) else None
-
-
-RULES: dict[str, tuple[Callable[[Node], Node | None], ...]] = {
-    "log": (_log_one_plus, _log_sum_exp, _log_sigmoid, _log_of_exp, _log_of_expand),
-    "log1p": (_log1p_exp,),
-    "divide": (_reciprocal_one_plus_exp,),
-    "subtract": (_exp_minus_one,),
-}
+def _log1p(node: Node, logs: Logs) -> Node | None:
+    (x,) = node.src
+    form = logs.get(x)
+    if form is not None and form.is_whole and form.overflows:
+        return of("softplus", form.log, node)
+    if x.op == "negative" and x.src[0].op == "exp":
+        return of("log1mexp", x.src[0].src[0], node)
+    if x.op == "negative" and x.src[0].op == "sigmoid":
+        return log_sigmoid(negated(x.src[0].src[0], node), node)
+    return None

@@ -1,0 +1,161 @@
+"""What is known of the logarithm of a value before anybody takes it: value = exp(log) * above / below.
+
+exp(x) is known by x, sum(exp(x)) by logsumexp(x), sigmoid(x) by -softplus(-x), cosh(x) by logcosh(x), and products,
+quotients, sums and parts of these follow. A logarithm then never needs the value itself, which may be inf or 0 where
+its logarithm is not. exp(log) is positive, so that log(value) = log + log(above / below) has the sign rules of the
+formula: nan where above / below is negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lazyml.expr import build as b
+from lazyml.expr.node import Node, apply
+
+
+class LogForm(NamedTuple):
+    """value = exp(log) * above / below, where None is 1. `overflows` says that the value may be beyond floating point
+    where its logarithm is not; a sum is worth rewriting only then."""
+
+    log: Node
+    above: Node | None = None
+    below: Node | None = None
+    overflows: bool = True
+
+    @property
+    def is_whole(self) -> bool:
+        return self.above is None and self.below is None
+
+
+Logs = dict[Node, LogForm]
+
+
+def log_form(node: Node, logs: Logs) -> LogForm | None:
+    """What is known of the logarithm of a node, from what `logs` holds of its sources."""
+    rule = RULES.get(node.op)
+    return rule(node, logs) if rule is not None and node.dtype.kind == "f" else None
+
+
+def is_one(node: Node) -> bool:
+    return node.op == "const" and node.shape == () and bool(node.arg.value == 1)
+
+
+def negated(x: Node, node: Node) -> Node:
+    """-x in the type of the node that it is to replace: a negated integer may wrap around."""
+    if x.op == "negative" and x.dtype.kind == "f":
+        return b.cast(x.src[0], node.dtype)
+    return b.negative(b.cast(x, node.dtype))
+
+
+def of(op: str, x: Node, node: Node) -> Node:
+    """An operation on x in the type of the node that it is to replace: float64 is not to be lost on the way."""
+    return apply(op, b.cast(x, node.dtype))
+
+
+def log_sigmoid(x: Node, node: Node) -> Node:
+    return b.negative(of("softplus", negated(x, node), node))
+
+
+def _exp(node: Node, logs: Logs) -> LogForm:
+    return LogForm(b.cast(node.src[0], node.dtype))
+
+
+def _cosh(node: Node, logs: Logs) -> LogForm:
+    return LogForm(of("logcosh", node.src[0], node))
+
+
+def _sigmoid(node: Node, logs: Logs) -> LogForm:
+    return LogForm(log_sigmoid(node.src[0], node), overflows=False)
+
+
+def _sigmoid_slope(node: Node, logs: Logs) -> LogForm:
+    """log(sigmoid(x) * sigmoid(-x))"""
+    (x,) = node.src
+    return LogForm(b.add(log_sigmoid(x, node), log_sigmoid(negated(x, node), node)), overflows=False)
+
+
+def _product(node: Node, logs: Logs) -> LogForm | None:
+    left, right = (_or_plain(s, node, logs) for s in node.src)
+    if left.log is None and right.log is None:
+        return None
+    log = _both("add", left.log, right.log)
+    above, below = _both("multiply", left.above, right.above), _both("multiply", left.below, right.below)
+    return None if log is None else LogForm(log, above, below, left.overflows or right.overflows)
+
+
+def _quotient(node: Node, logs: Logs) -> LogForm | None:
+    left, right = (_or_plain(s, node, logs) for s in node.src)
+    log = left.log
+    if right.log is not None:
+        log = negated(right.log, node) if left.log is None else b.subtract(left.log, right.log)
+    above, below = _both("multiply", left.above, right.below), _both("multiply", left.below, right.above)
+    return None if log is None else LogForm(log, above, below, left.overflows or right.overflows)
+
+
+class _Part(NamedTuple):
+    """An operand of a product: a LogForm, or a value of which nothing is known."""
+
+    log: Node | None
+    above: Node | None
+    below: Node | None
+    overflows: bool
+
+
+def _or_plain(operand: Node, node: Node, logs: Logs) -> _Part:
+    form = logs.get(operand)
+    if form is None:
+        return _Part(None, None if is_one(operand) else b.cast(operand, node.dtype), None, False)
+    log, above, below = (None if part is None else b.cast(part, node.dtype) for part in form[:3])
+    return _Part(log, above, below, form.overflows)
+
+
+def _both(op: str, x: Node | None, y: Node | None) -> Node | None:
+    return y if x is None else x if y is None else apply(op, x, y)
+
+
+def _sum_of_two(node: Node, logs: Logs) -> LogForm | None:
+    """log(1 + exp(x)) and log(exp(x) + exp(y))"""
+    left, right = node.src
+    for one, other in ((left, right), (right, left)):
+        form = logs.get(other)
+        if is_one(one) and form is not None and form.is_whole and form.overflows:
+            return LogForm(of("softplus", form.log, node))
+    forms = [logs.get(s) for s in node.src]
+    whole = [f.log for f in forms if f is not None and f.is_whole]
+    if len(whole) < 2 or not any(f.overflows for f in forms if f is not None):
+        return None
+    return LogForm(apply("logaddexp", *(b.cast(log, node.dtype) for log in whole)))
+
+
+def _sum(node: Node, logs: Logs) -> LogForm | None:
+    """log(sum(exp(x)))"""
+    (x,) = node.src
+    form = logs.get(x)
+    if form is None or not form.is_whole or not form.overflows:
+        return None
+    return LogForm(b.cast(b.reduce("logsumexp", b.cast(form.log, x.dtype), node.arg), node.dtype))
+
+
+def _layout(node: Node, logs: Logs) -> LogForm | None:
+    """A part of values, or values in another shape or type: the same of their logarithms."""
+    (x,) = node.src
+    form = logs.get(x)
+    if form is None or any(part is not None and part.shape != x.shape for part in form[:3]):
+        return None
+    log, above, below = (part if part is None else apply(node.op, part, arg=node.arg) for part in form[:3])
+    return None if log is None else LogForm(log, above, below, form.overflows)
+
+
+RULES: dict[str, Callable[[Node, Logs], LogForm | None]] = {
+    "exp": _exp,
+    "cosh": _cosh,
+    "sigmoid": _sigmoid,
+    "sigmoid_slope": _sigmoid_slope,
+    "multiply": _product,
+    "divide": _quotient,
+    "add": _sum_of_two,
+    "sum": _sum,
+    **dict.fromkeys(("expand", "squeeze", "index", "broadcast", "transpose", "cast"), _layout),
+}

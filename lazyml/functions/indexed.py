@@ -1,0 +1,374 @@
+"""Functions that look up, choose and add up by codes in the data. On plain ndarrays alone they compute at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from lazyml import array as arrays
+from lazyml.array import Array
+from lazyml.errors import ParameterError, ShapeError, UnsupportedError
+from lazyml.expr import build
+from lazyml.expr.infer import show_shape
+from lazyml.expr.node import Rows
+from lazyml.functions.elementwise import at_once
+
+__all__ = [
+    "bincount", "broadcast_to", "column_stack", "concatenate", "digitize", "full_like", "hstack", "one_hot",
+    "ones_like", "row_index", "searchsorted", "segment_sum", "squeeze", "stack", "take", "take_along_axis", "top_k",
+    "transpose", "zeros_like",
+]  # fmt: skip
+
+
+def take(table: Any, index: Any, axis: int = 0) -> Any:
+    """table[index]: for each index the number, or line, of a small table; along axis 1 the columns of those numbers.
+
+    table (k,) or (k, m), index whole numbers, one a row or a small array; -1 is the last. Raises IndexRangeError when
+    the run meets an index that is not there.
+
+    Derivative: the sum of g over the rows of each index.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.take(np.array([5.0, 7.0]), lz.from_array([1, 0, 1])))
+    array([7., 5., 7.])
+    """
+    if not isinstance(table, Array) and not isinstance(index, Array):
+        return at_once("take", table, index) if axis == 0 else np.take(table, index, axis)
+    if axis in (1, -1) and np.ndim(table) == 2:
+        return table[:, index]
+    numbers = index if isinstance(index, Array) else Array(arrays.coerce(index, None, "take"))
+    return arrays.wrap("take", _as_array(table).node, numbers.node)
+
+
+def take_along_axis(x: Any, index: Any, axis: int) -> Any:
+    """For each row i and column k of the index: x[i, index[i, k]]. Only along axis 1; -1 is the last column.
+
+    Derivative: g at the chosen columns.
+
+    >>> import lazyml as lz
+    >>> Z, y = lz.from_array([[1.0, 2.0], [3.0, 4.0]]), lz.from_array([1, 0])
+    >>> lz.compute(lz.take_along_axis(Z, y[:, None], axis=1)[:, 0])
+    array([2., 3.])
+    """
+    if not isinstance(x, Array) and not isinstance(index, Array):
+        return np.take_along_axis(np.asarray(x), np.asarray(index), axis)
+    x = _as_array(x)
+    index = arrays.beside(x, index)
+    if axis not in (1, -1) or index.ndim != 2:
+        raise UnsupportedError("values are picked along each row", expected="axis=1 and an index (n, k)",
+                               found=f"axis={axis}, {show_shape(index.node.shape)}",
+                               where=arrays.here())  # fmt: skip
+    picked = [arrays.wrap("pick", x.node, index[:, k].node)[:, None] for k in range(index.shape[1])]
+    return concatenate(picked, axis=1)
+
+
+def one_hot(index: Any, size: int, dtype: DTypeLike = "float64") -> Any:
+    """(n, size): 1 in the column of each row's index, 0 elsewhere. Raises IndexRangeError for an index that has none.
+
+    A product with it is a look-up or a sum by group: no (n, size) matrix is made.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.one_hot(lz.from_array([1, 0]), 3))
+    array([[0., 1., 0.],
+           [1., 0., 0.]])
+    """
+    arg = (_size(size, "one_hot"), np.dtype(dtype).str)
+    if not isinstance(index, Array):
+        return at_once("one_hot", index, arg=arg)
+    return arrays.wrap("one_hot", index.node, arg=arg)
+
+
+def segment_sum(values: Any, index: Any, size: int) -> Any:
+    """(size,) or (size, d): the sum of the values of all rows with each index. Raises IndexRangeError beyond size.
+
+    Derivative: g at each row's index.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.segment_sum(lz.from_array([1.0, 2.0, 4.0]), lz.from_array([1, 0, 1]), 2))
+    array([2., 5.])
+    """
+    if not isinstance(values, Array) and not isinstance(index, Array):
+        return at_once("segment_sum", np.asarray(values), index, arg=_size(size, "segment_sum"))
+    values, index = _pair(values, index)
+    return arrays.wrap("segment_sum", values.node, index.node, arg=_size(size, "segment_sum"))
+
+
+def bincount(index: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How many rows have each index, or the sum of their weights. The size must be given, as `minlength`, since the
+    result's shape is known before the data is read; a larger index raises IndexRangeError.
+
+    Derivative: g at each row's index, in the weights.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.bincount(lz.from_array([1, 0, 1]), minlength=3))
+    array([1, 2, 0])
+    """
+    if not isinstance(index, Array) and not isinstance(weights, Array):
+        return np.bincount(index, weights, minlength)
+    if minlength < 1:
+        raise ParameterError("bincount of an Array needs a size", expected="minlength >= 1", found=str(minlength),
+                             where=arrays.here())  # fmt: skip
+    if weights is None:
+        return arrays.wrap("segment_count", index.node, arg=_size(minlength, "bincount"))
+    return segment_sum(weights, index, minlength)
+
+
+def searchsorted(edges: Any, values: Any, side: str = "left") -> Any:
+    """How many of the sorted edges are below each value; with side="right", how many are not above it. nan is last.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.searchsorted([1.0, 2.0], lz.from_array([0.5, 2.0, 9.0])))
+    array([0, 1, 2])
+    """
+    if side not in ("left", "right"):
+        raise ParameterError("no such side", expected="left or right", found=repr(side))
+    if not isinstance(edges, Array) and not isinstance(values, Array):
+        return np.searchsorted(edges, values, "left" if side == "left" else "right")
+    edges, values = _as_array(edges), _as_array(values)
+    if edges.node.op == "const" and np.any(np.diff(edges.node.arg.value) < 0):
+        raise ParameterError("edges are not sorted upwards", found=str(edges.node.arg.value),
+                             where=arrays.here(), fix="sort them first, with np.sort")  # fmt: skip
+    return arrays.wrap(f"search_{side}", edges.node, values.node)
+
+
+def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    """The number of the bin of each value: bins[i - 1] <= x < bins[i], or bins[i - 1] < x <= bins[i] with right=True.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.digitize(lz.from_array([0.5, 1.0, 3.0]), [1.0, 2.0]))
+    array([0, 1, 2])
+    """
+    if not isinstance(x, Array):
+        return np.digitize(x, bins, right)
+    if not isinstance(bins, Array) and len(bins) > 1 and bins[0] > bins[-1]:  # downwards
+        return len(bins) - searchsorted(np.asarray(bins)[::-1], x, "right" if right else "left")
+    return searchsorted(bins, x, "left" if right else "right")
+
+
+def top_k(x: Any, k: int) -> tuple[Any, Any]:
+    """The k largest values, downwards, and their rows. Of equals the earlier rows; nan is larger than any number.
+
+    x (n,); gives (k,) values and (k,) row numbers. For the smallest take it of -x.
+
+    Derivative: g at the rows that the values come from.
+
+    >>> import lazyml as lz
+    >>> values, rows = lz.top_k(lz.from_array([1.0, 9.0, 4.0]), 2)
+    >>> lz.compute(values, rows)
+    (array([9., 4.]), array([1, 2]))
+    """
+    if not isinstance(x, Array):
+        return at_once("top_values", np.asarray(x), arg=k), at_once("top_rows", np.asarray(x), arg=k)
+    node = x.astype(np.int64).node if x.dtype.kind == "b" else x.node
+    return arrays.wrap("top_values", node, arg=int(k)), arrays.wrap("top_rows", node, arg=int(k))
+
+
+def row_index(like: Array) -> Array:
+    """The number of each row of a row-aligned Array, from 0, in the whole data; the Array itself is not read.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.row_index(lz.from_array([5.0, 6.0, 7.0])) * 10)
+    array([ 0, 10, 20])
+    """
+    axis = like.node.row_axis
+    if axis is None:
+        raise ShapeError("there are no rows to number", expected="a row-aligned Array",
+                         found=show_shape(like.node.shape), where=arrays.here())  # fmt: skip
+    return Array(build.row_index(like.node.shape[axis]))
+
+
+# --- side by side ----------------------------------------------------------------------------------------------------
+
+
+def concatenate(parts: Sequence[Any], axis: int = 0) -> Any:
+    """The parts one after the other along an axis: of row-aligned matrices side by side, along axis 1.
+
+    Derivative: the columns of each part.
+
+    >>> import lazyml as lz
+    >>> X = lz.from_array([[1.0, 2.0], [3.0, 4.0]])
+    >>> lz.compute(lz.concatenate([X, X[:, :1] * 10], axis=1))
+    array([[ 1.,  2., 10.],
+           [ 3.,  4., 30.]])
+    """
+    first = next((x for x in parts if isinstance(x, Array)), None)
+    if first is None:
+        return np.concatenate([np.asarray(x) for x in parts], axis)
+    made = [arrays.beside(first, x) for x in parts]
+    (at,) = arrays.normalise_axes(axis, made[0].node)
+    if len(made) == 1:
+        return made[0]
+    like = np.result_type(*(x.dtype for x in made))
+    return arrays.wrap("concatenate", *(x.astype(like).node for x in made), arg=at)
+
+
+def stack(parts: Sequence[Any], axis: int = 0) -> Any:
+    """The parts as columns (axis=1) or lines (axis=0, or of row-aligned vectors the transpose) of a new axis.
+
+    Derivative: that column of g for each part.
+
+    >>> import lazyml as lz
+    >>> x = lz.from_array([1.0, 2.0])
+    >>> lz.compute(lz.stack([x, x * x], axis=1))
+    array([[1., 1.],
+           [2., 4.]])
+    """
+    if not _some_array(parts):
+        return np.stack([np.asarray(x) for x in parts], axis)
+    first = next(x for x in parts if isinstance(x, Array))
+    at = axis if axis >= 0 else axis + first.ndim + 1
+    made = [arrays.beside(first, x) for x in parts]
+    return concatenate([Array(arrays.wrap("expand", x.node, arg=at).node) for x in made], at)
+
+
+def column_stack(parts: Sequence[Any]) -> Any:
+    """Vectors and matrices of the same rows as the columns of one matrix.
+
+    Derivative: the columns of each part.
+
+    >>> import lazyml as lz
+    >>> x = lz.from_array([1.0, 2.0])
+    >>> lz.column_stack([x, np.ones(2), lz.from_array([[5.0, 6.0], [7.0, 8.0]])]).shape
+    (2, 4)
+    """
+    if not _some_array(parts):
+        return np.column_stack([np.asarray(x) for x in parts])
+    first = next(x for x in parts if isinstance(x, Array))
+    made = [arrays.beside(first, x) for x in parts]
+    return concatenate([x[:, None] if x.ndim == 1 else x for x in made], axis=1)
+
+
+def hstack(parts: Sequence[Any]) -> Any:
+    """Matrices side by side, vectors one after the other.
+
+    Derivative: the columns of each part.
+
+    >>> hstack([[1.0], [2.0, 3.0]])
+    array([1., 2., 3.])
+    """
+    made = [x if isinstance(x, Array) else np.asarray(x) for x in parts]
+    return concatenate(made, axis=0 if made[0].ndim < 2 else 1)
+
+
+# --- shapes ----------------------------------------------------------------------------------------------------------
+
+
+def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
+    """x spread to a shape. A size that is a number of rows must come from an Array's own shape: use `full_like` there.
+
+    Derivative: the sum of g over what was spread.
+
+    >>> broadcast_to(np.array([1.0, 2.0]), (2, 2))
+    array([[1., 2.],
+           [1., 2.]])
+    """
+    if not isinstance(x, Array):
+        return np.broadcast_to(x, tuple(shape))
+    rows = {int(size): size for size in x.node.shape if isinstance(size, Rows)}
+    sizes = tuple(int(size) for size in shape)
+    at = len(sizes) - x.ndim + (x.node.row_axis or 0)
+    known = tuple(rows.get(size, size) if axis == at else size for axis, size in enumerate(sizes))
+    return x if known == x.node.shape else arrays.wrap("broadcast", x.node, arg=known)
+
+
+def full_like(like: Any, value: Any, dtype: DTypeLike | None = None) -> Any:
+    """The value in every element of an Array's shape and type.
+
+    Derivative: the sum of g, in the value.
+
+    >>> import lazyml as lz
+    >>> lz.compute(lz.full_like(lz.from_array([1.0, 2.0]), 7.0))
+    array([7., 7.])
+    """
+    if not isinstance(like, Array):
+        return np.full_like(like, value, dtype)
+    filling = value if isinstance(value, Array) else Array(arrays.coerce(value, like.dtype, "full_like"))
+    filling = filling.astype(like.dtype if dtype is None else dtype)
+    return arrays.wrap("broadcast", filling.node, arg=like.node.shape)
+
+
+def zeros_like(like: Any, dtype: DTypeLike | None = None) -> Any:
+    """0 in every element of an Array's shape and type.
+
+    Derivative: 0.
+
+    >>> zeros_like(np.ones(2))
+    array([0., 0.])
+    """
+    return full_like(like, 0, dtype)
+
+
+def ones_like(like: Any, dtype: DTypeLike | None = None) -> Any:
+    """1 in every element of an Array's shape and type.
+
+    Derivative: 0.
+
+    >>> ones_like(np.zeros(2))
+    array([1., 1.])
+    """
+    return full_like(like, 1, dtype)
+
+
+def transpose(x: Any) -> Any:
+    """Rows and columns exchanged.
+
+    Derivative: the transpose of g.
+
+    >>> transpose(np.ones((2, 3))).shape
+    (3, 2)
+    """
+    return x.T if isinstance(x, Array) else np.transpose(x)
+
+
+def squeeze(x: Any, axis: Any = None) -> Any:
+    """Without axes of size 1: all of them, or those given.
+
+    Derivative: g with these axes.
+
+    >>> squeeze(np.ones((2, 1))).shape
+    (2,)
+    """
+    if not isinstance(x, Array):
+        return np.squeeze(x, axis)
+    plain = [at for at, size in enumerate(x.node.shape) if size == 1 and not isinstance(size, Rows)]
+    axes = tuple(plain) if axis is None else arrays.normalise_axes(axis, x.node)
+    if not set(axes) <= set(plain):
+        raise ShapeError("only axes of size 1 can go", found=f"axis {axis} of {show_shape(x.node.shape)}",
+                         where=arrays.here())  # fmt: skip
+    return arrays.drop_axes(x, axes)
+
+
+# --- steps of the above ----------------------------------------------------------------------------------------------
+
+
+def _as_array(value: Any) -> Array:
+    return value if isinstance(value, Array) else Array(arrays.coerce(value, None, "operand"))
+
+
+def _some_array(parts: Sequence[Any]) -> bool:
+    return any(isinstance(x, Array) for x in parts)
+
+
+def _pair(values: Any, index: Any) -> tuple[Array, Array]:
+    """Values and their index; the one that is a plain ndarray goes with the rows of the other."""
+    if isinstance(values, Array):
+        return values, arrays.beside(values, index)
+    return arrays.beside(index, values), index
+
+
+def _size(size: Any, what: str) -> int:
+    if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+        raise ParameterError(f"{what} needs a size", expected="a whole number >= 1", found=repr(size),
+                             where=arrays.here())  # fmt: skip
+    return int(size)

@@ -1,0 +1,113 @@
+"""Trees: leaves, such as Arrays, in nested dicts, lists, tuples and named tuples. Anything else is a leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from lazyml.errors import ParameterError
+
+
+class Field(str):
+    """A step into a named tuple; the steps into others are keys and positions."""
+
+    __slots__ = ()
+
+
+class Place(tuple[Any, ...]):
+    """The steps that lead from the root to a leaf; none to a bare leaf.
+
+    >>> str(Place(["layers", 0, Field("w")]))
+    "['layers'][0].w"
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "".join(f".{step}" if isinstance(step, Field) else f"[{step!r}]" for step in self)
+
+
+def _nothing(part: Any) -> bool:
+    return False
+
+
+def flatten(tree: Any, is_leaf: Callable[[Any], bool] = _nothing) -> list[tuple[Place, Any]]:
+    """Every leaf with its place, in the order of the tree; `is_leaf` tells what is one though it looks like a branch.
+
+    >>> [(str(place), leaf) for place, leaf in flatten({"w": 1, "b": (2, 3)})]
+    [("['w']", 1), ("['b'][0]", 2), ("['b'][1]", 3)]
+    """
+    return flatten_like(tree, tree, "the tree", is_leaf)
+
+
+def flatten_like(
+    tree: Any, other: Any, what: str, is_leaf: Callable[[Any], bool] = _nothing
+) -> list[tuple[Place, Any]]:
+    """The places of the leaves of `tree`, and what stands at each in `other`, which may be a tree itself.
+
+    Raises ParameterError where `other` has another structure; `what` names it.
+
+    >>> [leaf for _, leaf in flatten_like({"w": 0, "b": 0}, {"b": [1, 2], "w": 3}, "values")]
+    [3, [1, 2]]
+    """
+    found: list[tuple[Place, Any]] = []
+
+    def walk(part: Any, against: Any, place: tuple[Any, ...]) -> None:
+        mine = None if is_leaf(part) else _branches(part)
+        if mine is None:
+            found.append((Place(place), against))
+            return
+        theirs = _branches(against)
+        if _kind(part) != _kind(against) or theirs is None or mine.keys() != theirs.keys():
+            raise ParameterError(f"{what}{Place(place)} has another structure than the tree", expected=_outline(part),
+                                 found=_outline(against))  # fmt: skip
+        for step, branch in mine.items():
+            walk(branch, theirs[step], (*place, step))
+
+    walk(tree, other, ())
+    return found
+
+
+def unflatten(tree: Any, leaves: Iterable[Any], is_leaf: Callable[[Any], bool] = _nothing) -> Any:
+    """The same tree with other leaves, given in its order.
+
+    >>> unflatten({"w": 0, "b": (0, 0)}, ["x", "y", "z"])
+    {'w': 'x', 'b': ('y', 'z')}
+    """
+    rest = iter(leaves)
+
+    def build(part: Any) -> Any:
+        steps = None if is_leaf(part) else _branches(part)
+        if steps is None:
+            return next(rest)
+        branches = [build(branch) for branch in steps.values()]
+        if isinstance(part, dict):
+            return dict(zip(part, branches, strict=True))
+        return _kind(part)(*branches) if hasattr(part, "_fields") else _kind(part)(branches)
+
+    return build(tree)
+
+
+def _branches(part: Any) -> dict[Any, Any] | None:
+    """What a part of a tree holds, by the step that leads to it; None for a leaf."""
+    if isinstance(part, dict):
+        return part
+    if fields := getattr(part, "_fields", ()):
+        return {Field(field): getattr(part, field) for field in fields}
+    return dict(enumerate(part)) if isinstance(part, (list, tuple)) else None
+
+
+def _kind(part: Any) -> type:
+    """dict, list, tuple, or the class of a named tuple."""
+    if hasattr(part, "_fields"):
+        return type(part)
+    return next((kind for kind in (dict, list, tuple) if isinstance(part, kind)), object)
+
+
+def _outline(part: Any) -> str:
+    """What a part of a tree is, for an error."""
+    steps = _branches(part)
+    if steps is None:
+        return f"a leaf, {type(part).__name__}"
+    name = _kind(part).__name__
+    return f"{name} with {', '.join(str(Place([step])) for step in steps)}" if steps else f"an empty {name}"
