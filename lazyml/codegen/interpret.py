@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,14 @@ class InterpretedTile:
         self.rows_order = _row_order(a_pass)
         self._position = {node: index for index, node in enumerate(a_pass.accumulators)}
         prepare_users(self.rows_order)
+
+    def bind(self, inputs: Mapping[Node, Values], block_rows: int) -> Callable[[int], Callable[..., None]]:
+        """For one run: a function that gives each worker its own call. There are no blocks: a page is one."""
+
+        def for_worker(worker: int) -> Callable[..., None]:
+            return lambda first, rows, pages, totals, sinks: self(first, rows, pages, inputs, totals, sinks)
+
+        return for_worker
 
     def __call__(
         self,

@@ -82,10 +82,14 @@ def compile(
     >>> program(w=[1.0, 1.0]), program.last_run.passes
     (np.float64(10.0), 1)
     """
+    return _program(outputs, True, memory=memory, threads=threads, backend=backend)
+
+
+def _program(outputs: Any, repeated: bool, **options: Any) -> engine.Program:
     single = isinstance(outputs, (Array, np.ndarray)) or not isinstance(outputs, Iterable)
     items = [outputs] if single else list(outputs)
-    return engine.Program([_output(x).node for x in items], single, memory=memory, threads=threads, backend=backend,
-                          where=arrays.here(), line_of=arrays.line_of)  # fmt: skip
+    return engine.Program([_output(x).node for x in items], single, where=arrays.here(), line_of=arrays.line_of,
+                          repeated=repeated, **options)  # fmt: skip
 
 
 def _output(x: Any) -> Array:
@@ -104,7 +108,7 @@ def compute(
     (np.float64(2.0), np.float64(14.0))
     """
     chosen = outputs[0] if len(outputs) == 1 else list(outputs)
-    return compile(chosen, memory=memory, threads=threads, backend=backend)(**(params or {}))
+    return _program(chosen, False, memory=memory, threads=threads, backend=backend)(**(params or {}))
 
 
 def store(
@@ -122,5 +126,5 @@ def store(
     >>> h5py.File(path)["root"][:]
     array([1., 2.])
     """
-    program = compile(array, memory=memory, threads=threads)
+    program = _program(array, False, memory=memory, threads=threads)
     return program.store(os.fspath(path), name, params or {}, overwrite)

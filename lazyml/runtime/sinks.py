@@ -31,10 +31,10 @@ class MemorySink:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.result = np.empty(shape, dtype)
-        self._flat = self.result.reshape(shape[0]) if len(shape) == 2 and shape[1] == 1 else self.result
+        self.pages = self.result.reshape(shape[0]) if len(shape) == 2 and shape[1] == 1 else self.result
 
     def page(self, worker: int, first: int, rows: int) -> NDArray[Any]:
-        return self._flat[first : first + rows]
+        return self.pages[first : first + rows]
 
     def done(self, worker: int, first: int, rows: int) -> None:
         """Filled in place."""
