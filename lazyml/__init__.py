@@ -11,6 +11,7 @@ from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
 from lazyml.functions.parameters import *
+from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.special import *

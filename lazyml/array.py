@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from lazyml.config import SETTINGS, format_bytes
 from lazyml.errors import DtypeError, LazymlError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.infer import total, widen
-from lazyml.expr.node import OPS, Node, Rows, SourceKey, apply, topological
+from lazyml.expr.node import OPS, ChosenRows, Node, Rows, SourceKey, apply, topological
 from lazyml.expr.ops.special import scipy_operators
 from lazyml.expr.show import attempt, formula
 from lazyml.sources.memory import MemorySource
@@ -55,9 +56,12 @@ def _binary(op: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
     return method
 
 
-def _logical(op: str) -> Callable[[Any, Any], Array]:
+def _combined(truth: str, bits: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
+    """& | ^: of truth values, else of the bits of integers."""
+
     def method(self: Array, other: Any) -> Array:
-        return operation(op, _truth(self), _truth(other))
+        both = all(_dtype(x).kind == "b" for x in (self, other))
+        return operation(truth if both else bits, *((other, self) if reflected else (self, other)))
 
     return method
 
@@ -81,12 +85,8 @@ METHODS: dict[str, Callable[..., Any]] = {}
 """The functions that Arrays have as methods, by name; `lazyml.functions` fills it."""
 
 
-def _truth(value: Any) -> Any:
-    dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
-    if dtype.kind != "b":
-        raise DtypeError("& | ~ combine truth values", expected="bool", found=str(dtype),
-                         where=here(), fix="compare first, as in (x > 0) & (y > 0)")  # fmt: skip
-    return value
+def _dtype(value: Any) -> np.dtype[Any]:
+    return value.dtype if isinstance(value, Array) else np.asarray(value).dtype
 
 
 class Array:
@@ -104,8 +104,9 @@ class Array:
             _origins[node] = user_line()
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(int(size) for size in self.node.shape)
+    def shape(self) -> tuple[Any, ...]:
+        """Sizes; nan for the number of rows chosen by a condition, which is not known."""
+        return tuple(math.nan if isinstance(size, ChosenRows) else int(size) for size in self.node.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -117,7 +118,7 @@ class Array:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(int(size) for size in self.node.shape)
 
     @property
     def nbytes(self) -> int:
@@ -151,12 +152,16 @@ class Array:
     clip, round, take, dot = _method("clip"), _method("round"), _method("take"), _method("dot")
 
     def __getitem__(self, key: Any) -> Array:
-        return _index(self, key)
+        part: Array = METHODS["getitem"](self, key)
+        return part
 
     def __len__(self) -> int:
         if not self.shape:
             raise UnsupportedError("a scalar has no length", formula=formula(self.node))
-        return self.shape[0]
+        if isinstance(self.node.shape[0], ChosenRows):
+            raise UnsupportedError("how many rows a condition chooses is not known", formula=formula(self.node),
+                                   fix="use lz.compute(lz.sum(condition))")  # fmt: skip
+        return int(self.node.shape[0])
 
     def __float__(self) -> float:
         return float(np.asarray(self))
@@ -236,11 +241,22 @@ class Array:
     __lt__, __le__ = _binary("less"), _binary("less_equal")
     __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
     __eq__, __ne__ = _binary("equal"), _binary("not_equal")  # type: ignore[assignment]
-    __and__ = __rand__ = _logical("logical_and")
-    __or__ = __ror__ = _logical("logical_or")
+    __floordiv__, __rfloordiv__ = _binary("floor_divide"), _binary("floor_divide", reflected=True)
+    __mod__, __rmod__ = _binary("remainder"), _binary("remainder", reflected=True)
+    __lshift__, __rlshift__ = _binary("left_shift"), _binary("left_shift", reflected=True)
+    __rshift__, __rrshift__ = _binary("right_shift"), _binary("right_shift", reflected=True)
+    __and__ = __rand__ = _combined("logical_and", "bitwise_and")
+    __or__ = __ror__ = _combined("logical_or", "bitwise_or")
+    __xor__ = __rxor__ = _combined("logical_xor", "bitwise_xor")
+
+    def __divmod__(self, other: Any) -> tuple[Array, Array]:
+        return self // other, self % other
+
+    def __pos__(self) -> Array:
+        return self
 
     def __invert__(self) -> Array:
-        return operation("logical_not", _truth(self))
+        return operation("logical_not" if self.dtype.kind == "b" else "invert", self)
 
     def __neg__(self) -> Array:
         return operation("negative", self)
@@ -317,13 +333,6 @@ def beside(rows: Array, value: Any) -> Array:
     return Array(node)
 
 
-def columns(x: Array, numbers: Array) -> Array:
-    """Columns by their numbers; of an Array whose rows come second, its lines."""
-    if x.ndim == 1:
-        return wrap("take", x.node, numbers.node)
-    return wrap("columns", x.node, numbers.node)
-
-
 def drop_axes(x: Array, axes: tuple[int, ...]) -> Array:
     """Without axes of size 1."""
     node = x.node
@@ -381,53 +390,9 @@ def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     plain = float(np.prod([x.shape[a] for a in axes if a != x.node.row_axis], dtype=np.float64))
     count = build.scalar_like(plain, summed)
     if x.node.row_axis in axes:
-        rows = build.row_count(x.shape[x.node.row_axis or 0])
+        rows = build.row_count(x.node.shape[x.node.row_axis or 0])
         count = build.multiply(rows, count) if plain != 1 else rows
     return Array(build.divide(summed, count))
-
-
-def _index(x: Array, key: Any) -> Array:
-    """Columns by slice or number, and new axes; the row axis is taken whole."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    given = sum(k is not None and k is not Ellipsis for k in keys)
-    if all(k is not Ellipsis for k in keys):
-        keys.append(Ellipsis)
-    if given > x.ndim or sum(k is Ellipsis for k in keys) > 1:
-        raise ShapeError("too many indices", expected=f"at most {x.ndim}", found=str(given), where=here())
-    at = next(i for i, k in enumerate(keys) if k is Ellipsis)
-    keys[at : at + 1] = [slice(None)] * (x.ndim - given)
-    entries = [_entry(x, axis, k) for axis, k in enumerate(k for k in keys if k is not None)]
-    node = x.node if all(e is None for e in entries) else wrap("index", x.node, arg=tuple(entries)).node
-    axis = 0
-    for k in keys:
-        if k is None:
-            node = wrap("expand", node, arg=axis).node
-        if k is None or not isinstance(k, (int, np.integer)):
-            axis += 1
-    return Array(node)
-
-
-def _entry(x: Array, axis: int, key: Any) -> int | tuple[int, int, int] | None:
-    size = x.node.shape[axis]
-    if isinstance(key, slice):
-        try:
-            entry = key.indices(int(size))
-        except TypeError:
-            entry = (0, 0, 0)
-        if entry == (0, int(size), 1):
-            return None
-        if entry[2] > 0 and not isinstance(size, Rows):
-            return entry
-    elif isinstance(key, (int, np.integer)) and not isinstance(key, bool) and not isinstance(size, Rows):
-        if -size <= key < size:
-            return int(key) % size
-        raise ShapeError("index out of range", expected=f"-{size} to {size - 1}", found=str(key),
-                         formula=formula(x.node), where=here())  # fmt: skip
-    fix = "run the program with rows=slice(a, b)" if isinstance(size, Rows) else None
-    raise UnsupportedError(
-        "not an index that can be streamed", expected="whole numbers, None, forward slices, and all rows",
-        found=f"{key!r} on axis {axis} of {formula(x.node)}", where=here(), fix=fix,
-    )  # fmt: skip
 
 
 _UFUNCS: dict[np.ufunc, str] = {

@@ -18,7 +18,7 @@ from lazyml.config import SETTINGS, memory_budget, thread_count
 from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build, verify
 from lazyml.expr.infer import show_shape
-from lazyml.expr.node import Node, encode, topological
+from lazyml.expr.node import ChosenRows, Node, encode, topological
 from lazyml.expr.rewrites import NAMES, optimise
 from lazyml.expr.rewrites.explain import LineOf, explain_rewrites, explain_stage
 from lazyml.expr.show import formula
@@ -37,6 +37,7 @@ from lazyml.runtime.workers import one_blas_thread
 from lazyml.sources.hdf5 import open_dataset
 from lazyml.sources.outputs import refuse_sources
 from lazyml.sources.protocol import Source
+from lazyml.sources.window import WindowSource
 
 Values = NDArray[Any]
 BACKENDS = ("auto", "numba", "numpy")
@@ -50,12 +51,10 @@ def held(source: Source) -> Any:
 def source_of(node: Node) -> Source:
     """The opened source behind a leaf; a leaf that came from elsewhere, by pickle, opens its file anew."""
     key = node.arg
-    if key.holder is not None:
-        source: Source = key.holder
-        return source
-    if key.kind != "hdf5":
+    if key.holder is None and key.kind != "hdf5":
         raise UnsupportedError(f"the array behind {key.label} stayed in another process", fix="store it in a file")
-    return open_dataset(key.location, key.name)
+    source: Source = key.holder or open_dataset(key.location, key.name)
+    return source if source.key.shape == key.shape else WindowSource(source, key)
 
 
 class Program:
@@ -80,6 +79,8 @@ class Program:
         self._given, self._single, self._where, self._to_file = tuple(outputs), single, where, to_file
         self._line_of = line_of
         self._budget, self._threads, self._asked_backend = memory_budget(memory), thread_count(threads), backend
+        for node in outputs:
+            _refuse_chosen(node, where)
         self._flipped = [node.row_axis == 1 for node in outputs]
         self._outputs = optimise(outputs, check=verify.ENABLED)
         leaves = [node for node in topological(self._outputs) if node.op == "source"]
@@ -283,6 +284,14 @@ class Program:
         # Not by the number of workers: one worker with more library threads would sum in another order.
         with one_blas_thread(needs_blas and tiling.groups > 1):
             return run_pass(a_pass, tiling, [self._sources[n] for n in a_pass.sources], tile_for, span, sinks)
+
+
+def _refuse_chosen(node: Node, where: str | None) -> None:
+    """Rows chosen by a condition are for totals: how many there are is known only at the end."""
+    if any(isinstance(size, ChosenRows) for size in node.shape):
+        raise UnsupportedError("rows chosen by a condition are not a result by themselves", formula=formula(node),
+                               expected="a total of them, as lz.mean(X[mask], axis=0)", where=where,
+                               fix="compute all rows and the condition, and choose in NumPy")  # fmt: skip
 
 
 def _span(rows: Any, count: int) -> range:

@@ -14,6 +14,7 @@ KERNEL_MODULES = (
     "indexed",
     "lines",
     "jit",
+    "random",
     "reduce",
     "scalar",
     "special",

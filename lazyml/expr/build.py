@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyml.expr.node import Constant, Node, Rows, Shape, SourceKey, apply, intern_node
+from lazyml.expr.node import ChosenRows, Constant, Node, Rows, Shape, SourceKey, apply, intern_node
 
 
 def source(key: SourceKey) -> Node:
@@ -27,12 +27,16 @@ def const(value: Any, dtype: Any = None) -> Node:
 
 
 def row_count(rows: int) -> Node:
-    """How many rows a run covers: known when it runs, so that no plan depends on it."""
+    """How many rows a run covers: known when it runs, so that no plan depends on it. Of chosen rows, how many are."""
+    if isinstance(rows, ChosenRows):
+        return apply("sum", rows.mask, arg=(0,))
     return intern_node("row_count", (), Rows(rows), np.dtype(np.int64), ())
 
 
 def row_index(rows: int) -> Node:
     """The number of each row in the whole data, whatever part of it a run covers."""
+    if isinstance(rows, ChosenRows):
+        return apply("choose_rows", row_index(rows.mask.shape[0]), rows.mask)
     return intern_node("row_index", (), Rows(rows), np.dtype(np.int64), (Rows(rows),))
 
 

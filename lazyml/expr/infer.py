@@ -11,7 +11,7 @@ import numpy as np
 
 from lazyml.config import format_bytes
 from lazyml.errors import DtypeError, IndexRangeError, ShapeError, UnsupportedError
-from lazyml.expr.node import Infer, Node, Rows, Shape
+from lazyml.expr.node import ChosenRows, Infer, Node, Rows, Shape
 from lazyml.expr.show import formula
 
 Dtype = np.dtype[Any]
@@ -77,6 +77,9 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
 def _mismatch(shapes: Sequence[Shape], left: int, right: int) -> ShapeError:
     found = " and ".join(show_shape(s) for s in shapes)
     if isinstance(left, Rows) and isinstance(right, Rows):
+        if isinstance(left, ChosenRows) or isinstance(right, ChosenRows):
+            return ShapeError("rows chosen by a condition line up only with rows chosen by the same one", found=found,
+                              fix="choose from both, as in X[mask] and y[mask]")  # fmt: skip
         return ShapeError("the sources have different row counts", expected="row-aligned data with as many rows",
                           found=f"{int(left)} and {int(right)} rows, in shapes {found}")  # fmt: skip
     if {len(s) for s in shapes} == {1, 2} and isinstance(left, Rows) != isinstance(right, Rows):
@@ -101,6 +104,15 @@ def leaf(src: tuple[Node, ...], arg: Any) -> Typed:
     raise UnsupportedError("a leaf is made by its own constructor, not applied")
 
 
+def _way_out(ufunc: np.ufunc, dtypes: Sequence[Dtype]) -> str:
+    """What to do about a ufunc that does not take such types."""
+    if ufunc.__name__.startswith(("bitwise", "invert")):
+        return "& | ^ ~ combine truth values, or bits of integers: compare first, as in (x > 0) & (y > 0)"
+    if all(dtype.kind == "b" for dtype in dtypes):
+        return "use & | ~ on truth values, or astype to compute with them"
+    return "use astype"
+
+
 def elementwise(ufunc: np.ufunc) -> Infer:
     """The ufunc's own dtype resolution over broadcast shapes."""
 
@@ -109,10 +121,9 @@ def elementwise(ufunc: np.ufunc) -> Infer:
         try:
             found = ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[-1]
         except TypeError:
-            truth = all(dtype.kind == "b" for dtype in dtypes)
-            fix = "use & | ~ on truth values, or astype to compute with them" if truth else "use astype"
-            raise DtypeError(f"{ufunc.__name__} is not defined for these types",
-                             found=", ".join(map(str, dtypes)), fix=fix) from None  # fmt: skip
+            types = ", ".join(map(str, dtypes))
+            raise DtypeError(f"{ufunc.__name__} is not defined for these types", found=types,
+                             fix=_way_out(ufunc, dtypes)) from None  # fmt: skip
         return widen(found)
 
     def infer(src: tuple[Node, ...], arg: Any) -> Typed:
@@ -153,6 +164,9 @@ def extreme(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
 def place_of(src: tuple[Node, ...], axes: tuple[int, ...]) -> Typed:
     """argmin and argmax: over one axis, or over all as a place in the flat array."""
     _check_some(src[0], axes)
+    if src[0].row_axis in axes and isinstance(src[0].shape[src[0].row_axis or 0], ChosenRows):
+        raise UnsupportedError("a place among rows chosen by a condition is not known",
+                               fix="choose by values: argmin(where(mask, x, inf))")  # fmt: skip
     if src[0].dtype == np.uint64:
         raise DtypeError("places of uint64 values are not kept exactly", expected="a type of up to 63 bits and sign",
                          found=src[0].dtype, fix='use astype("int64") where the values allow it')  # fmt: skip
@@ -237,6 +251,23 @@ def index_shape(index: Index, shape: Shape) -> Shape:
 
 def index(src: tuple[Node, ...], index: Index) -> Typed:
     return index_shape(index, src[0].shape), src[0].dtype
+
+
+def choose_rows(src: tuple[Node, ...], arg: Any) -> Typed:
+    """x (n, ..) where mask (n,) holds."""
+    x, mask = src
+    if mask.dtype.kind != "b":
+        raise DtypeError("rows are chosen by truth values", expected="bool", found=mask.dtype, fix="compare first")
+    if mask.ndim != 1 or mask.row_axis is None or x.row_axis != 0 or x.shape[0] != mask.shape[0]:
+        raise ShapeError("the condition is not on the rows of what it chooses from", expected=show_shape(x.shape[:1]),
+                         found=show_shape(mask.shape))  # fmt: skip
+    return (ChosenRows(int(x.shape[0]), mask), *x.shape[1:]), x.dtype
+
+
+def spread_rows(src: tuple[Node, ...], arg: Any) -> Typed:
+    """The adjoint: chosen rows back among all rows."""
+    x, mask = src
+    return (mask.shape[0], *x.shape[1:]), x.dtype
 
 
 def place(src: tuple[Node, ...], arg: tuple[Index, Shape]) -> Typed:

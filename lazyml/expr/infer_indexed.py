@@ -8,7 +8,7 @@ import numpy as np
 
 from lazyml.errors import DtypeError, ShapeError, UnsupportedError
 from lazyml.expr.infer import INDEXED, Typed, check_one_row_axis, show_shape, total, widen
-from lazyml.expr.node import Node, Rows, Shape
+from lazyml.expr.node import ChosenRows, Node, Rows, Shape
 
 INDEXED.update(
     take=lambda node: (int(node.src[0].shape[0]), True),
@@ -136,6 +136,8 @@ def largest(src: tuple[Node, ...], count: int) -> Typed:
     if x.ndim != 1:
         raise ShapeError("top_k takes one value a row", expected="a vector", found=show_shape(x.shape),
                          fix="take it of X[:, j]")  # fmt: skip
+    if isinstance(x.shape[0], ChosenRows):
+        raise UnsupportedError("the rows of a condition have no known numbers", fix="top_k(where(mask, x, -inf), k)")
     if not 1 <= count <= int(x.shape[0]):
         raise ShapeError("top_k of so many rows", expected=f"1 to {int(x.shape[0])}", found=str(count))
     return (count,), x.dtype

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Rows(int):
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rows) and int(self) == int(other)
+        return type(other) is Rows and int(self) == int(other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -34,6 +34,29 @@ class Rows(int):
 
     def __repr__(self) -> str:
         return f"n={int(self)}"
+
+
+class ChosenRows(Rows):
+    """The number of rows where a condition holds: not known, at most the int. Equal for the same condition."""
+
+    mask: Node
+
+    def __new__(cls, most: int, mask: Node) -> Self:
+        rows = super().__new__(cls, most)
+        rows.mask = mask
+        return rows
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ChosenRows) and self.mask is other.mask
+
+    def __hash__(self) -> int:
+        return hash(("chosen", self.mask))
+
+    def __repr__(self) -> str:
+        return "n where chosen"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ChosenRows, (int(self), self.mask)
 
 
 Shape = tuple[int, ...]
@@ -49,7 +72,8 @@ class SourceKey:
 
     `kind` is "hdf5" or "memory"; `location` the absolute path, or a token for an array in memory; `name` the dataset;
     `shape` the stored shape, rows first; `dtype` what a tile holds (native byte order, float16 widened to float32);
-    `identity` tells a file from what later stands at the same path; `alias` is another name to show it by. `holder` is
+    `identity` tells a file from what later stands at the same path; `alias` is another name to show it by;
+    `first` the stored row that its rows begin at. `holder` is
     the opened source: it takes no part in equality, and lives as long as a node that names it.
     """
 
@@ -60,6 +84,7 @@ class SourceKey:
     dtype: str
     identity: tuple[int, ...] = ()
     alias: str = ""
+    first: int = 0
     holder: Any = field(default=None, compare=False, repr=False)
 
     @property
@@ -70,7 +95,7 @@ class SourceKey:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the holder: a formula is pickled, its data is not."""
-        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity, self.alias)
+        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity, self.alias, self.first)
         return _restore_key, (PROCESS, *fields)
 
 

@@ -13,7 +13,7 @@ ROW_LEAVES = {"row_count": b.row_count, "row_index": b.row_index}
 
 def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]:
     """Put other leaves in place, carrying new row counts into every argument that speaks of rows."""
-    rows = {
+    rows: dict[int, int] = {
         old.shape[0]: new.shape[0]
         for old, new in leaves.items()
         if old.row_axis == 0 and isinstance(new.shape[0], Rows)
@@ -23,17 +23,21 @@ def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]
         if node in leaves:
             return leaves[node]
         if node.op in ROW_LEAVES:
-            return ROW_LEAVES[node.op](rows.get(node.arg, node.arg))
+            return ROW_LEAVES[node.op](Rows(rows.get(node.arg, node.arg)))
         if not src:
             return node
-        return apply(node.op, *src, arg=_renew_rows(node.arg, rows))
+        made = apply(node.op, *src, arg=renew_rows(node.arg, rows))
+        if node.op == "choose_rows":
+            rows[node.shape[0]] = made.shape[0]
+        return made
 
     return transform(roots, renew)
 
 
-def _renew_rows(arg: Any, rows: Mapping[int, int]) -> Any:
+def renew_rows(arg: Any, rows: Mapping[int, int]) -> Any:
+    """The argument of an operator with other row counts in the place of those it speaks of."""
     if isinstance(arg, Rows):
         return rows.get(arg, arg)
     if isinstance(arg, tuple):
-        return tuple(_renew_rows(part, rows) for part in arg)
+        return tuple(renew_rows(part, rows) for part in arg)
     return arg

@@ -4,7 +4,9 @@ from lazyml import array
 from lazyml.functions import (
     elementwise,
     indexed,
+    indexing,
     linalg,
+    random,
     reductions,
     registry,
     special,
@@ -15,6 +17,7 @@ from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
 from lazyml.functions.parameters import *
+from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.special import *
@@ -27,11 +30,12 @@ PARTS = (
     indexed,
     statistics,
     linalg,
+    random,
 )
 """The modules whose functions make up formulas."""
 
 LANGUAGE = {name: getattr(part, name) for part in PARTS for name in part.__all__}
 """What formulas are made of, by name: what a formula string may call, and NumPy's functions mean on an Array."""
 
-array.METHODS.update(registry.methods(LANGUAGE))
+array.METHODS.update({**registry.methods(LANGUAGE), "getitem": indexing.getitem})
 array.ARRAY_FUNCTIONS.update(registry.numpy_functions(LANGUAGE))

@@ -37,9 +37,9 @@ def take(table: Any, index: Any, axis: int = 0) -> Any:
     """
     if not isinstance(table, Array) and not isinstance(index, Array):
         return at_once("take", table, index) if axis == 0 else np.take(table, index, axis)
+    if axis in (1, -1) and np.ndim(table) == 2:
+        return table[:, index]
     numbers = index if isinstance(index, Array) else Array(arrays.coerce(index, None, "take"))
-    if axis in (1, -1):
-        return arrays.columns(_as_array(table), numbers)
     return arrays.wrap("take", _as_array(table).node, numbers.node)
 
 
@@ -185,7 +185,7 @@ def row_index(like: Array) -> Array:
     if axis is None:
         raise ShapeError("there are no rows to number", expected="a row-aligned Array",
                          found=show_shape(like.node.shape), where=arrays.here())  # fmt: skip
-    return Array(build.row_index(like.shape[axis]))
+    return Array(build.row_index(like.node.shape[axis]))
 
 
 # --- side by side ----------------------------------------------------------------------------------------------------

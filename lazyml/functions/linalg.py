@@ -240,11 +240,11 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     array([[ 91., 122.],
            [122., 164.]])
     """
+    if not isinstance(subscripts, str):
+        raise ShapeError("subscripts come first, as text", expected='"ni,nj->ij"', found=type(subscripts).__name__,
+                         where=arrays.here())  # fmt: skip
     if not any(isinstance(x, Array) for x in operands):
         return np.einsum(subscripts, *operands)
-    if not isinstance(subscripts, str):
-        raise ShapeError("subscripts come first, as text", expected='"ni,nj->ij"', found=repr(subscripts)[:60],
-                         where=arrays.here())  # fmt: skip
     try:
         return Array(contraction.einsum(subscripts, _streamed(subscripts, _nodes("einsum", *operands))))
     except LazymlError as error:

@@ -416,7 +416,7 @@ def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) 
     if mask is not None:
         return sum(mask, axes, keepdims)
     plain = build.const(float(np.prod([int(x.node.shape[a]) for a in axes if a != x.node.row_axis])))
-    return Array(build.multiply(plain, build.row_count(x.shape[0])) if x.node.row_axis in axes else plain)
+    return Array(build.multiply(plain, build.row_count(x.node.shape[0])) if x.node.row_axis in axes else plain)
 
 
 def _deviations(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:

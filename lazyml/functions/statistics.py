@@ -204,7 +204,7 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     x = x.astype(np.int64) if x.dtype.kind == "b" else x
     columns = 1 if x.ndim == 1 else x.shape[1]
     unknown = reductions.sum(isnan(x), axis=0) if x.dtype.kind == "f" else None
-    rows = Array(build.row_count(x.shape[0]))
+    rows = Array(build.row_count(x.node.shape[0]))
     known = rows - unknown if skip_nan and unknown is not None else rows
     known = known if known.ndim else known[None]
     place = Array(build.const(shares.reshape(-1, 1))) * maximum(known - 1, 0)  # (q, columns)

@@ -63,6 +63,6 @@ def top_values(node: Node, g: Node) -> Cotangents:
     """g, at the rows that the values come from: (is this row the k-th?) @ g."""
     (x,) = node.src
     rows = apply("top_rows", x, arg=node.arg)
-    number = b.row_index(int(x.shape[0])) if x.row_axis is not None else b.const(np.arange(int(x.shape[0])))
+    number = b.row_index(x.shape[0]) if x.row_axis is not None else b.const(np.arange(int(x.shape[0])))
     chosen = apply("equal", b.expand(number, 1), b.expand(rows, 0))
     return (b.matmul(b.cast(chosen, x.dtype), like_rows(g, x)),)

@@ -23,5 +23,13 @@ def index(node: Node, g: Node) -> Cotangents:
     return (apply("place", g, arg=(node.arg, node.src[0].shape)),)
 
 
+def choose_rows(node: Node, g: Node) -> Cotangents:
+    return apply("spread_rows", g, node.src[1]), None
+
+
+def spread_rows(node: Node, g: Node) -> Cotangents:
+    return apply("choose_rows", g, node.src[1]), None
+
+
 def place(node: Node, g: Node) -> Cotangents:
     return (apply("index", g, arg=node.arg[0]),)

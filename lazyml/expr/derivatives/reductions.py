@@ -50,7 +50,6 @@ def prod(node: Node, g: Node) -> Cotangents:
 def deviations(node: Node, g: Node) -> Cotangents:
     """2 w (x - mean), with the mean by the same weights; none for the weights."""
     x, *weights = node.src
-    rows = int(x.shape[0])
     if weights:
         known = apply("not_equal", weights[0], b.zero_like(weights[0]))
         values = b.where(known, x, b.zero_like(x))
@@ -58,7 +57,7 @@ def deviations(node: Node, g: Node) -> Cotangents:
         total, count = b.reduce("sum", b.multiply(w, values), [0]), b.reduce("sum", weights[0], [0])
     else:
         values, w = x, None
-        total, count = b.reduce("sum", x, [0]), b.row_count(rows)
+        total, count = b.reduce("sum", x, [0]), b.row_count(x.shape[0])
     mean = b.divide(total, count)
     away = b.multiply(b.subtract(values, like_rows(mean, x)), b.scalar_like(2, x))
     away = away if w is None else b.multiply(away, w)

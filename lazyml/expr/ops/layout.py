@@ -26,6 +26,12 @@ def _place(node: Node, x: Any) -> Any:
     return out
 
 
+def _spread_rows(node: Node, x: Any, mask: Any) -> Any:
+    out = np.zeros((len(mask), *np.shape(x)[1:]), node.dtype)
+    out[mask] = x
+    return out
+
+
 # fmt: off
 row("broadcast", "elementwise", infer.broadcast, lambda node, x: x, by_element.broadcast, "{0}", 0, "broadcast({0})",
     Doc("x spread to a larger shape", "the sum over what was spread", "broadcast_to(w, X.shape)"))
@@ -37,5 +43,11 @@ row("squeeze", "layout", infer.squeeze, lambda node, x: np.squeeze(x, node.arg),
     "squeeze({0}, {arg})", Doc("without an axis of size 1", "with that axis", "squeeze(x, 1)"))
 row("index", "layout", infer.index, lambda node, x: x[numpy_index(node.arg)], d.index, "loop:index", 0, "{0}[{arg}]",
     Doc("columns by number or slice", "zero outside them", "X[:, 3:8]"))
+row("choose_rows", "layout", infer.choose_rows, lambda node, x, mask: x[mask], d.choose_rows, "plan:rewritten", 0,
+    "{0}[{1}]", Doc("the rows of x where y holds, of which totals are taken", "g in these rows, 0 elsewhere",
+                    "mean(X[y > 0], axis=0)"))
+row("spread_rows", "layout", infer.spread_rows, _spread_rows, d.spread_rows, "plan:rewritten", 0, "spread({0}, {1})",
+    Doc("x in the rows where y holds, 0 elsewhere: what the derivative of choosing rows is made of", "these rows",
+        "grad of sum(z[y > 0])"))
 row("place", "layout", infer.place, _place, d.place, "loop:place", 0, "place({0})",
     Doc("zeros with x at an index: what the derivative of indexing is made of", "that index", "grad of X[:, 3]"))

@@ -1,9 +1,9 @@
 """What is known of the logarithm of a value before anybody takes it: value = exp(log) * above / below.
 
-exp(x) is known by x, sum(exp(x)) by logsumexp(x), sigmoid(x) by -softplus(-x), cosh(x) by logcosh(x), and products,
-quotients, sums and parts of these follow. A logarithm then never needs the value itself, which may be inf or 0 where
-its logarithm is not. exp(log) is positive, so that log(value) = log + log(above / below) has the sign rules of the
-formula: nan where above / below is negative.
+exp(x) is known by x, sum(exp(x)) by logsumexp(x), sigmoid(x) by -softplus(-x), cosh(x) by logcosh(x), det(A) by
+logdet(A), and products, quotients, sums and parts of these follow. A logarithm then never needs the value itself, which
+may be inf or 0 where its logarithm is not. exp(log) is positive, so that log(value) = log + log(above / below) has the
+sign rules of the formula: nan where above / below is negative.
 """
 
 from __future__ import annotations
@@ -74,6 +74,19 @@ def _sigmoid_slope(node: Node, logs: Logs) -> LogForm:
     """log(sigmoid(x) * sigmoid(-x))"""
     (x,) = node.src
     return LogForm(b.add(log_sigmoid(x, node), log_sigmoid(negated(x, node), node)), overflows=False)
+
+
+def _det(node: Node, logs: Logs) -> LogForm:
+    """A determinant of some hundred columns is soon beyond floating point. Where it is negative, so is its sign."""
+    return LogForm(apply("logdet", *node.src), apply("det_sign", *node.src))
+
+
+def _absolute(node: Node, logs: Logs) -> LogForm | None:
+    form = logs.get(node.src[0])
+    if form is None:
+        return None
+    above, below = (None if part is None else apply("absolute", part) for part in (form.above, form.below))
+    return LogForm(form.log, above, below, form.overflows)
 
 
 def _product(node: Node, logs: Logs) -> LogForm | None:
@@ -159,6 +172,8 @@ RULES: dict[str, Callable[[Node, Logs], LogForm | None]] = {
     "cosh": _cosh,
     "sigmoid": _sigmoid,
     "sigmoid_slope": _sigmoid_slope,
+    "det": _det,
+    "absolute": _absolute,
     "multiply": _product,
     "divide": _quotient,
     "add": _sum_of_two,

@@ -1,0 +1,76 @@
+"""A range of the rows of a source, as a source of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lazyml.expr.node import SourceKey
+from lazyml.sources.protocol import MemoryItem, Route, Scan, Source
+
+
+class WindowSource:
+    """Rows first .. first + n of another source.
+
+    >>> import numpy as np
+    >>> from lazyml.sources.memory import MemorySource
+    >>> whole = MemorySource(np.arange(5.0), "x")
+    >>> part = WindowSource(whole, replace(whole.key, shape=(2,), first=3))
+    >>> part.scan(2, 1, 0, 2).load(0, 2, None, 0).tolist()
+    [3.0, 4.0]
+    """
+
+    def __init__(self, source: Source, key: SourceKey) -> None:
+        self._source, self.key, self._first = source, key, key.first
+        rows, total = key.shape[0], source.key.shape[0]
+        self.identity, self.needs_frame = source.identity, source.needs_frame
+        unit = source.preferred_rows
+        self.preferred_rows = unit if self._first % unit == 0 else 1
+        begin, end = self._first // unit * unit, min(-(-(self._first + rows) // unit) * unit, total)
+        self.stored_bytes = source.stored_bytes * (end - begin) // max(total, 1) if rows else 0
+        detail = f"{source.route.detail}, rows {self._first:,} to {self._first + rows:,} of {total:,}"
+        self.route: Route = replace(source.route, detail=detail)
+
+    def prepare(self) -> None:
+        """As the whole source."""
+        self._source.prepare()
+
+    def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
+        """What a scan of the range holds."""
+        return self._source.memory(page_rows, threads, self._first + first)
+
+    def scan(self, page_rows: int, threads: int, first: int, last: int) -> WindowScan:
+        """Open for one pass over rows first .. last of the range."""
+        scan = self._source.scan(page_rows, threads, self._first + first, self._first + last)
+        return WindowScan(scan, self._first)
+
+
+class WindowScan:
+    """One pass over the range: the whole source's scan, with rows counted from the range's first."""
+
+    def __init__(self, scan: Scan, first: int) -> None:
+        self._scan, self._first = scan, first
+
+    @property
+    def bytes_read(self) -> int:
+        """Stored bytes read so far."""
+        return self._scan.bytes_read
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held at most, besides the frames."""
+        return self._scan.held_bytes
+
+    def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
+        """Rows first .. first + rows of the range."""
+        return self._scan.load(self._first + first, rows, frame, worker)
+
+    def prefetch(self, first: int, rows: int) -> None:
+        """Tell the operating system that these rows are needed soon."""
+        self._scan.prefetch(self._first + first, rows)
+
+    def close(self, failed: bool = False) -> None:
+        """Release what the scan holds."""
+        self._scan.close(failed)
