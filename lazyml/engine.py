@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,16 @@ from lazyml.plan.plan import Pass, Plan, Tiling, row_bytes
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import kept_ranges
 from lazyml.plan.small import small_order
+from lazyml.plan.storage import Storage, check_rows_first, storage_of
 from lazyml.plan.tiles import choose_tiling
 from lazyml.runtime.executor import run_pass
 from lazyml.runtime.nonfinite import first_nonfinite
+from lazyml.runtime.output_file import OutputFiles
+from lazyml.runtime.outputs import Place, open_sinks, place_of
 from lazyml.runtime.remembered import Remembered
 from lazyml.runtime.run import Run
 from lazyml.runtime.sinks import FileSink, MemorySink
-from lazyml.runtime.stats import RunStats
+from lazyml.runtime.stats import RunStats, Stored
 from lazyml.runtime.values import spill_room
 from lazyml.runtime.workers import one_blas_thread
 from lazyml.sources.hdf5 import open_dataset
@@ -79,13 +82,13 @@ class Program:
 
     def __init__(
         self, outputs: Sequence[Node], single: bool, *, memory: int | str | None = None, threads: int | None = None,
-        backend: str = "auto", where: str | None = None, to_file: bool = False, repeated: bool = True,
+        backend: str = "auto", where: str | None = None, storage: Storage | None = None, repeated: bool = True,
         line_of: LineOf | None = None,
     ) -> None:  # fmt: skip
         if backend not in BACKENDS:
             raise UnsupportedError("no such backend", expected=", ".join(BACKENDS), found=repr(backend))
         self._given, self._single, self._where, self._line_of = tuple(outputs), single, where, line_of
-        self._to_file, self._repeated = to_file, repeated
+        self._storage, self._repeated = storage, repeated
         self._budget, self._threads, self._asked_backend = memory_budget(memory), thread_count(threads), backend
         for node in outputs:
             _refuse_chosen(node, where)
@@ -94,9 +97,10 @@ class Program:
         leaves = [node for node in topological(self._outputs) if node.op == "source"]
         self._sources = {node: source_of(node) for node in leaves}
         self.backend = self._choose_backend()
+        self._written = storage.of(self._outputs) if storage is not None else None
         try:
             self._plan = make_plan(
-                self._outputs, self._sources, self._budget, self._threads, SETTINGS, to_file, repeated, spill_room
+                self._outputs, self._sources, self._budget, self._threads, SETTINGS, self._written, repeated, spill_room
             )
             self._functions = functions_of(self._plan, self.backend == "numba")
             for stage in self._plan.small:
@@ -204,9 +208,12 @@ class Program:
         # Under the old name: the tile function's text has it, and so nothing is compiled again.
         renamed = {old: build.source(replace(new.arg, alias=old.arg.label)) for old, new in leaves.items()}
         outputs = substitute(self._given, renamed)
+        return self._again(outputs, self._storage)
+
+    def _again(self, outputs: Sequence[Node], storage: Storage | None) -> Program:
+        """A program with the same options."""
         return Program(outputs, self._single, memory=self._budget, threads=self._threads, backend=self._asked_backend,
-                       where=self._where, to_file=self._to_file, repeated=self._repeated,
-                       line_of=self._line_of)  # fmt: skip
+                       where=self._where, storage=storage, repeated=self._repeated, line_of=self._line_of)  # fmt: skip
 
     def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
@@ -215,32 +222,41 @@ class Program:
                   for node, flip in zip(self._outputs, self._flipped, strict=True)]  # fmt: skip
         return values[0] if self._single else tuple(values)
 
-    def store(self, path: str, name: str, params: Mapping[str, Any], overwrite: bool = False) -> RunStats:
-        """Write the one row-shaped output to a new file."""
-        (node,) = self._outputs
-        if node.row_axis is None:
-            raise ShapeError("only a row-aligned Array is stored", expected="one value or line for each row",
-                             found=show_shape(node.shape), where=self._where, fix="use lz.compute")  # fmt: skip
-        if self._flipped[0]:
-            raise ShapeError("an Array is stored rows first", expected=show_shape(self._given[0].shape[::-1]),
-                             found=show_shape(self._given[0].shape), where=self._where, fix="store its .T")  # fmt: skip
-        program = self if self._to_file else Program(
-            self._given, True, memory=self._budget, threads=self._threads, backend=self._asked_backend,
-            where=self._where, to_file=True, repeated=self._repeated, line_of=self._line_of,
-        )  # fmt: skip
-        tiling = program._plan.tilings[-1]
-        shape = tuple(int(s) for s in node.shape)
-        bind(program._plan.parameters, params)  # before a file is made
-        refuse_sources(path, (source.key for source in self._sources.values()), self._where)
-        sink = FileSink(path, name, shape, node.dtype, tiling.workers, tiling.page_rows, overwrite)
-        try:
-            program._run(params, None, {node: sink})
-            sink.commit()
-        except BaseException:
-            sink.discard()
-            raise
-        self.last_run = program.last_run
+    def store(
+        self, path: str | None = None, name: str | Sequence[str] | None = None,
+        params: Mapping[str, Any] | None = None, overwrite: bool = False, *, dtype: Any = None,
+        compression: str | None = None, level: int | None = None, shuffle: bool | None = None,
+    ) -> Stored:  # fmt: skip
+        """Write the row-shaped outputs to datasets of a new file, in their order under one `name` or several; the other
+        outputs are the `values` of what it gives. As `lz.store`, which explains the options."""
+        names = [name] if isinstance(name, str) else list(name or ())
+        rows = [at for at, node in enumerate(self._given) if node.row_axis is not None or self._single]
+        if len(names) != len(rows):
+            raise ParameterError("a name for each row-shaped output is needed", expected=f"{len(rows)} names",
+                                 found=f"{len(names)}: {names}", where=self._where)  # fmt: skip
+        check_rows_first([self._given[at] for at in rows], self._where)
+        by_output = dict(zip(rows, names, strict=True))
+        storage = storage_of([by_output.get(at) for at in range(len(self._given))], dtype, compression, level, shuffle)
+        program = self if storage == self._storage else self._again(self._given, storage)
+        stored = program._store([place_of(path, one) for one in names], params or {}, overwrite)
+        self.last_run = stored
+        return stored
+
+    def _store(self, places: Sequence[Place], params: Mapping[str, Any], overwrite: bool) -> Stored:
+        assert self._written is not None
+        bind(self._plan.parameters, params)  # before a file is made
+        for place in places:
+            refuse_sources(place.path, (source.key for source in self._sources.values()), self._where)
+        nodes = [node for node in self._outputs if node.row_axis is not None]
+        with OutputFiles() as files:
+            wanted = list(zip(nodes, places, strict=True))
+            results = self._run(params, None, open_sinks(files, self._plan, wanted, self._written, overwrite))
+            files.commit()
         assert self.last_run is not None
+        values = tuple(
+            _outward(results[node], False, node in self._plan.kept) for node in self._outputs if node.row_axis is None
+        )
+        self.last_run = Stored(**asdict(self.last_run), values=values)
         return self.last_run
 
     def locate_nonfinite(self) -> str | None:
@@ -319,13 +335,15 @@ class Program:
             )
             run.passes += 1
             run.bytes_read += outcome.bytes_read
-            run.peak = max(run.peak, outcome.held_bytes + run.held_bytes)
+            run.peak = max(run.peak, outcome.held_bytes + run.held_bytes(made))
+            for place in made:
+                place.made()
             run.release(index)
 
     def _tiling(self, a_pass: Pass, span: range) -> Tiling:
         """For a range of the rows."""
         left = max(self._budget - sum(item.bytes for item in self._plan.resident), 1)
-        return choose_tiling(a_pass, self._sources, left, self._threads, SETTINGS, span, self._to_file, self._values)
+        return choose_tiling(a_pass, self._sources, left, self._threads, SETTINGS, span, self._written, self._values)
 
     def _read_ahead(self) -> None:
         """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""

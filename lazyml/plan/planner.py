@@ -16,6 +16,7 @@ from lazyml.plan.plan import Pass, Plan, Tiling, Value
 from lazyml.plan.prologue import kept_ranges, kept_values, node_bytes
 from lazyml.plan.small import small_stages
 from lazyml.plan.split import split
+from lazyml.plan.storage import Written
 from lazyml.plan.tiles import choose_tiling
 from lazyml.plan.ways import Room, decide
 from lazyml.sources.protocol import MemoryItem, Source
@@ -27,11 +28,11 @@ def make_plan(
     budget: int,
     threads: int,
     settings: Settings,
-    to_file: bool = False,
+    written: Written | None = None,
     repeated: bool = False,
     disk: Callable[[], int] = lambda: 0,
 ) -> Plan:
-    """The plan for rewritten outputs. `to_file` says that row-shaped outputs are written out, not kept in memory;
+    """The plan for rewritten outputs. `written` says that row-shaped outputs are written out, not kept in memory;
     `repeated` that the program may be called again, and so what no parameter touches is kept; `disk` how many bytes
     temporary files may take, asked when it matters.
 
@@ -42,18 +43,18 @@ def make_plan(
     for a_pass in passes:
         _check_upright(a_pass)
     kept = kept_values(outputs, passes) if repeated else ()
-    resident = [*_resident(outputs, to_file), *_of_other_ranges(kept)]
+    resident = [*_resident(outputs, written is not None), *_of_other_ranges(kept)]
     left = max(budget - sum(item.bytes for item in resident), 1)
 
     def tiled(passes: Sequence[Pass], values: Sequence[Value]) -> tuple[Tiling, ...]:
         by_leaf = {value.leaf: value for value in values}
         return tuple(
-            choose_tiling(a_pass, sources, left, threads, settings, to_file=to_file, values=by_leaf)
+            choose_tiling(a_pass, sources, left, threads, settings, written=written, values=by_leaf)
             for a_pass in passes
         )
 
     handed = choose(passes, sources)
-    passes, values = split(passes, handed, to_file)
+    passes, values = split(passes, handed, written is not None)
     tilings = tiled(passes, values)
     if values:
         room = Room([left - sum(item.bytes for item in tiling.memory) for tiling in tilings], disk())

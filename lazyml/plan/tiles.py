@@ -10,9 +10,11 @@ import numpy as np
 
 from lazyml.config import MIB, Settings
 from lazyml.expr.node import Node
+from lazyml.expr.show import formula
 from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
 from lazyml.plan.scratch import scratch_bytes_per_row, scratch_fixed_bytes, uses_blas
+from lazyml.plan.storage import Written
 from lazyml.sources.frames import frame_bytes
 from lazyml.sources.protocol import MemoryItem, Source
 
@@ -33,7 +35,7 @@ def choose_tiling(
     threads: int,
     settings: Settings,
     span: range | None = None,
-    to_file: bool = False,
+    written: Written | None = None,
     values: Mapping[Node, Value] = NO_VALUES,
 ) -> Tiling:
     """The largest pages, up to the settings', whose memory fits the budget; the smallest when none does.
@@ -51,7 +53,7 @@ def choose_tiling(
     unkept = {leaf: replace(value, way="again") for leaf, value in values.items()}
 
     def memory(cut: Tiling, workers: int) -> tuple[MemoryItem, ...]:
-        return _memory(anew, sources, cut, workers, span, to_file, unkept)
+        return _memory(anew, sources, cut, workers, span, written, unkept)
 
     def fits(cut: Tiling, workers: int) -> bool:
         return sum(item.bytes for item in memory(cut, workers)) <= budget
@@ -62,7 +64,7 @@ def choose_tiling(
     cut = _reading(a_pass, sources, cut, settings, values)
 
     def items(workers: int) -> tuple[MemoryItem, ...]:
-        return _memory(a_pass, sources, cut, workers, span, to_file, values)
+        return _memory(a_pass, sources, cut, workers, span, written, values)
 
     counts = range(min(threads, cut.groups), 1, -1)
     workers = next((w for w in counts if sum(item.bytes for item in items(w)) <= budget), 1)
@@ -121,7 +123,7 @@ def _memory(
     cut: Tiling,
     workers: int,
     span: range,
-    to_file: bool,
+    written: Written | None,
     values: Mapping[Node, Value],
 ) -> tuple[MemoryItem, ...]:
     """Every item that a run of the pass holds."""
@@ -142,9 +144,10 @@ def _memory(
         if values[leaf].way != "memory" or values[leaf].made_in != a_pass.index:
             size = cut.page_rows * row_bytes(leaf)
             items.append(MemoryItem(f"{leaf.arg.label} as it is made: {each(cut.page_rows)}", workers * size))
-    if to_file:
-        size = sum(row_bytes(node) for node in a_pass.sinks) * cut.page_rows
-        items.append(MemoryItem(f"results on their way to the file: {each(cut.page_rows)}", workers * size))
+    for node in a_pass.results if written is not None else ():
+        assert written is not None
+        size = written.memory(node, len(span), cut.page_rows, workers)
+        items.append(MemoryItem(f"{formula(node, depth=2)} on its way to the file: {each(cut.page_rows)}", size))
     groups = f"{cut.groups} page {'group' if cut.groups == 1 else 'groups'}"
     items.append(MemoryItem(f"partial totals of {groups}", (cut.groups * 3 // 2 + 1) * _partial_bytes(a_pass)))
     scratch = _scratch(a_pass, cut.block_rows)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
-from lazyml.runtime.sinks import FileSink, Sink
+from lazyml.runtime.sinks import FileSink
 from lazyml.runtime.values import KeptInFile, KeptInMemory, KeptValue, MadePages
 
 Values = NDArray[Any]
@@ -29,7 +29,7 @@ class Run:
 
     def place_for(
         self, value: Value, a_pass: Pass, tiling: Tiling, span: range, results: Mapping[Node, Values]
-    ) -> Sink:
+    ) -> MadePages:
         """Where the pages of a value go that a pass makes."""
         leaf = value.leaf
         if value.way == "again" or value.made_in != a_pass.index:
@@ -44,9 +44,10 @@ class Run:
         self.values[leaf], self._until[leaf] = kept, value.until
         return kept
 
-    @property
-    def held_bytes(self) -> int:
-        return sum(value.nbytes for value in self.values.values())
+    def held_bytes(self, made: Sequence[MadePages]) -> int:
+        """By frames of results and of what a pass makes, and by values that are kept."""
+        held = {id(place): place.nbytes for place in (*made, *self.values.values())}
+        return sum(held.values()) + sum(sink.nbytes for sink in self.file_sinks.values())
 
     def release(self, index: int | None = None) -> None:
         """Let go of the values that no pass after number `index` reads; of all when none is given."""

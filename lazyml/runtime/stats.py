@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from lazyml.config import format_bytes
 
@@ -39,3 +40,10 @@ class RunStats:
         return (f"{self.passes} {'pass' if self.passes == 1 else 'passes'}, {format_bytes(self.bytes_read)} read in "
                 f"{self.seconds:.3g} s ({self.bytes_per_second / 1e9:.2f} GB/s), peak {format_bytes(self.peak_bytes)}, "
                 f"{self.threads} {'thread' if self.threads == 1 else 'threads'}, {kernels}{handed}")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stored(RunStats):
+    """What a run did that stored row-shaped results, and the `values` of the totals that shared its passes."""
+
+    values: Any = ()

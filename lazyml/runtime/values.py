@@ -42,8 +42,6 @@ def spill_room() -> int:
 class MadePages:
     """Pages of a value that no one keeps: a frame for each worker."""
 
-    nbytes = 0
-
     def __init__(self, leaf: Node, span: range, workers: int, page_rows: int) -> None:
         self.key, self.first = leaf.arg, span.start
         self.row_bytes = row_bytes(self.key.shape, self.key.dtype)
@@ -53,6 +51,15 @@ class MadePages:
         """One value a row is a vector to a tile, whether it is (n,) or (n, 1)."""
         columns = self.key.shape[1:] if self.key.shape[1:] != (1,) else ()
         return np.empty((rows, *columns), self.key.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds now."""
+        return sum(frame.nbytes for frame in self._frames)
+
+    def made(self) -> None:
+        """The pass that makes it is over: no page comes any more."""
+        self._frames = []
 
     def page(self, worker: int, first: int, rows: int) -> NDArray[Any]:
         """The frame of a worker, to be filled."""
@@ -112,8 +119,13 @@ class KeptInMemory(KeptValue):
     def __init__(self, leaf: Node, span: range, array: NDArray[Any] | None = None) -> None:
         """In an array of its own, or one that is there."""
         super().__init__(leaf, span, 0, 0)
-        self.nbytes = 0 if array is not None else len(span) * self.row_bytes
+        self._own = array is None
         self._array = self._empty(len(span)) if array is None else array
+
+    @property
+    def nbytes(self) -> int:
+        """Of the array, unless it is another's."""
+        return self._array.nbytes if self._own else 0
 
     def page(self, worker: int, first: int, rows: int) -> NDArray[Any]:
         """Its place in the array; rows are counted from the first of the run."""
