@@ -120,6 +120,11 @@ class Array:
     argmin, argmax, any, all = _method("argmin"), _method("argmax"), _method("any"), _method("all")
     clip, round, take, dot = _method("clip"), _method("round"), _method("take"), _method("dot")
 
+    def reshape(self, *shape: Any) -> Array:
+        """lz.reshape(self, shape), the sizes in a tuple or one by one."""
+        made: Array = METHODS["reshape"](self, shape[0] if len(shape) == 1 else shape)
+        return made
+
     def __getitem__(self, key: Any) -> Array:
         part: Array = METHODS["getitem"](self, key)
         return part
