@@ -26,13 +26,13 @@ def lower(a_pass: Pass) -> TileSource:
     texts += [[f"        {scope.sink(sink)}[first:last] = {_rows_of(scope, resolve(sink))}"] for sink in a_pass.sinks]
     slices = scope.block_slices()
     arguments = scope.arguments()
-    functions: list[str] = []
+    parts: list[str] = []
     body = [line for text in texts for line in text]
     groups = grouped([*(len(step.nodes) for step in a_pass.steps), *(1 for _ in a_pass.sinks)])
     if len(groups) > 1:
         arguments, packed = pack(arguments, a_pass.buffers, scope.names)
         known = {"first", "last", "m", *slices, *(argument.name for argument in arguments)}
-        body, functions = into_parts(groups, texts, known, packed, scope.names)
+        body, parts = into_parts(groups, texts, known, packed, scope.names)
     lines = [
         f"def {NAME}({', '.join(a.name for a in arguments)}):",
         f'    """{_summary(a_pass)}"""',
@@ -42,8 +42,9 @@ def lower(a_pass: Pass) -> TileSource:
         *(f"        {name} = {text}" for name, text in slices.items()),
         *body,
     ]
-    return TileSource("\n".join([*lines, ""]), arguments, tuple(scope.columns), tuple(scope.checked),
-                      "\n".join(functions))  # fmt: skip
+    functions = tuple((name, digest) for digest, name in scope.functions.items())
+    return TileSource("\n".join([*lines, ""]), arguments, tuple(scope.columns), tuple(scope.checked), functions,
+                      "\n".join(parts))  # fmt: skip
 
 
 def _step(scope: Scope, step: Step) -> list[str]:

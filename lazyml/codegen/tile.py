@@ -30,12 +30,14 @@ class Argument:
 class TileSource:
     """A readable Python function, without its final name (see kernel_cache), and its arguments.
 
-    `checked` are the nodes whose operands it checks, in the order of their counts in "faults". `parts` is the text of
-    the functions that it calls, where it is too long for one; they stand before it.
+    `checked` are the nodes whose operands it checks, in the order of their counts in "faults". `functions` are the
+    user's own that it calls: the name of each in the text, and its digest. `parts` is the text of the functions that
+    it calls, where it is too long for one; they stand before it.
     """
 
     text: str
     arguments: tuple[Argument, ...]
     columns: tuple[int, ...]
     checked: tuple[Node, ...] = ()
+    functions: tuple[tuple[str, str], ...] = ()
     parts: str = ""

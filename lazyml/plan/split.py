@@ -1,110 +1,79 @@
-"""Cut long loops into several, so that compiling takes time in proportion to the number of operations.
-
-The compiler's time grows faster than the size of a function, and a loop of many operations has more values at hand than
-there are registers. Values that cross a cut are stored for the block, so a loop is first put into an order that keeps
-few values waiting, and then cut where the fewest do. The passes, and the bits of every result, stay as they are: each
-value is computed once, as before, and each total is summed by one loop, in the order of the rows.
-"""
+"""Give every value that passes hand on a function of its own, and put a leaf in its place everywhere else."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
-from lazyml.expr.node import Node
-from lazyml.plan.plan import Step
-from lazyml.plan.steps import resolve
+from lazyml.expr import build
+from lazyml.expr.node import Node, SourceKey, with_sources
+from lazyml.plan.keep import Handed, row_order
+from lazyml.plan.passes import make_pass
+from lazyml.plan.plan import Pass, Value
 
-LOOP_NODES = 64
-"""Operations of a loop, at most. See benchmarks/planning.py for what it was chosen by."""
-
-
-def split(steps: Sequence[Step], most: int = LOOP_NODES) -> tuple[Step, ...]:
-    """The same steps, with loops of at most `most` operations."""
-    made: list[Step] = []
-    for step in steps:
-        if step.kind == "loop" and len(step.nodes) > most:
-            order = _few_waiting(step.nodes)
-            cuts = _cuts(order, most)
-            made += [replace(step, nodes=tuple(order[a:b])) for a, b in pairwise(cuts)]
-        else:
-            made.append(step)
-    return tuple(made)
+KIND = "value"
 
 
-def _uses(nodes: Sequence[Node]) -> dict[Node, list[Node]]:
-    """For each node, those of the others that work on it."""
-    users: dict[Node, list[Node]] = {node: [] for node in nodes}
-    for node in nodes:
-        for source in dict.fromkeys(map(resolve, node.src)):
-            if source in users:
-                users[source].append(node)
-    return users
+def is_value(node: Node) -> bool:
+    """Whether a leaf stands for a value that a pass makes."""
+    return isinstance(node.arg, SourceKey) and node.arg.kind == KIND
 
 
-def _few_waiting(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes in an order, sources first, in which few values wait for their last use.
+def split(
+    passes: Sequence[Pass], handed: Sequence[Handed], to_file: bool
+) -> tuple[tuple[Pass, ...], tuple[Value, ...]]:
+    """The same passes on leaves, with every value made anew wherever it is used, and the values.
 
-    Of those that could come next, the one after which the fewest values wait; the first as given among equals.
+    A value that is made from others uses those that were found before it: so each has one maker, whatever is kept.
     """
-    users = _uses(nodes)
-    sources: dict[Node, list[Node]] = {node: [] for node in nodes}
-    for node, after in users.items():
-        for user in after:
-            sources[user].append(node)
-    position = {node: index for index, node in enumerate(nodes)}
-    missing = {node: len(sources[node]) for node in nodes}
-    left = {node: len(users[node]) for node in nodes}
-    taken: set[Node] = set()
-
-    def waiting(node: Node) -> int:
-        return bool(users[node]) - sum(left[source] == 1 for source in sources[node])
-
-    ready = [(waiting(node), position[node]) for node in nodes if not missing[node]]
-    heapq.heapify(ready)
-    order: list[Node] = []
-    while ready:
-        node = nodes[heapq.heappop(ready)[1]]
-        if node in taken:  # entered again when it became the last user of a source
-            continue
-        taken.add(node)
-        order.append(node)
-        for source in sources[node]:
-            left[source] -= 1
-            if left[source] == 1:
-                last = next(user for user in users[source] if user not in taken)
-                if not missing[last]:
-                    heapq.heappush(ready, (waiting(last), position[last]))
-        for user in users[node]:
-            missing[user] -= 1
-            if not missing[user]:
-                heapq.heappush(ready, (waiting(user), position[user]))
-    return order
+    if not handed:
+        return tuple(passes), ()
+    leaves: dict[Node, Node] = {}
+    values: list[Value] = []
+    for number, one in enumerate(handed, 1):
+        (formula,) = rebuild([one.value], leaves)
+        reason = f"makes {one.value.op}"
+        maker = make_pass(one.made_in, int(one.value.shape[0]), [formula], reason, passes[one.made_in].once)
+        shape = tuple(int(size) for size in one.value.shape)
+        leaf = build.source(SourceKey(KIND, "", f"kept_{number}", shape, one.value.dtype.name))
+        is_result = one.value in passes[one.made_in].results and not to_file
+        values.append(Value(leaf, one.value, maker, one.made_in, "again", one.made_in, "", is_result))
+        leaves[one.value] = leaf
+    by_leaf = {value.leaf: value for value in values}
+    split_passes = []
+    for a_pass in passes:
+        targets = [*a_pass.totals, *a_pass.results]
+        renewed = rebuild(targets, leaves)
+        made = make_pass(a_pass.index, a_pass.rows, renewed, a_pass.reason, a_pass.once,
+                         dict(zip(renewed, targets, strict=True)))  # fmt: skip
+        uses = needed(made.sources, by_leaf)
+        files = files_of(made.sources, uses, by_leaf)
+        split_passes.append(replace(made, files=files, reads=files, uses=uses, makes=uses))
+    return tuple(split_passes), tuple(values)
 
 
-def _cuts(order: Sequence[Node], most: int) -> list[int]:
-    """Where to cut, the two ends included: where the fewest values wait, in the second half of what a loop may hold."""
-    waiting = _waiting(order)
-    cuts = [0]
-    while len(order) - cuts[-1] > most:
-        window = range(cuts[-1] + most // 2 + 1, cuts[-1] + most + 1)
-        cuts.append(min(window, key=lambda at: (waiting[at], -at)))
-    return [*cuts, len(order)]
+def rebuild(targets: Sequence[Node], leaves: Mapping[Node, Node]) -> list[Node]:
+    """The targets with leaves in the place of values that they depend on; small values stay as they are."""
+    new: dict[Node, Node] = {}
+    for node in row_order(targets, leaves.keys()):
+        new[node] = leaves[node] if node in leaves else with_sources(node, tuple(new.get(s, s) for s in node.src))
+    return [new[node] for node in targets]
 
 
-def _waiting(order: Sequence[Node]) -> list[int]:
-    """How many values made before each place are used at it or after."""
-    users = _uses(order)
-    position = {node: index for index, node in enumerate(order)}
-    change = [0] * (len(order) + 1)
-    for node, after in users.items():
-        if after:
-            change[position[node] + 1] += 1
-            change[max(position[user] for user in after) + 1] -= 1
-    waiting, now = [], 0
-    for step in change:
-        now += step
-        waiting.append(now)
-    return waiting
+def needed(leaves: Iterable[Node], by_leaf: Mapping[Node, Value], given: Iterable[Node] = ()) -> tuple[Node, ...]:
+    """Leaves of the values that must be made for some leaves, when others are given: each after those it is made of."""
+    done = set(given)
+    order = list(by_leaf)  # as they were found: each after those it is made of
+    wanted = {leaf for leaf in leaves if leaf in by_leaf and leaf not in done}
+    for leaf in reversed(order):
+        if leaf in wanted:
+            wanted.update(s for s in by_leaf[leaf].maker.sources if s in by_leaf and s not in done)
+    return tuple(leaf for leaf in order if leaf in wanted)
+
+
+def files_of(sources: Iterable[Node], made: Iterable[Node], by_leaf: Mapping[Node, Value]) -> tuple[Node, ...]:
+    """The datasets and arrays that must be read for some sources, when some values are made."""
+    found = dict.fromkeys(node for node in sources if node not in by_leaf)
+    for leaf in made:
+        found.update(dict.fromkeys(node for node in by_leaf[leaf].maker.sources if node not in by_leaf))
+    return tuple(found)
