@@ -52,3 +52,8 @@ def tile(function: Callable[..., Any]) -> Any:
 def uncached_tile(function: Callable[..., Any]) -> Any:
     """Compile a generated tile function where there is no folder to keep it in."""
     return numba.njit(**FLAGS)(function)
+
+
+def user_function(function: Callable[..., Any]) -> Any:
+    """Compile a scalar function of a user's: operations as written, and no index beyond what it looks into."""
+    return numba.njit(**{**FLAGS, "fastmath": False, "boundscheck": True})(function)

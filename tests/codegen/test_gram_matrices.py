@@ -72,3 +72,20 @@ def test_hessian_and_gradient_of_a_logistic_loss_in_one_pass(rng):
     found = program(w=at)
     np.testing.assert_allclose(found[0], x.T @ ((q * (1 - q))[:, None] * x), rtol=1e-10)
     np.testing.assert_allclose(found[1], x.T @ (q - y), rtol=1e-9, atol=1e-12)
+
+
+def test_derivatives_are_those_of_the_products(rng):
+    """Rewrites make these operators after differentiation; the table has their derivatives all the same."""
+    X, h = lz.from_array(rng.normal(size=(30, 3)), "X"), lz.from_array(rng.random(30), "h")
+    w, c, C = lz.param("w", 3), lz.param("c"), rng.normal(size=(3, 3))
+    scaled, weights = X * w, lz.exp(c * h)
+    at = {"w": np.array([0.5, -1.0, 2.0]), "c": 0.3}
+    for op, operands, product in (
+        ("gram", (scaled,), scaled.T @ scaled),
+        ("weighted_gram", (scaled, weights), scaled.T @ (weights[:, None] * scaled)),
+    ):
+        made = lz.Array(lz.array.apply(op, *(x.node for x in operands)))
+        pair = [lz.grad(lz.sum(f * C), [w, c]) for f in (made, product)]
+        found = lz.compile([*pair[0], *pair[1], c * 1], backend="numpy")(**at)
+        for ours, right in zip(found[:2], found[2:4], strict=True):
+            np.testing.assert_allclose(ours, right, rtol=1e-11)
