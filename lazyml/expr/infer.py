@@ -217,6 +217,17 @@ def contract_rows(src: tuple[Node, ...], arg: Any) -> Typed:
     return left.shape[1:] + right.shape[1:], total(widen(np.result_type(left.dtype, right.dtype)), over_rows=True)
 
 
+def gram(src: tuple[Node, ...], arg: Any) -> Typed:
+    """X' X, or X' diag(h) X with a weight a row: (d, d), symmetric. One floating type: nothing is converted inside."""
+    x, *weights = src
+    if x.ndim != 2 or x.row_axis != 0 or any(h.shape != x.shape[:1] for h in weights):
+        raise ShapeError("a Gram matrix needs a row-aligned matrix, and one weight a row",
+                         found=" and ".join(show_shape(s.shape) for s in src))  # fmt: skip
+    if x.dtype.kind != "f" or any(h.dtype != x.dtype for h in weights):
+        raise DtypeError("a Gram matrix needs one floating-point type", found=", ".join(str(s.dtype) for s in src))
+    return (x.shape[1], x.shape[1]), total(x.dtype, over_rows=True)
+
+
 def transpose(src: tuple[Node, ...], arg: Any) -> Typed:
     return src[0].shape[::-1], src[0].dtype
 

@@ -16,3 +16,11 @@ row("matmul", "product", infer.matmul, lambda node, x, y: np.matmul(x, y, dtype=
 row("contract_rows", "product", infer.contract_rows, lambda node, x, y: np.matmul(x.T, y, dtype=node.dtype),
     d.contract_rows, "kernel:contract_rows", 2, "{0}' @ {1}",
     Doc("the product summed over the rows of both", "as of x.T @ y", "X.T @ r"))
+row("gram", "product", infer.gram, lambda node, x: np.matmul(x.T, x, dtype=node.dtype), d.gram, "kernel:gram", 1,
+    "gram({0})",
+    Doc("X' @ X summed over the rows, of which half is computed", "x @ (g + g.T)", "X.T @ X"))
+row("weighted_gram", "product", infer.gram,
+    lambda node, x, h: np.matmul((x * np.asarray(h)[:, None]).T, x, dtype=node.dtype), d.weighted_gram,
+    "kernel:gram", 1, "gram({0}, {1})",
+    Doc("X' @ (h[:, None] * X) summed over the rows, of which half is computed",
+        "h * (x @ (g + g.T)), and each row's x @ g @ x", "X.T @ (h[:, None] * X)"))

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from lazyml.expr.node import Node, Note
 from lazyml.expr.rewrites.choose_rows import choose_rows
+from lazyml.expr.rewrites.gram import gram
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
@@ -27,6 +28,7 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("rows_first", rows_first),
     ("choose_rows", choose_rows),
     ("pull_factors", pull_factors),
+    ("gram", gram),
 )
 NAMES = tuple(name for name, _ in REWRITES)
 
