@@ -11,10 +11,12 @@ from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
 from lazyml.functions.parameters import *
+from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.special import *
 from lazyml.functions.statistics import *
+from lazyml.functions.user_function import elementwise as elementwise
 from lazyml.solvers.minimize import minimize as minimize
 from lazyml.sources.inspect import inspect_file
 

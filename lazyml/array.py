@@ -56,9 +56,12 @@ def _binary(op: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
     return method
 
 
-def _logical(op: str) -> Callable[[Any, Any], Array]:
+def _combined(truth: str, bits: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
+    """& | ^: of truth values, else of the bits of integers."""
+
     def method(self: Array, other: Any) -> Array:
-        return operation(op, _truth(self), _truth(other))
+        both = all(_dtype(x).kind == "b" for x in (self, other))
+        return operation(truth if both else bits, *((other, self) if reflected else (self, other)))
 
     return method
 
@@ -82,12 +85,8 @@ METHODS: dict[str, Callable[..., Any]] = {}
 """The functions that Arrays have as methods, by name; `lazyml.functions` fills it."""
 
 
-def _truth(value: Any) -> Any:
-    dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
-    if dtype.kind != "b":
-        raise DtypeError("& | ~ combine truth values", expected="bool", found=str(dtype),
-                         where=here(), fix="compare first, as in (x > 0) & (y > 0)")  # fmt: skip
-    return value
+def _dtype(value: Any) -> np.dtype[Any]:
+    return value.dtype if isinstance(value, Array) else np.asarray(value).dtype
 
 
 class Array:
@@ -242,11 +241,22 @@ class Array:
     __lt__, __le__ = _binary("less"), _binary("less_equal")
     __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
     __eq__, __ne__ = _binary("equal"), _binary("not_equal")  # type: ignore[assignment]
-    __and__ = __rand__ = _logical("logical_and")
-    __or__ = __ror__ = _logical("logical_or")
+    __floordiv__, __rfloordiv__ = _binary("floor_divide"), _binary("floor_divide", reflected=True)
+    __mod__, __rmod__ = _binary("remainder"), _binary("remainder", reflected=True)
+    __lshift__, __rlshift__ = _binary("left_shift"), _binary("left_shift", reflected=True)
+    __rshift__, __rrshift__ = _binary("right_shift"), _binary("right_shift", reflected=True)
+    __and__ = __rand__ = _combined("logical_and", "bitwise_and")
+    __or__ = __ror__ = _combined("logical_or", "bitwise_or")
+    __xor__ = __rxor__ = _combined("logical_xor", "bitwise_xor")
+
+    def __divmod__(self, other: Any) -> tuple[Array, Array]:
+        return self // other, self % other
+
+    def __pos__(self) -> Array:
+        return self
 
     def __invert__(self) -> Array:
-        return operation("logical_not", _truth(self))
+        return operation("logical_not" if self.dtype.kind == "b" else "invert", self)
 
     def __neg__(self) -> Array:
         return operation("negative", self)
@@ -339,11 +349,16 @@ def wrap(op: str, *src: Node, arg: Any = None) -> Array:
         raise error.with_details(formula=attempt(op, src, arg), where=here()) from None
 
 
-def operation(op: str, *operands: Any) -> Array:
-    """An elementwise operator on Arrays, numbers and ndarrays."""
-    typed = [x.dtype for x in operands[op == "where" :] if isinstance(x, (Array, np.ndarray, np.generic))]
+def operands(op: str, *values: Any) -> list[Node]:
+    """The operands of an elementwise operator as nodes: what has a type of its own keeps it."""
+    typed = [x.dtype for x in values[op == "where" :] if isinstance(x, (Array, np.ndarray, np.generic))]
     like = np.result_type(*typed) if typed else None
-    return wrap(op, *_aligned([coerce(x, like, op) for x in operands]))
+    return [coerce(x, like, op) for x in values]
+
+
+def operation(op: str, *values: Any, arg: Any = None) -> Array:
+    """An elementwise operator on Arrays, numbers and ndarrays."""
+    return wrap(op, *_aligned(operands(op, *values)), arg=arg)
 
 
 def matmul(left: Any, right: Any) -> Array:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.functions import Tile, all_tiles, functions_of
-from lazyml.codegen.interpret import InterpretedTile, evaluate_small
+from lazyml.codegen.interpret import InterpretedTile, evaluate_small, prepare_users
 from lazyml.config import SETTINGS, memory_budget, thread_count
 from lazyml.errors import LazymlError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build, verify
 from lazyml.expr.infer import show_shape
-from lazyml.expr.node import Node, encode, topological
+from lazyml.expr.node import ChosenRows, Node, encode, topological
 from lazyml.expr.rewrites import NAMES, optimise
 from lazyml.expr.rewrites.explain import LineOf, explain_rewrites, explain_stage
 from lazyml.expr.show import formula
@@ -90,20 +90,24 @@ class Program:
         self._given, self._single, self._where, self._line_of = tuple(outputs), single, where, line_of
         self._storage, self._repeated = storage, repeated
         self._budget, self._threads, self._asked_backend = memory_budget(memory), thread_count(threads), backend
+        for node in outputs:
+            _refuse_chosen(node, where)
         self._flipped = [node.row_axis == 1 for node in outputs]
         self._outputs = optimise(outputs, check=verify.ENABLED)
         leaves = [node for node in topological(self._outputs) if node.op == "source"]
         self._sources = {node: source_of(node) for node in leaves}
         self._written = storage.of(self._outputs) if storage is not None else None
+        self.backend = self._choose_backend()
         try:
             self._plan = make_plan(
                 self._outputs, self._sources, self._budget, self._threads, SETTINGS, self._written, repeated, spill_room
             )
+            self._functions = functions_of(self._plan, self.backend == "numba")
+            for stage in self._plan.small:
+                prepare_users(stage)
         except LazymlError as error:
             raise error.with_details(where=where) from None
-        self.backend = self._choose_backend()
         self._values = {value.leaf: value for value in self._plan.values}
-        self._functions = functions_of(self._plan, self.backend == "numba")
         self._tiles = all_tiles(self._functions)
         once = dict.fromkeys(node for a_pass in self._plan.passes if a_pass.once for node in a_pass.files)
         self._remembered = Remembered([self._sources[node] for node in once], kept_ranges(self._plan.kept))
@@ -349,6 +353,14 @@ class Program:
             scan = self._sources[node].scan(tiling.page_rows, 1, 0, first.rows)
             scan.prefetch(0, min(window, first.rows))
             scan.close()
+
+
+def _refuse_chosen(node: Node, where: str | None) -> None:
+    """Rows chosen by a condition are for totals: how many there are is known only at the end."""
+    if any(isinstance(size, ChosenRows) for size in node.shape):
+        raise UnsupportedError("rows chosen by a condition are not a result by themselves", formula=formula(node),
+                               expected="a total of them, as lz.mean(X[mask], axis=0)", where=where,
+                               fix="compute all rows and the condition, and choose in NumPy")  # fmt: skip
 
 
 def _span(rows: Any, count: int) -> range:

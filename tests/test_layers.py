@@ -15,6 +15,8 @@ LAYERS = [
     ("lazyml.trees",),
     ("lazyml.config",),
     ("lazyml.kernel_cache",),
+    ("lazyml.frozen_function",),
+    ("lazyml.user_functions",),
     ("lazyml.expr",),
     ("lazyml.sources",),
     ("lazyml.plan",),

@@ -15,8 +15,7 @@ from lazyml.errors import UnsupportedError
 from lazyml.expr import build as b
 from lazyml.expr.einsum import einsum
 from lazyml.expr.infer import show_shape
-from lazyml.expr.node import OPS, Node, Rows, apply, topological
-from lazyml.expr.substitute import substitute
+from lazyml.expr.node import OPS, Node, Rows, apply, topological, transform, with_sources
 
 
 def along(roots: Sequence[Node], stand_ins: Sequence[Node], vectors: Sequence[Node]) -> list[Node]:
@@ -27,7 +26,7 @@ def along(roots: Sequence[Node], stand_ins: Sequence[Node], vectors: Sequence[No
     pairs = dict(zip(stand_ins, vectors, strict=True))
     stacked = [v for leaf, v in pairs.items() if v.ndim > leaf.ndim]
     if not stacked:
-        return substitute(roots, pairs)
+        return _put(roots, pairs)
     count = stacked[0].shape[0]
     for node in (*roots, *stand_ins):
         if node.row_axis is not None and node.ndim > 1:
@@ -37,22 +36,25 @@ def along(roots: Sequence[Node], stand_ins: Sequence[Node], vectors: Sequence[No
     return _one_by_one(roots, pairs, count) if together is None else together
 
 
+def _put(roots: Sequence[Node], values: Mapping[Node, Node]) -> list[Node]:
+    """The roots with values of the same shapes in the place of leaves; what does not depend on these stays as it is."""
+    return transform(roots, lambda node, src: values[node] if node in values else with_sources(node, src))
+
+
 def _one_by_one(roots: Sequence[Node], pairs: Mapping[Node, Node], count: int) -> list[Node]:
     """A copy of the formula for each vector, and the values put side by side."""
     copies = []
     for k in range(count):
         parts = {leaf: apply("index", v, arg=(k, *[None] * leaf.ndim)) for leaf, v in pairs.items()}
-        copies.append(substitute(roots, parts))
-    found = []
-    for position, root in enumerate(roots):
-        shape = (count, *root.shape)
-        total: Node | None = None
-        for k, copy in enumerate(copies):
-            part = apply("place", copy[position], arg=((k, *[None] * root.ndim), shape))
-            total = part if total is None else b.add(total, part)
-        assert total is not None
-        found.append(total)
-    return found
+        copies.append(_put(roots, parts))
+    return [_stack(values) for values in zip(*copies, strict=True)]
+
+
+def _stack(values: Sequence[Node]) -> Node:
+    """Values along a new leading axis."""
+    if values[0].row_axis is None:
+        return apply("concatenate", *(b.expand(value, 0) for value in values), arg=0)
+    return b.transpose(apply("concatenate", *(b.expand(value, 1) for value in values), arg=1))
 
 
 def _together(roots: Sequence[Node], pairs: Mapping[Node, Node], count: int) -> list[Node] | None:
@@ -81,8 +83,7 @@ class _Batch:
 
     def shaped(self, value: Node, node: Node) -> Node:
         """A small value in the shape (k, ...) of its node."""
-        shape = (self.count, *node.shape)
-        return value if value.shape == shape else apply("reshape", value, arg=shape)
+        return b.reshape(value, (self.count, *node.shape))
 
     def finished(self, root: Node) -> Node:
         value = self.stacked.get(root)
@@ -106,10 +107,10 @@ def _elementwise(node: Node, batch: _Batch) -> Node | None:
         elif source.row_axis is not None:
             operands.append(value)
         elif per_row:  # one number a vector: a line beside the rows
-            operands.append(value if value.ndim == 1 else apply("reshape", value, arg=(batch.count,)))
+            operands.append(b.reshape(value, (batch.count,)))
         else:
             spread = [1] * (node.ndim - source.ndim)
-            operands.append(apply("reshape", value, arg=(batch.count, *spread, *source.shape)) if spread else value)
+            operands.append(b.reshape(value, (batch.count, *spread, *source.shape)))
     arg = node.arg
     if node.op == "broadcast":
         arg = (node.shape[node.row_axis], batch.count) if node.row_axis is not None else (batch.count, *node.shape)
@@ -119,7 +120,7 @@ def _elementwise(node: Node, batch: _Batch) -> Node | None:
 def _column(node: Node) -> Node:
     """An operand that is the same for every vector, beside (n, k): (n, 1), or a number."""
     if node.row_axis is None:
-        return node if node.ndim == 0 else apply("reshape", node, arg=())
+        return b.reshape(node, ())
     return b.expand(node, 1) if node.ndim == 1 else node if node.row_axis == 0 else b.transpose(node)
 
 
@@ -136,8 +137,7 @@ def _sum(node: Node, batch: _Batch) -> Node:
 def _product(node: Node, batch: _Batch) -> Node:
     """A product as an Einstein sum with a letter for the vectors."""
     left, right = node.src
-    first = "c" if left.ndim == 1 else "ca" if node.op == "contract_rows" else "ac"
-    terms = (first, "c" if right.ndim == 1 else "cb")
+    terms = ("c" if left.ndim == 1 else "ac", "c" if right.ndim == 1 else "cb")
     letters, operands = [], []
     for term, source in zip(terms, node.src, strict=True):
         value = batch.stacked.get(source)
@@ -185,14 +185,35 @@ def _place(node: Node, batch: _Batch) -> Node | None:
     return apply("place", value, arg=((None, *where), (batch.count, *shape)))
 
 
+def _take(node: Node, batch: _Batch) -> Node | None:
+    """One number a row from a table of each vector."""
+    table, index = node.src
+    if node.row_axis is None or index in batch.stacked:
+        return None
+    lines = b.reshape(batch.stacked[table], (batch.count, table.shape[0]))
+    return apply("take", b.transpose(lines), index)
+
+
+def _segment_sum(node: Node, batch: _Batch) -> Node | None:
+    values, index = node.src
+    if values.row_axis is None or index in batch.stacked:
+        return None
+    return batch.shaped(b.transpose(apply("segment_sum", batch.stacked[values], index, arg=node.arg)), node)
+
+
+def _rows(node: Node, batch: _Batch) -> Node | None:
+    """choose_rows, spread_rows: some rows, or all with zeros."""
+    values, mask = node.src
+    return None if mask in batch.stacked else apply(node.op, batch.stacked[values], mask)
+
+
 def _reshape(node: Node, batch: _Batch) -> Node:
-    return apply("reshape", batch.stacked[node.src[0]], arg=(batch.count, *node.arg))
+    return b.reshape(batch.stacked[node.src[0]], (batch.count, *node.arg))
 
 
 RULES: dict[str, Callable[[Node, _Batch], Node | None]] = {
     "sum": _sum,
     "matmul": _product,
-    "contract_rows": _product,
     "einsum": _einsum,
     "transpose": _transpose,
     "expand": _axis,
@@ -200,4 +221,8 @@ RULES: dict[str, Callable[[Node, _Batch], Node | None]] = {
     "index": _index,
     "place": _place,
     "reshape": _reshape,
+    "take": _take,
+    "segment_sum": _segment_sum,
+    "choose_rows": _rows,
+    "spread_rows": _rows,
 }

@@ -38,10 +38,11 @@ def einsum(subscripts: str, operands: Sequence[Node]) -> Node:
         raise ShapeError(f"the result has the letter {unknown[0]}, which no operand has", found=subscripts)
     rows = [letter for letter, size in sizes.items() if isinstance(size, Rows)]
     if len(rows) > 1:
-        size = math.prod(int(sizes[letter]) for letter in rows) * 8
+        shape = tuple(sizes[letter] for letter in rows)
+        size = format_bytes(math.prod(int(s) for s in shape) * 8)
         raise UnsupportedError(
             "a contraction can have one row letter", expected="one letter for the rows of all operands",
-            found=f"{' and '.join(rows)}, of {format_bytes(size)} together",
+            found=f"{' and '.join(rows)}: every row beside every other, {show_shape(shape)}, {size}",
             fix="sum over the rows of each side first, as in X.T @ (X @ v)",
         )  # fmt: skip
     if not rows:
@@ -125,7 +126,8 @@ class _Contraction:
     def _merge_smalls(self, letter: str) -> None:
         """Sum over a letter that small operands alone have."""
         _, others = self._having(letter)
-        self.smalls.append((others, self._take_smalls(letter, others)))
+        merged = self._take_smalls(letter, others)
+        self.smalls.append((others, merged))
 
     def _cost(self, letter: str) -> int | None:
         """How wide a matrix summing over a letter of the rows makes: 0 for a column; None when it is no matrix."""

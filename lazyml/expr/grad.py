@@ -10,7 +10,6 @@ from lazyml.errors import ShapeError
 from lazyml.expr import build as b
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import OPS, Node, topological
-from lazyml.expr.rewrites.log_determinants import log_determinants
 from lazyml.expr.rewrites.stabilise import stabilise
 
 
@@ -32,7 +31,7 @@ def pull_back(outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Sequence
     inf / inf. Cotangents of float32 rows stay float32; those of parameters keep the precision of the totals they come
     from.
     """
-    outputs = stabilise(log_determinants(outputs))
+    outputs = stabilise(outputs)
     order = topological(outputs)
     reaches = set(wrt)
     for node in order:

@@ -104,6 +104,15 @@ def leaf(src: tuple[Node, ...], arg: Any) -> Typed:
     raise UnsupportedError("a leaf is made by its own constructor, not applied")
 
 
+def _way_out(ufunc: np.ufunc, dtypes: Sequence[Dtype]) -> str:
+    """What to do about a ufunc that does not take such types."""
+    if ufunc.__name__.startswith(("bitwise", "invert")):
+        return "& | ^ ~ combine truth values, or bits of integers: compare first, as in (x > 0) & (y > 0)"
+    if all(dtype.kind == "b" for dtype in dtypes):
+        return "use & | ~ on truth values, or astype to compute with them"
+    return "use astype"
+
+
 def elementwise(ufunc: np.ufunc) -> Infer:
     """The ufunc's own dtype resolution over broadcast shapes."""
 
@@ -112,10 +121,9 @@ def elementwise(ufunc: np.ufunc) -> Infer:
         try:
             found = ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[-1]
         except TypeError:
-            truth = all(dtype.kind == "b" for dtype in dtypes)
-            fix = "use & | ~ on truth values, or astype to compute with them" if truth else "use astype"
-            raise DtypeError(f"{ufunc.__name__} is not defined for these types",
-                             found=", ".join(map(str, dtypes)), fix=fix) from None  # fmt: skip
+            types = ", ".join(map(str, dtypes))
+            raise DtypeError(f"{ufunc.__name__} is not defined for these types", found=types,
+                             fix=_way_out(ufunc, dtypes)) from None  # fmt: skip
         return widen(found)
 
     def infer(src: tuple[Node, ...], arg: Any) -> Typed:

@@ -10,10 +10,18 @@ import numpy as np
 from lazyml.expr.node import OPS, Node, SourceKey
 
 # Python's own, so that what is shown could be typed: & binds tighter than a comparison.
-_PRECEDENCE = {"less": 1, "less_equal": 1, "greater": 1, "greater_equal": 1, "equal": 1, "not_equal": 1,
-               "logical_or": 2, "logical_and": 3, "add": 4, "subtract": 4, "multiply": 5, "divide": 5, "matmul": 5,
-               "contract_rows": 5, "negative": 6, "logical_not": 6, "power": 7}  # fmt: skip
-_FROM_THE_LEFT = (2, 3, 4, 5)
+_LOOSEST_FIRST = (
+    ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
+    ("logical_or", "bitwise_or"),
+    ("logical_and", "bitwise_and"),
+    ("left_shift", "right_shift"),
+    ("add", "subtract"),
+    ("multiply", "divide", "floor_divide", "remainder", "matmul", "contract_rows"),
+    ("negative", "logical_not", "invert"),
+    ("power",),
+)
+_PRECEDENCE = {op: level for level, ops in enumerate(_LOOSEST_FIRST, 1) for op in ops}
+_FROM_THE_LEFT = (2, 3, 4, 5, 6)
 ATOM = 9
 
 
@@ -48,7 +56,7 @@ def _operation(op: str, src: tuple[Node, ...], arg: Any, names: Mapping[Node, st
     for position, source in enumerate(src):
         text, strength = _show(source, names, depth - 1)
         tighter = strength > precedence or (strength == precedence in _FROM_THE_LEFT and position == 0)
-        needs = precedence != ATOM or OPS[op].text.startswith("{0}")
+        needs = precedence != ATOM or (position == 0 and OPS[op].text.startswith("{0}"))
         operands.append(text if tighter or not needs or strength == ATOM else f"({text})")
     if OPS[op].kind == "reduction" and len(arg) == src[0].ndim:  # over everything
         return f"{op}({operands[0]})", ATOM
@@ -70,6 +78,8 @@ def _argument(op: str, arg: Any) -> str:
         return ", ".join(_entry(entry) for entry in arg)
     if OPS[op].kind == "reduction":
         return str(arg[0]) if len(arg) == 1 else str(arg)
+    if op == "one_hot":
+        return str(arg[0])
     return np.dtype(arg).name if op == "cast" else str(arg)
 
 

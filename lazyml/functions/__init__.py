@@ -6,6 +6,7 @@ from lazyml.functions import (
     indexed,
     indexing,
     linalg,
+    random,
     reductions,
     registry,
     special,
@@ -16,6 +17,7 @@ from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
 from lazyml.functions.parameters import *
+from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.special import *
@@ -28,6 +30,7 @@ PARTS = (
     indexed,
     statistics,
     linalg,
+    random,
 )
 """The modules whose functions make up formulas."""
 

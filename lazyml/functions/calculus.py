@@ -57,7 +57,7 @@ def jvp(outputs: Any, params: Any, vectors: Any) -> Any:
     `vectors` has the tree of `params`, and each the shape of its parameter, or one more leading axis k for k
     directions at once, which the results then have too: of z = X @ w (n,), V (k, d) gives (k, n), the rows of V @ X.T.
     They are parameters (so that new ones change no plan), other Arrays, or plain arrays, and count as constants.
-    Row-aligned outputs have row-aligned derivatives, and none needs a pass more than the outputs themselves.
+    Row-aligned outputs have row-aligned derivatives, in the pass that makes the outputs.
 
     Raises ShapeError for a vector of another shape, ParameterError for another tree or a parameter that is there twice,
     DtypeError for what is not floating point, UnsupportedError when a parameter is a formula, and for several
@@ -107,19 +107,17 @@ def _derived(of: Any, derive: Callable[[], list[Node]]) -> list[Node]:
         return derive()
     except LazymlError as error:
         shown = of.name if isinstance(of, Array) else None
-        raise error.with_details(formula=shown, where=_line()) from None
-
-
-def _line() -> str | None:
-    return arrays.here()
+        raise error.with_details(formula=shown, where=arrays.here()) from None
 
 
 def _differentiable(x: Any, what: str) -> Node:
     if not isinstance(x, Array):
-        raise ParameterError(f"{what} is not an Array", expected="a formula", found=type(x).__name__, where=_line())
+        raise ParameterError(
+            f"{what} is not an Array", expected="a formula", found=type(x).__name__, where=arrays.here()
+        )
     if x.dtype.kind != "f":
         raise DtypeError("only floating-point formulas have gradients", found=f"{x.dtype} {x.name}, {what}",
-                         where=_line(), fix="use astype")  # fmt: skip
+                         where=arrays.here(), fix="use astype")  # fmt: skip
     return x.node
 
 
@@ -130,14 +128,14 @@ def _parameters(tree: Any, what: str) -> list[Node]:
         at = f"{what}{place}"
         if not isinstance(leaf, Array):
             raise ParameterError(f"{at} is not an Array", expected="a parameter, or a dict, list or tuple of them",
-                                 found=type(leaf).__name__, where=_line())  # fmt: skip
+                                 found=type(leaf).__name__, where=arrays.here())  # fmt: skip
         if leaf.node.op not in ("param", "source"):
             raise UnsupportedError("gradients are taken with respect to parameters", expected="lz.param(...)",
-                                   found=f"{leaf.name}, {at}", where=_line())  # fmt: skip
+                                   found=f"{leaf.name}, {at}", where=arrays.here())  # fmt: skip
         node = _differentiable(leaf, at)
         if node in seen:
             raise ParameterError("a parameter is there twice", expected="each parameter once",
-                                 found=f"{leaf.name}, {what}{seen[node]} and {at}", where=_line())  # fmt: skip
+                                 found=f"{leaf.name}, {what}{seen[node]} and {at}", where=arrays.here())  # fmt: skip
         seen[node] = place
     return list(seen)
 
@@ -147,23 +145,23 @@ def _vectors(params: Any, leaves: list[Node], vectors: Any) -> list[Node]:
     try:
         named = trees.flatten_like(params, vectors, "vectors")
     except ParameterError as error:
-        raise error.with_details(where=_line()) from None
+        raise error.with_details(where=arrays.here()) from None
     found: list[Node] = []
     count: tuple[int, ...] | None = None
     for (place, vector), leaf in zip(named, leaves, strict=True):
         node = _vector(vector, leaf, f"vectors{place}")
         more = node.ndim - leaf.ndim
         extra = node.shape[: max(more, 0)]
-        one_more = more == 1 and int(node.shape[0]) > 0 and leaf.row_axis in (None, 0)
-        if node.shape[len(extra) :] != leaf.shape or not (more == 0 or one_more):
-            raise ShapeError(f"vectors{place} does not fit its parameter",
-                             expected=f"{show_shape(leaf.shape)}, or k of that shape along a leading axis",
-                             found=show_shape(node.shape), where=_line())  # fmt: skip
+        many = leaf.row_axis is None or leaf.ndim == 1  # a third axis of rows would be one too many
+        if node.shape[len(extra) :] != leaf.shape or not (more == 0 or (more == 1 and extra[0] > 0 and many)):
+            shapes = show_shape(leaf.shape) + ", or k of that shape along a leading axis" * many
+            raise ShapeError(f"vectors{place} does not fit its parameter", expected=shapes,
+                             found=show_shape(node.shape), where=arrays.here())  # fmt: skip
         count = extra if count is None else count
         if extra != count:
             raise ShapeError("the vectors are of different numbers",
                              expected=f"{show_shape((*count, *leaf.shape))}, as vectors{named[0][0]}",
-                             found=f"{show_shape(node.shape)}, vectors{place}", where=_line())  # fmt: skip
+                             found=f"{show_shape(node.shape)}, vectors{place}", where=arrays.here())  # fmt: skip
         found.append(node)
     return found
 
@@ -173,6 +171,10 @@ def _vector(given: Any, leaf: Node, what: str) -> Node:
     if isinstance(given, Array):
         return build.cast(given.node, leaf.dtype)
     node = arrays.coerce(given, leaf.dtype, what)
-    if leaf.row_axis == 0 and node.shape == tuple(int(size) for size in leaf.shape):
-        node = arrays.from_ndarray(node.arg.value).node
+    if leaf.row_axis == 0:
+        plain = tuple(int(size) for size in leaf.shape)
+        if node.shape == plain:
+            node = arrays.from_ndarray(node.arg.value).node
+        elif node.shape[1:] == plain and leaf.ndim == 1:
+            node = build.transpose(arrays.from_ndarray(node.arg.value.T).node)
     return build.cast(node, leaf.dtype)

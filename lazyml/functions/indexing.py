@@ -24,13 +24,12 @@ def getitem(x: Array, key: Any) -> Array:
         return picked
     keys = _one_an_axis(x, key)
     node, axis = x.node, 0
-    for k in keys:
-        if k is None:
-            node = arrays.wrap("expand", node, arg=axis).node
-            axis += 1
-            continue
+    for k in (k for k in keys if k is not None):
         node = _along(node, axis, k)
         axis += not _is_number(k)
+    for place, k in enumerate(k for k in keys if not _is_number(k)):
+        if k is None:
+            node = arrays.wrap("expand", node, arg=place).node
     return Array(node)
 
 

@@ -23,7 +23,9 @@ HIGHEST_ORDER = 170
 def erf(x: Any) -> Any:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x (DLMF 7.2.1).
 
-    The normal distribution function is (1 + erf(x / sqrt(2))) / 2. Derivative: 2 / sqrt(pi) * exp(-x**2).
+    The normal distribution function is (1 + erf(x / sqrt(2))) / 2.
+
+    Derivative: 2 / sqrt(pi) * exp(-x**2).
 
     >>> import lazyml as lz
     >>> lz.compute(lz.erf(lz.from_array([0.0, 0.5, 9.0])))

@@ -86,7 +86,7 @@ row("pick", "gather", infer.pick,
     "kernel:pick", 1, "pick({0}, {1})",
     Doc("for each row of x the value in column y; -1 is the last", "g in that column, 0 elsewhere",
         "pick([[1.0, 2.0], [3.0, 4.0]], [1, 0])"))
-row("one_hot", "gather", infer.one_hot, _one_hot, none, "loop:one_hot", 1, "one_hot({0}, {arg[0]})",
+row("one_hot", "gather", infer.one_hot, _one_hot, none, "loop:one_hot", 1, "one_hot({0}, {arg})",
     Doc("1 in column x, 0 elsewhere", "0", "one_hot([1, 0], 3)"))
 row("columns", "gather", infer.columns, lambda node, x, numbers: np.take(x, _checked(node, numbers), axis=1), d.columns,
     "kernel:take_columns", 0, "{0}[:, {1}]",

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from lazyml.expr.node import Node, Note
 from lazyml.expr.rewrites.choose_rows import choose_rows
-from lazyml.expr.rewrites.log_determinants import log_determinants
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
@@ -23,7 +22,6 @@ class Rewrite(Protocol):
 
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
-    ("log_determinants", log_determinants),
     ("stabilise", stabilise),
     ("simplify", simplify),
     ("rows_first", rows_first),

@@ -1,9 +1,9 @@
 """What is known of the logarithm of a value before anybody takes it: value = exp(log) * above / below.
 
-exp(x) is known by x, sum(exp(x)) by logsumexp(x), sigmoid(x) by -softplus(-x), cosh(x) by logcosh(x), and products,
-quotients, sums and parts of these follow. A logarithm then never needs the value itself, which may be inf or 0 where
-its logarithm is not. exp(log) is positive, so that log(value) = log + log(above / below) has the sign rules of the
-formula: nan where above / below is negative.
+exp(x) is known by x, sum(exp(x)) by logsumexp(x), sigmoid(x) by -softplus(-x), cosh(x) by logcosh(x), det(A) by
+logdet(A), and products, quotients, sums and parts of these follow. A logarithm then never needs the value itself, which
+may be inf or 0 where its logarithm is not. exp(log) is positive, so that log(value) = log + log(above / below) has the
+sign rules of the formula: nan where above / below is negative.
 """
 
 from __future__ import annotations
@@ -76,6 +76,19 @@ def _sigmoid_slope(node: Node, logs: Logs) -> LogForm:
     return LogForm(b.add(log_sigmoid(x, node), log_sigmoid(negated(x, node), node)), overflows=False)
 
 
+def _det(node: Node, logs: Logs) -> LogForm:
+    """A determinant of some hundred columns is soon beyond floating point. Where it is negative, so is its sign."""
+    return LogForm(apply("logdet", *node.src), apply("det_sign", *node.src))
+
+
+def _absolute(node: Node, logs: Logs) -> LogForm | None:
+    form = logs.get(node.src[0])
+    if form is None:
+        return None
+    above, below = (None if part is None else apply("absolute", part) for part in (form.above, form.below))
+    return LogForm(form.log, above, below, form.overflows)
+
+
 def _product(node: Node, logs: Logs) -> LogForm | None:
     left, right = (_or_plain(s, node, logs) for s in node.src)
     if left.log is None and right.log is None:
@@ -138,13 +151,19 @@ def _sum(node: Node, logs: Logs) -> LogForm | None:
     return LogForm(b.cast(b.reduce("logsumexp", b.cast(form.log, x.dtype), node.arg), node.dtype))
 
 
+def _softmax(node: Node, logs: Logs) -> LogForm:
+    return LogForm(apply("log_softmax", *node.src, arg=node.arg), overflows=False)
+
+
 def _layout(node: Node, logs: Logs) -> LogForm | None:
     """A part of values, or values in another shape or type: the same of their logarithms."""
-    (x,) = node.src
+    x = node.src[0]
     form = logs.get(x)
     if form is None or any(part is not None and part.shape != x.shape for part in form[:3]):
         return None
-    log, above, below = (part if part is None else apply(node.op, part, arg=node.arg) for part in form[:3])
+    log, above, below = (
+        part if part is None else apply(node.op, part, *node.src[1:], arg=node.arg) for part in form[:3]
+    )
     return None if log is None else LogForm(log, above, below, form.overflows)
 
 
@@ -153,9 +172,13 @@ RULES: dict[str, Callable[[Node, Logs], LogForm | None]] = {
     "cosh": _cosh,
     "sigmoid": _sigmoid,
     "sigmoid_slope": _sigmoid_slope,
+    "det": _det,
+    "absolute": _absolute,
     "multiply": _product,
     "divide": _quotient,
     "add": _sum_of_two,
     "sum": _sum,
+    "softmax": _softmax,
     **dict.fromkeys(("expand", "squeeze", "index", "broadcast", "transpose", "cast"), _layout),
+    **dict.fromkeys(("pick", "take", "columns"), _layout),
 }

@@ -4,6 +4,7 @@ log(1 + exp(x))          ->  softplus(x)             log(exp(x) + exp(y))      -
 log(sum(exp(x)))         ->  logsumexp(x)            log(exp(x) * y / z)       ->  x + log(y / z)
 log(sigmoid(x))          ->  -softplus(-x)           log(1 - sigmoid(x))       ->  -softplus(x)
 log(cosh(x))             ->  logcosh(x)              log(1 - exp(x))           ->  log1mexp(x)
+log(|det(A)|)            ->  logdet(A)               log(det(A))               ->  logdet(A) + log(det_sign(A))
 log(1 + x)               ->  log1p(x)                log(x**2)                 ->  2 * log(|x|)
 exp(x) - 1               ->  expm1(x)                1 - exp(x)                ->  -expm1(x)
 1 - sigmoid(x)           ->  sigmoid(-x)             softplus(x) - x           ->  softplus(-x)
@@ -48,9 +49,17 @@ def _stable(node: Node, logs: Logs) -> Node:
     elif node.op == "log1p":
         better = _log1p(node, logs)
     else:
-        rule = RULES.get(node.op)
-        better = rule(node) if rule is not None and node.dtype.kind == "f" else None
-    return node if better is None else b.cast(better, node.dtype)
+        better = _by_rule(node)
+    if better is None:
+        return node
+    if node.op == "log":  # which may be a difference of logarithms
+        better = _by_rule(better) or better
+    return b.cast(better, node.dtype)
+
+
+def _by_rule(node: Node) -> Node | None:
+    rule = RULES.get(node.op)
+    return rule(node) if rule is not None and node.dtype.kind == "f" else None
 
 
 def _log(node: Node, logs: Logs) -> Node | None:
