@@ -23,6 +23,7 @@ LAYERS = [
     ("lazyml.codegen", "lazyml.runtime"),  # siblings: neither imports the other
     ("lazyml.planned",),
     ("lazyml.engine",),
+    ("lazyml.origins",),
     ("lazyml.array",),
     ("lazyml.functions",),
     ("lazyml.solvers",),
