@@ -16,6 +16,7 @@ from lazyml.functions.reductions import *
 from lazyml.functions.run import *
 from lazyml.functions.special import *
 from lazyml.functions.statistics import *
+from lazyml.functions.user_function import elementwise as elementwise
 from lazyml.solvers.minimize import minimize as minimize
 from lazyml.sources.inspect import inspect_file
 

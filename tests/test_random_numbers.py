@@ -40,9 +40,10 @@ def sources(tmp_path):
     """The same rows in memory, and in a file in two layouts."""
     X = np.zeros((N, 3), np.float32)
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["whole"] = X
-        file.create_dataset("chunked", data=X, chunks=(7, 3), compression="gzip")
-    return [lz.from_array(X), *(lz.open(tmp_path / "x.h5", name) for name in ("whole", "chunked"))]
+        file["whole/x"] = X
+        file.create_dataset("chunked/x", data=X, chunks=(7, 3), compression="gzip")
+    # All of one name, so that they share a kernel.
+    return [lz.from_array(X, "x"), *(lz.open(tmp_path / "x.h5", f"{name}/x") for name in ("whole", "chunked"))]
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])

@@ -85,7 +85,8 @@ def test_with_a_choice_of_elements(sizes):
              (lz.average(X, axis=0, weights=R * 2.0), np.average(x, axis=0, weights=rows * 2.0)),
              (lz.average(X, weights=abs(X)), np.average(x, weights=abs(x))),
              (lz.average(X, axis=1, weights=[1.0, 2.0, 3.0]), np.average(x, axis=1, weights=[1.0, 2.0, 3.0])),
-             (lz.count_nonzero(M, axis=1), np.count_nonzero(m, axis=1)), (lz.ptp(X, axis=0), np.ptp(x, axis=0))]  # fmt: skip
+             (lz.count_nonzero(M, axis=1), np.count_nonzero(m, axis=1)),
+              (lz.ptp(X, axis=0), np.ptp(x, axis=0))]  # fmt: skip
     check(made, sizes)
 
 
@@ -111,7 +112,8 @@ def test_rows_that_come_second(sizes):
     both = [(f(T, axis=a), g(t, axis=a)) for a in (None, 0, 1, -1) for f, g in
             ((lz.var, np.var), (lz.max, np.max), (lz.argmin, np.argmin), (lz.any, np.any))]  # fmt: skip
     kept = [(lz.var(T, axis=1, keepdims=True), t.var(axis=1, keepdims=True)), (lz.std(T, 0), t.std(0)),
-            (lz.argmax(T, keepdims=True), t.argmax(keepdims=True)), (lz.var(T, where=T > 0), t.var(where=t > 0))]  # fmt: skip
+            (lz.argmax(T, keepdims=True), t.argmax(keepdims=True)),
+             (lz.var(T, where=T > 0), t.var(where=t > 0))]  # fmt: skip
     check(both + kept, sizes)
 
 
@@ -172,9 +174,11 @@ def test_numpys_own_functions_and_methods():
     x = data("float64")
     X = lz.from_array(x)
     made = [np.var(X, axis=0), np.min(X), np.argmax(X, axis=1), np.nanmean(X), np.any(X > 2), np.ptp(X, axis=0),
-            X.min(), X.max(axis=1), X.argmin(0), X.prod(1), X.any(), (X > 0).all(axis=1), np.median(X, axis=0)]  # fmt: skip
+            X.min(), X.max(axis=1), X.argmin(0), X.prod(1), X.any(),
+                    (X > 0).all(axis=1), np.median(X, axis=0)]  # fmt: skip
     plain = [np.var(x, axis=0), np.min(x), np.argmax(x, axis=1), np.nanmean(x), np.any(x > 2), np.ptp(x, axis=0),
-             x.min(), x.max(axis=1), x.argmin(0), x.prod(1), x.any(), (x > 0).all(axis=1), np.median(x, axis=0)]  # fmt: skip
+             x.min(), x.max(axis=1), x.argmin(0), x.prod(1), x.any(),
+                     (x > 0).all(axis=1), np.median(x, axis=0)]  # fmt: skip
     for value, wanted in zip(lz.compute(*made), plain, strict=True):
         np.testing.assert_allclose(value, wanted, rtol=1e-12)
     assert lz.var(x) == np.var(x) and lz.nanmax([1.0, np.nan]) == 1.0 and lz.all([True, False]) == np.False_

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml import kernel_cache
+from lazyml import kernel_cache, user_functions
 from lazyml.codegen.lower import lower
-from lazyml.codegen.tile import Argument
+from lazyml.codegen.tile import Argument, TileSource
 from lazyml.codegen.writer import KERNEL_MODULES
 from lazyml.expr.infer import index_error
 from lazyml.expr.node import Node
@@ -29,7 +29,7 @@ import numpy as np
 from numba import float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
 from lazyml_kernels import {", ".join(KERNEL_MODULES)}
-
+{{functions}}
 
 # {{types}}
 @{kernel_cache.DECORATOR}
@@ -45,8 +45,12 @@ class CompiledTile:
         self._buffers = a_pass.buffers
         self._dimensions = [self._type(argument) for argument in self.source.arguments]
         types = ", ".join(dtype.name + "[]" * ndim for dtype, ndim in self._dimensions)
-        self._text = HEADER.format(types=types) + self.source.text
+        self._text = HEADER.format(types=types, functions=_user_functions(self.source)) + self.source.text
         self._loaded: kernel_cache.LoadedFunction | None = None
+        self._users = [node for step in a_pass.steps for node in step.nodes if node.op == "user_function"]
+        if self._users and not self.is_kept():  # what can not be compiled is refused before a byte is read
+            for node in self._users:
+                user_functions.require(node.arg, [s.dtype for s in node.src])
 
     @property
     def text(self) -> str:
@@ -139,13 +143,24 @@ class CompiledTile:
                 values[at_sink : at_sink + len(sinks)] = sinks
                 for position in columns:
                     values[position] = values[position].reshape(-1)
-                function(*values)
+                try:
+                    function(*values)
+                except IndexError:
+                    if not self._users:
+                        raise
+                    raise user_functions.index_error([node.arg.name for node in self._users]) from None
                 if at_faults and faults.any():
                     raise index_error(self.source.checked[int(np.argmax(faults != 0))])
 
             return call
 
         return for_worker
+
+
+def _user_functions(source: TileSource) -> str:
+    """The lines by which a tile function finds the functions of the user's that it calls."""
+    lines = [f'{name} = user_functions.function("{digest}")' for name, digest in source.functions]
+    return "\n".join(["from lazyml import user_functions", "", *lines, ""]) if lines else ""
 
 
 def _is_column(node: Node) -> bool:

@@ -174,7 +174,8 @@ class LoopWriter:
         (index,) = node.src
         code, size = self._value(index), self._columns() if self.matrix else "1"
         faults = self.scope.faults(node).replace(", ", "[") + "]"
-        self.row.append(f"{faults} += int64(({code} < 0) | ({code} >= {size}))")
+        lines = self.row if self.matrix else self.element
+        lines.append(f"{faults} += int64(({code} < 0) | ({code} >= {size}))")
         return f"{type_name(node)}({code} == {'j' if self.matrix else '0'})"
 
     def _search(self, node: Node) -> str:
@@ -183,6 +184,10 @@ class LoopWriter:
 
     def _row_index(self, node: Node) -> str:
         return self._row_number()
+
+    def _user_function(self, node: Node) -> str:
+        name = self.scope.user_function(node.arg)
+        return f"{type_name(node)}({name}({', '.join(self._value(s) for s in node.src)}))"
 
     def _index(self, node: Node) -> str:
         """Some columns of a page or of stored scratch."""
@@ -220,4 +225,5 @@ RULES: dict[str, Callable[[LoopWriter, Node], str]] = {
     "loop:one_hot": LoopWriter._one_hot,
     "loop:search": LoopWriter._search,
     "loop:row_index": LoopWriter._row_index,
+    "loop:user_function": LoopWriter._user_function,
 }

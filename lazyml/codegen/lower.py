@@ -44,6 +44,7 @@ def lower(a_pass: Pass) -> TileSource:
         arguments,
         tuple(scope.columns),
         tuple(scope.checked),
+        tuple((name, digest) for digest, name in scope.functions.items()),
     )
 
 

@@ -10,6 +10,7 @@ from lazyml.expr.node import Node
 from lazyml.expr.show import leaf_name
 from lazyml.plan.plan import Pass
 from lazyml.plan.steps import resolve, width
+from lazyml.user_functions import UserFunction
 
 
 class Scope:
@@ -20,6 +21,7 @@ class Scope:
         self.names = Names()
         self.columns: list[int] = []
         self.checked: list[Node] = []
+        self.functions: dict[str, str] = {}
         self._uses_start = False
         self.shown: dict[Node, str] = {}
         self._sources = {node: self.names.new(node.arg.label) for node in a_pass.sources}
@@ -42,6 +44,12 @@ class Scope:
 
     def fixed_scratch(self, node: Node) -> str:
         return self._scratch[node, False]
+
+    def user_function(self, function: UserFunction) -> str:
+        """The name of a user's own function."""
+        if function.digest not in self.functions:
+            self.functions[function.digest] = self.names.new(function.name)
+        return self.functions[function.digest]
 
     def total(self, node: Node) -> str:
         return self._totals[node]

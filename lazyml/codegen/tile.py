@@ -28,10 +28,12 @@ class Argument:
 class TileSource:
     """A readable Python function, without its final name (see kernel_cache), and its arguments.
 
-    `checked` are the nodes whose operands it checks, in the order of their counts in "faults".
+    `checked` are the nodes whose operands it checks, in the order of their counts in "faults". `functions` are the
+    user's own that it calls: the name of each in the text, and its digest.
     """
 
     text: str
     arguments: tuple[Argument, ...]
     columns: tuple[int, ...]
     checked: tuple[Node, ...] = ()
+    functions: tuple[tuple[str, str], ...] = ()

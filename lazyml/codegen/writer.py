@@ -12,6 +12,7 @@ KERNEL_MODULES = (
     "dense",
     "divide",
     "indexed",
+    "lines",
     "jit",
     "random",
     "reduce",
@@ -23,7 +24,7 @@ KERNEL_MODULES = (
 RESERVED = {
     *("rows", "block", "start", "faults", "first", "last", "m", "i", "j"),
     *KERNEL_MODULES,
-    *("math", "np", "bool", "abs", "range", "min"),
+    *("math", "np", "bool", "abs", "range", "min", "user_functions"),
     *("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 }
 

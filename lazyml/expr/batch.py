@@ -15,8 +15,7 @@ from lazyml.errors import UnsupportedError
 from lazyml.expr import build as b
 from lazyml.expr.einsum import einsum
 from lazyml.expr.infer import show_shape
-from lazyml.expr.node import OPS, Node, Rows, apply, topological
-from lazyml.expr.substitute import substitute
+from lazyml.expr.node import OPS, Node, Rows, apply, topological, transform, with_sources
 
 
 def along(roots: Sequence[Node], stand_ins: Sequence[Node], vectors: Sequence[Node]) -> list[Node]:
@@ -27,7 +26,7 @@ def along(roots: Sequence[Node], stand_ins: Sequence[Node], vectors: Sequence[No
     pairs = dict(zip(stand_ins, vectors, strict=True))
     stacked = [v for leaf, v in pairs.items() if v.ndim > leaf.ndim]
     if not stacked:
-        return substitute(roots, pairs)
+        return _put(roots, pairs)
     count = stacked[0].shape[0]
     for node in (*roots, *stand_ins):
         if node.row_axis is not None and node.ndim > 1:
@@ -37,12 +36,17 @@ def along(roots: Sequence[Node], stand_ins: Sequence[Node], vectors: Sequence[No
     return _one_by_one(roots, pairs, count) if together is None else together
 
 
+def _put(roots: Sequence[Node], values: Mapping[Node, Node]) -> list[Node]:
+    """The roots with values of the same shapes in the place of leaves; what does not depend on these stays as it is."""
+    return transform(roots, lambda node, src: values[node] if node in values else with_sources(node, src))
+
+
 def _one_by_one(roots: Sequence[Node], pairs: Mapping[Node, Node], count: int) -> list[Node]:
     """A copy of the formula for each vector, and the values put side by side."""
     copies = []
     for k in range(count):
         parts = {leaf: apply("index", v, arg=(k, *[None] * leaf.ndim)) for leaf, v in pairs.items()}
-        copies.append(substitute(roots, parts))
+        copies.append(_put(roots, parts))
     return [_stack(values) for values in zip(*copies, strict=True)]
 
 
@@ -197,6 +201,12 @@ def _segment_sum(node: Node, batch: _Batch) -> Node | None:
     return batch.shaped(b.transpose(apply("segment_sum", batch.stacked[values], index, arg=node.arg)), node)
 
 
+def _rows(node: Node, batch: _Batch) -> Node | None:
+    """choose_rows, spread_rows: some rows, or all with zeros."""
+    values, mask = node.src
+    return None if mask in batch.stacked else apply(node.op, batch.stacked[values], mask)
+
+
 def _reshape(node: Node, batch: _Batch) -> Node:
     return b.reshape(batch.stacked[node.src[0]], (batch.count, *node.arg))
 
@@ -213,4 +223,6 @@ RULES: dict[str, Callable[[Node, _Batch], Node | None]] = {
     "reshape": _reshape,
     "take": _take,
     "segment_sum": _segment_sum,
+    "choose_rows": _rows,
+    "spread_rows": _rows,
 }

@@ -171,7 +171,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     if not isinstance(x, Array):
         return np.digitize(x, bins, right)
     if not isinstance(bins, Array) and len(bins) > 1 and bins[0] > bins[-1]:  # downwards
-        return len(bins) - searchsorted(np.asarray(bins)[::-1], x, "right" if right else "left")
+        return len(bins) - searchsorted(np.asarray(bins)[::-1], x, "left" if right else "right")
     return searchsorted(bins, x, "left" if right else "right")
 
 

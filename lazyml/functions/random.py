@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.array import Array, show_line, user_line
+from lazyml import array as arrays
+from lazyml.array import Array
 from lazyml.errors import DtypeError, ParameterError, ShapeError
 from lazyml.functions.elementwise import call, floor
 from lazyml.functions.indexed import row_index, searchsorted
@@ -180,7 +181,7 @@ def _rows(like: Any) -> Any:
         return row_index(like)
     if np.ndim(like) == 0:
         raise ShapeError("there are no rows to number", expected="a row-aligned Array, or an ndarray", found=repr(like),
-                         where=show_line(user_line()))  # fmt: skip
+                         where=arrays.here())  # fmt: skip
     return np.arange(len(like))
 
 
@@ -189,10 +190,10 @@ def _counter(name: str, value: Any, most_axes: int = 0) -> Any:
     if isinstance(value, Array):
         if value.dtype.kind not in "iu":
             raise DtypeError(f"the {name} is not a whole number", expected="an integer type", found=value.dtype,
-                             where=show_line(user_line()), fix='lz.param(..., dtype="int64")')  # fmt: skip
+                             where=arrays.here(), fix='lz.param(..., dtype="int64")')  # fmt: skip
         if value.ndim > most_axes or value.node.row_axis is not None:
             raise ShapeError(f"not a {name}", expected="one number, the same for all rows",
-                             found=f"shape {value.shape}", where=show_line(user_line()))  # fmt: skip
+                             found=f"shape {value.shape}", where=arrays.here())  # fmt: skip
         return value
     numbers = np.asarray(value)
     if numbers.dtype.kind not in "iu" or numbers.ndim > most_axes or np.any(numbers < 0) or np.any(numbers >= 2**63):
@@ -205,4 +206,4 @@ def _is_whole(value: Any) -> bool:
 
 
 def _refusal(what: str, expected: str, found: Any) -> ParameterError:
-    return ParameterError(what, expected=expected, found=f"{found!r:.60}", where=show_line(user_line()))
+    return ParameterError(what, expected=expected, found=f"{found!r:.60}", where=arrays.here())

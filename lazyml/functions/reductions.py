@@ -6,6 +6,7 @@ what is reduced along each row keep NumPy's types. `where=` chooses elements, as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -425,8 +426,11 @@ def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) 
     """How many elements a reduction is over."""
     if mask is not None:
         return sum(mask, axes, keepdims)
-    plain = build.const(float(np.prod([int(x.node.shape[a]) for a in axes if a != x.node.row_axis])))
-    return Array(build.multiply(plain, build.row_count(x.node.shape[0])) if x.node.row_axis in axes else plain)
+    plain = math.prod(int(x.node.shape[a]) for a in axes if a != x.node.row_axis)
+    if x.node.row_axis not in axes:
+        return Array(build.const(float(plain)))
+    rows = build.row_count(x.node.shape[0])
+    return Array(rows if plain == 1 else build.multiply(build.const(float(plain)), rows))
 
 
 def _deviations(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:

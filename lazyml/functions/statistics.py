@@ -18,8 +18,10 @@ from lazyml.functions import reductions
 from lazyml.functions.elementwise import (
     equal,
     floor,
+    isfinite,
     isnan,
     logical_and,
+    logical_or,
     maximum,
     minimum,
     not_equal,
@@ -257,8 +259,11 @@ def _between(a: Array, b: Array, t: Array, method: str) -> Any:
         return where(t < 0.5, a, where(t > 0.5, b, a))
     if method == "midpoint":
         t = where(equal(t, 0), 0.0, 0.5).astype(a.dtype)
-    step = b - a
-    return where(equal(a, b), a, where(t >= 0.5, b - step * (1 - t), a + step * t))
+    same = logical_or(equal(a, b), equal(t, 0))
+    far = where(isfinite(a), b, a)  # on the way to an infinity there is nothing else
+    finite = logical_and(isfinite(a), isfinite(b))
+    step = where(finite, b, 0.0) - where(finite, a, 0.0)
+    return where(same, a, where(finite, where(t >= 0.5, b - step * (1 - t), a + step * t), far))
 
 
 def _select(x: Node, ranks: Node) -> Node:

@@ -37,6 +37,8 @@ TOGETHER = {
     "reshape": [lz.reshape(M, (3, 2)), lz.reshape(M, -1) * 2],
     "einsum": [lz.einsum("ij,j,ij->ij", M, v, M), lz.einsum("i,j->ij", v, v), lz.einsum("ij->ji", M)],
     "take": [lz.take(v, codes), lz.take(c, codes)],
+    "choose_rows": [lz.sum(z[y > 0]), X[y > 0].T @ z[y > 0]],
+    "spread_rows": [op("spread_rows", X[y > 0] @ v, y > 0)],
     "segment_sum": [lz.segment_sum(z, codes, 3), lz.segment_sum(X @ c, codes, 3)],
 }  # fmt: skip
 APART = {
