@@ -14,9 +14,6 @@ from lazyml.functions import LANGUAGE
 MAX_WHOLE = 1_000_000  # a whole number that an argument may be: most are sizes of tables
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 
-_TAKE_CODE = {"elementwise"}
-"""Functions of the language that take code, which a formula does not hold."""
-
 _NO_SIZE = {("random_integers", "high")}
 """Whole numbers that may be large, since no table has that size."""
 
@@ -97,9 +94,7 @@ class Signature:
     more: Takes | None = None  # any number of further arguments by position
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: function for name, function in LANGUAGE.items() if name not in _TAKE_CODE
-}
+FUNCTIONS: dict[str, Callable[..., Any]] = LANGUAGE
 """Every function a formula may call, by the name it has in lazyml."""
 
 
