@@ -189,10 +189,13 @@ class Array:
             raise UnsupportedError(f"np.{function.__name__} is not available on a lazy Array",
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
         try:
-            inspect.signature(ours).bind(*args, **kwargs)
+            bound = inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
                                    found=str(error), where=here()) from None  # fmt: skip
+        if args and not _has_array(args[0]):  # np.mean(x, where=mask) is a formula, whatever x is
+            rows = next((v for v in bound.arguments.values() if isinstance(v, Array)), self)
+            args = beside(rows, args[0]), *args[1:]
         return ours(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -243,6 +246,11 @@ class Array:
 
     def __rmatmul__(self, other: Any) -> Array:
         return matmul(other, self)
+
+
+def _has_array(value: Any) -> bool:
+    """Whether a value is an Array, a list with one, or text, which is never one."""
+    return isinstance(value, (Array, str)) or (isinstance(value, (list, tuple)) and any(map(_has_array, value)))
 
 
 COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")

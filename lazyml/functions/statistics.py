@@ -36,7 +36,7 @@ WIDE_DIGIT_BYTES = 32 * 2**20
 
 
 def histogram(
-    v: Any, bins: int | Sequence[float] | Array = 10, range: Any = None, weights: Any = None, density: bool = False
+    v: Any, bins: int | Sequence[float] | Array = 10, range: Any = None, density: bool = False, weights: Any = None
 ) -> tuple[Any, Any]:
     """How many values are in each of equal bins over a range, or in bins between given edges: counts and edges, two
     results. The last bin holds its upper edge; values outside, and nan, are left out.
