@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import linecache
 import math
-import sys
-import weakref
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,31 +18,10 @@ from lazyml.expr.infer import total, widen
 from lazyml.expr.node import OPS, ChosenRows, Node, Rows, SourceKey, apply, topological
 from lazyml.expr.ops.special import scipy_operators
 from lazyml.expr.show import attempt, formula
+from lazyml.origins import here as here
+from lazyml.origins import line_of as line_of
+from lazyml.origins import remember
 from lazyml.sources.memory import MemorySource
-
-_PACKAGE = str(Path(__file__).parent)
-_origins: weakref.WeakKeyDictionary[Node, tuple[str, int]] = weakref.WeakKeyDictionary()
-
-
-def user_line() -> tuple[str, int]:
-    """File and line of the nearest caller outside lazyml and NumPy's dispatch."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-def show_line(origin: tuple[str, int] | None) -> str | None:
-    if origin is None:
-        return None
-    file, line = origin
-    text = linecache.getline(file, line).strip()
-    return f"{file}:{line}" + (f": {text}" if text else "")
-
-
-def line_of(node: Node) -> str | None:
-    """File, line and text of the user's code that first wrote a formula; None for what nobody wrote."""
-    return show_line(_origins.get(node))
 
 
 def _binary(op: str, reflected: bool = False) -> Callable[[Any, Any], Array]:
@@ -64,11 +39,6 @@ def _combined(truth: str, bits: str, reflected: bool = False) -> Callable[[Any, 
         return operation(truth if both else bits, *((other, self) if reflected else (self, other)))
 
     return method
-
-
-def here() -> str | None:
-    """The line of the user's code that is being run, for an error."""
-    return show_line(user_line())
 
 
 def _method(name: str) -> Any:
@@ -100,8 +70,7 @@ class Array:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        if node not in _origins:
-            _origins[node] = user_line()
+        remember(node)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -150,6 +119,11 @@ class Array:
     var, std, min, max = _method("var"), _method("std"), _method("min"), _method("max")
     argmin, argmax, any, all = _method("argmin"), _method("argmax"), _method("any"), _method("all")
     clip, round, take, dot = _method("clip"), _method("round"), _method("take"), _method("dot")
+
+    def reshape(self, *shape: Any) -> Array:
+        """lz.reshape(self, shape), the sizes in a tuple or one by one."""
+        made: Array = METHODS["reshape"](self, shape[0] if len(shape) == 1 else shape)
+        return made
 
     def __getitem__(self, key: Any) -> Array:
         part: Array = METHODS["getitem"](self, key)

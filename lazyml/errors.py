@@ -113,6 +113,10 @@ class FileChangedError(SourceError):
     """The file changed while it was being read."""
 
 
+class SpillError(LazymlError, OSError):
+    """A temporary file for what does not fit in memory could not be written or read."""
+
+
 class OutputExistsError(LazymlError, FileExistsError):
     """The output is there already and was not to be replaced."""
 

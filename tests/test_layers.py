@@ -22,6 +22,7 @@ LAYERS = [
     ("lazyml.plan",),
     ("lazyml.codegen", "lazyml.runtime"),  # siblings: neither imports the other
     ("lazyml.engine",),
+    ("lazyml.origins",),
     ("lazyml.array",),
     ("lazyml.functions",),
     ("lazyml.solvers",),

@@ -39,6 +39,11 @@ def sum_kernel(function: Callable[..., Any]) -> Any:
     return numba.njit(**SUM_FLAGS)(function)
 
 
+def ordered(function: Callable[..., Any]) -> Any:
+    """Compile a scalar helper whose roundings must happen in the written order."""
+    return numba.njit(**ORDERED_FLAGS)(function)
+
+
 def tile(function: Callable[..., Any]) -> Any:
     """Compile a generated tile function and keep its machine code on disk, next to its source file."""
     return numba.njit(cache=True, **FLAGS)(function)

@@ -16,29 +16,6 @@ from lazyml_kernels.jit import kernel
 
 
 @kernel
-def row_logsumexp(A: Any, first: int, count: int, out: Any) -> None:
-    """out[i] = log sum_j exp(A[first + i, j]) for i < count; A (n, d), out at least (count,), float.
-
-    >>> out = np.empty(2)
-    >>> row_logsumexp(np.array([[1000.0, 1000.0], [-np.inf, 0.0]]), 0, 2, out)
-    >>> out.round(6).tolist()
-    [1000.693147, 0.0]
-    """
-    rows = A[first : first + count]
-    real = out.dtype.type
-    for i in range(count):
-        x = rows[i]
-        top = real(-np.inf)
-        for j in range(x.size):
-            top = maximum(top, real(x[j]))
-        base = top if np.isfinite(top) else real(0)
-        total = real(0)
-        for j in range(x.size):
-            total += scalar.exp(real(x[j]) - base)
-        out[i] = base + scalar.log(total)
-
-
-@kernel
 def add_logsumexp(v: Any, first: int, count: int, state: Any) -> None:
     """Add v[first : first + count] to `state` = [max, sum exp(v - max)], float64, which begins as [-inf, 0].
 

@@ -27,7 +27,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import overload
@@ -43,7 +42,7 @@ from lazyml_kernels.bits import (
     scale,
     select,
 )
-from lazyml_kernels.jit import ORDERED_FLAGS
+from lazyml_kernels.jit import ORDERED_FLAGS, ordered
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,6 @@ SINGLE = Real(
 )
 
 
-def _ordered(function: Callable[..., Any]) -> Any:
-    return numba.njit(**ORDERED_FLAGS)(function)
-
-
 def _make_exponentials(t: Real) -> tuple[Any, Any]:
     """exp and expm1 of one type: x = n ln 2 + r, |r| <= ln(2) / 2."""
     real = t.real
@@ -142,7 +137,7 @@ def _make_exponentials(t: Real) -> tuple[Any, Any]:
     zero, half, one = real(0.0), real(0.5), real(1.0)
     tail = polynomial(t.exp_tail)
 
-    @_ordered
+    @ordered
     def exp(x: Any) -> Any:
         x = select(x < low, low, x)  # nan compares false and stays
         x = select(x > high, high, x)
@@ -156,7 +151,7 @@ def _make_exponentials(t: Real) -> tuple[Any, Any]:
         lost = (one - start) + high_part  # what rounding 1 + r lost: with it the sum is nearly rounded once
         return scale(start + (lost + curve), shifted)
 
-    @_ordered
+    @ordered
     def expm1(x: Any) -> Any:
         y = select(x < expm1_low, expm1_low, x)
         y = select(y > high, high, y)
@@ -183,7 +178,7 @@ def _make_logarithms(t: Real) -> tuple[Any, Any, Any]:
     infinity, nan = real(np.inf), real(np.nan)
     tail, tail_wide = polynomial(t.log_tail), polynomial(t.log_tail_wide)
 
-    @_ordered
+    @ordered
     def assemble(k: Any, f: Any, rest: Any) -> Any:
         """k ln 2 + log(1 + f) + rest, the small terms first."""
         s = f / (two + f)
@@ -191,7 +186,7 @@ def _make_logarithms(t: Real) -> tuple[Any, Any, Any]:
         h = half * f * f
         return k * ln2_high - ((h - (s * (h + square * tail(square)) + (k * ln2_low + rest))) - f)
 
-    @_ordered
+    @ordered
     def log(x: Any) -> Any:
         is_denormal = x < tiny
         y = select(is_denormal, x * lift, x)
@@ -200,7 +195,7 @@ def _make_logarithms(t: Real) -> tuple[Any, Any, Any]:
         value = select(x < infinity, value, x)  # inf, nan
         return select(x > zero, value, select(x == zero, -infinity, nan))
 
-    @_ordered
+    @ordered
     def log1p(x: Any) -> Any:
         u = one + x
         v = u - one
@@ -213,7 +208,7 @@ def _make_logarithms(t: Real) -> tuple[Any, Any, Any]:
         value = select(u > zero, value, select(u == zero, -infinity, nan))
         return select(abs(x) < linear, x, value)
 
-    @_ordered
+    @ordered
     def log1p_unit(e: Any) -> Any:
         s = e / (two + e)
         square = s * s
@@ -290,7 +285,7 @@ def _compiled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if x in _BY_TYPE:
             return _BY_TYPE[x][name]
         if isinstance(x, (types.Integer, types.Boolean)):
-            double = _ordered(_BY_TYPE[types.float64][name])
+            double = ordered(_BY_TYPE[types.float64][name])
 
             def convert(x: Any) -> Any:
                 return double(np.float64(x))

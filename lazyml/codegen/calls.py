@@ -62,12 +62,19 @@ def _as_matrix(name: str, node: Node) -> str:
 def _logsumexp(scope: Scope, node: Node) -> None:
     (x,) = node.src
     if not is_accumulator(node):
-        scope.writer.line(f"reduce.row_logsumexp({_matrix(scope, x)}, m, {scope.stored(node)})")
+        scope.writer.line(f"lines.row_logsumexp({_matrix(scope, x)}, m, {scope.stored(node)})")
     elif width(x) is None:
         scope.writer.line(f"reduce.add_logsumexp({_values(scope, x)}, 0, m, {scope.total(node)})")
     else:
         block, total = scope.fixed_scratch(node), scope.total(node)
         scope.writer.line(f"reduce.add_logsumexp_columns({_matrix(scope, x)}, m, {block}, {total})")
+
+
+def _lines(scope: Scope, node: Node) -> None:
+    """Softmax and its kin: whole lines in, and a line or one value out."""
+    operands = ", ".join(_matrix(scope, x) for x in node.src)
+    out = scope.stored(node) if node.ndim == 1 else _as_matrix(scope.stored(node), node)
+    scope.writer.line(f"lines.row_{node.op}({operands}, m, {out})")
 
 
 def _deviations(scope: Scope, node: Node) -> None:
@@ -135,6 +142,7 @@ CALL_RULES: dict[str, Callable[[Scope, Node], None]] = {
     "kernel:contract_rows": _contract_rows,
     "kernel:logsumexp": _logsumexp,
     "kernel:deviations": _deviations,
+    "kernel:lines": _lines,
     "kernel:largest": _largest,
     "kernel:digit_counts": _digit_counts,
     "kernel:take": _take,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,13 @@ def evaluate(node: Node, values: Sequence[Any], rows: int | None = None) -> Valu
     return result if result.shape == shape else np.broadcast_to(result, shape)
 
 
+def prepare_users(nodes: Iterable[Node]) -> None:
+    """Compile the functions of users' own that are evaluated here: what can not be is refused before a byte is read."""
+    for node in nodes:
+        if node.op == "user_function":
+            user_functions.loaded_map(node.arg, [s.dtype for s in node.src], node.dtype)
+
+
 def evaluate_small(order: Iterable[Node], known: dict[Node, Values]) -> None:
     """Add the value of each small node in order; leaves and totals are known already."""
     for node in order:
@@ -40,9 +47,15 @@ class InterpretedTile:
         self.a_pass = a_pass
         self.rows_order = _row_order(a_pass)
         self._position = {node: index for index, node in enumerate(a_pass.accumulators)}
-        for node in self.rows_order:
-            if node.op == "user_function":  # what can not be compiled is refused before a byte is read
-                user_functions.loaded_map(node.arg, [s.dtype for s in node.src], node.dtype)
+        prepare_users(self.rows_order)
+
+    def bind(self, inputs: Mapping[Node, Values], block_rows: int) -> Callable[[int], Callable[..., None]]:
+        """For one run: a function that gives each worker its own call. There are no blocks: a page is one."""
+
+        def for_worker(worker: int) -> Callable[..., None]:
+            return lambda first, rows, pages, totals, sinks: self(first, rows, pages, inputs, totals, sinks)
+
+        return for_worker
 
     def __call__(
         self,

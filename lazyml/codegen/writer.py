@@ -12,6 +12,7 @@ KERNEL_MODULES = (
     "dense",
     "divide",
     "indexed",
+    "lines",
     "jit",
     "random",
     "reduce",

@@ -191,12 +191,13 @@ Derivative = Callable[[Node, Node], tuple["Node | None", ...]]
 
 @dataclass(frozen=True)
 class Doc:
-    """What docs/language.md says of an operator: `meaning` in terms of x (and y), its derivative, and an example, which
-    is a call on plain values where there can be one."""
+    """What docs/language.md says of an operator: `meaning` in terms of its operands, its derivative in each of them,
+    and an example on plain values, or on X (n, d) and y (n,) where that can not be."""
 
     meaning: str
     derivative: str
     example: str
+    operands: tuple[str, ...] = ("x", "y", "z")
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,17 @@ Applied to plain numbers and ndarrays they compute at once.
 from __future__ import annotations
 
 import builtins
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from lazyml import array as arrays
 from lazyml.array import Array
+from lazyml.errors import ParameterError
 from lazyml.expr import build
 from lazyml.expr.infer import widen
 from lazyml.expr.node import OPS, apply
@@ -28,6 +32,7 @@ __all__ = [
     "arctan",
     "arctan2",
     "arctanh",
+    "astype",
     "bitwise_and",
     "bitwise_or",
     "bitwise_xor",
@@ -105,6 +110,9 @@ __all__ = [
 ]
 
 
+HIGHEST_DECIMALS = 300
+
+
 def at_once(op: str, *operands: Any, arg: Any = None) -> Any:
     """The value of an operator on plain numbers and ndarrays, in the type that it has in a formula."""
     values = [np.asarray(x) for x in operands]
@@ -120,16 +128,25 @@ def call(op: str, *operands: Any) -> Any:
 
 
 def _function(op: str) -> Callable[..., Any]:
-    row = OPS[op]
+    """The function of an operator of the table, whose operands are given by position, as NumPy's are."""
+    doc = OPS[op].doc
+    count = len(set(re.findall(r"{\d}", OPS[op].text)))
+    names = doc.operands[:count]
 
     def function(*operands: Any) -> Any:
+        if len(operands) != count:
+            raise TypeError(f"{op}({', '.join(names)}) takes {count} argument{'s' * (count > 1)}, not {len(operands)}")
         return call(op, *operands)
 
     function.__name__ = function.__qualname__ = op
-    function.__doc__ = f"""{row.doc.meaning}, element by element.
+    function.__doc__ = f"""{doc.meaning}, element by element.
 
-    Derivative: {row.doc.derivative}.
+    Derivative: {doc.derivative}.
+
+    Example: {doc.example}.
     """
+    by_position = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation="Any") for name in names]
+    vars(function)["__signature__"] = inspect.Signature(by_position, return_annotation="Any")
     return function
 
 
@@ -211,6 +228,17 @@ abs = absolute
 mod = remainder
 
 
+def astype(x: Any, dtype: DTypeLike) -> Any:
+    """x in another type: x.astype(dtype). float16 becomes float32.
+
+    Derivative: 1 between floating-point types, else 0.
+
+    >>> astype(np.array([1.5, -1.5]), "int64")
+    array([ 1, -1])
+    """
+    return x.astype(dtype) if isinstance(x, Array) else at_once("cast", x, arg=np.dtype(dtype).str)
+
+
 def square(x: Any) -> Any:
     """x * x, element by element.
 
@@ -223,9 +251,9 @@ def square(x: Any) -> Any:
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
-    """x, but a_min below it and a_max above it; either may be None.
+    """x, but a_min where x is below it and a_max where x is above it; either may be None.
 
-    Derivative: 1 inside and at the bounds, 0 outside.
+    Derivative: 1 between the bounds and at them, 0 outside; in a bound 1 where x is beyond it.
 
     >>> clip(np.array([-2.0, 0.5, 3.0]), 0.0, 1.0)
     array([0. , 0.5, 1. ])
@@ -235,7 +263,7 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
 
 
 def round(x: Any, decimals: int = 0) -> Any:
-    """x to so many decimals, halves to the even one, as NumPy does: x * 10**decimals is rounded and divided again.
+    """x to some decimals, halves to the even digit, as NumPy does: rint(x * 10**decimals) / 10**decimals.
 
     Derivative: 0.
 
@@ -244,6 +272,9 @@ def round(x: Any, decimals: int = 0) -> Any:
     """
     if not isinstance(x, Array):
         return np.round(x, decimals)
+    if builtins.abs(decimals) > HIGHEST_DECIMALS:
+        raise ParameterError("so many decimals are beyond float64", found=str(decimals), where=arrays.here(),
+                             expected=f"-{HIGHEST_DECIMALS} to {HIGHEST_DECIMALS}")  # fmt: skip
     if x.dtype.kind != "f" and decimals >= 0:
         return x
     if decimals == 0:
@@ -253,7 +284,7 @@ def round(x: Any, decimals: int = 0) -> Any:
 
 
 def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
-    """Whether |x - y| <= atol + rtol * |y|; infinities are close to themselves.
+    """Whether |x - y| <= atol + rtol * |y|; an infinity is close to itself, nan to nothing unless equal_nan.
 
     Derivative: 0.
 
@@ -268,7 +299,7 @@ def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
-    """x with numbers for nan and the infinities; the largest and smallest numbers of the type for these by default.
+    """x with numbers for nan and the infinities; for these by default the largest and the lowest number of the type.
 
     Derivative: 1 where x is finite, 0 elsewhere.
 

@@ -24,12 +24,13 @@ __all__ = [
 
 
 def take(table: Any, index: Any, axis: int = 0) -> Any:
-    """table[index]: for each index the number, or line, of a small table; along axis 1 the columns of those numbers.
+    """table[index]: for each index the number, or line, of a small table; -1 is the last. With axis=1, table[:, index].
 
-    table (k,) or (k, m), index whole numbers, one a row or a small array; -1 is the last. Raises IndexRangeError when
-    the run meets an index that is not there.
+    The index is whole numbers. Raises IndexRangeError when the run meets one that is not there.
 
-    Derivative: the sum of g over the rows of each index.
+    Shapes: table (k,) and index (n,) give (n,), table (k, m) gives (n, m); a small index gives a small result.
+
+    Derivative: segment_sum(g, index, k) in the table.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.take(np.array([5.0, 7.0]), lz.from_array([1, 0, 1])))
@@ -44,9 +45,13 @@ def take(table: Any, index: Any, axis: int = 0) -> Any:
 
 
 def take_along_axis(x: Any, index: Any, axis: int) -> Any:
-    """For each row i and column k of the index: x[i, index[i, k]]. Only along axis 1; -1 is the last column.
+    """x[i, index[i, k]] for each row i and column k of the index, with axis=1 only; -1 is the last column.
 
-    Derivative: g at the chosen columns.
+    Raises IndexRangeError when the run meets an index that is not there.
+
+    Shapes: x (n, d) and index (n, k) give (n, k).
+
+    Derivative: g added at the columns that were picked, 0 elsewhere.
 
     >>> import lazyml as lz
     >>> Z, y = lz.from_array([[1.0, 2.0], [3.0, 4.0]]), lz.from_array([1, 0])
@@ -66,9 +71,12 @@ def take_along_axis(x: Any, index: Any, axis: int) -> Any:
 
 
 def one_hot(index: Any, size: int, dtype: DTypeLike = "float64") -> Any:
-    """(n, size): 1 in the column of each row's index, 0 elsewhere. Raises IndexRangeError for an index that has none.
+    """1 in the column of each row's index, 0 elsewhere. A product with it is a look-up or a sum by group: no (n, size)
+    matrix is made.
 
-    A product with it is a look-up or a sum by group: no (n, size) matrix is made.
+    Raises IndexRangeError when the run meets an index that has no column.
+
+    Shapes: index (n,) gives (n, size).
 
     Derivative: 0.
 
@@ -84,9 +92,13 @@ def one_hot(index: Any, size: int, dtype: DTypeLike = "float64") -> Any:
 
 
 def segment_sum(values: Any, index: Any, size: int) -> Any:
-    """(size,) or (size, d): the sum of the values of all rows with each index. Raises IndexRangeError beyond size.
+    """For each index from 0 to size - 1 the sum of the values of the rows that have it.
 
-    Derivative: g at each row's index.
+    Raises IndexRangeError when the run meets another index.
+
+    Shapes: values (n,) and index (n,) give (size,), values (n, d) give (size, d).
+
+    Derivative: take(g, index) in the values.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.segment_sum(lz.from_array([1.0, 2.0, 4.0]), lz.from_array([1, 0, 1]), 2))
@@ -99,10 +111,14 @@ def segment_sum(values: Any, index: Any, size: int) -> Any:
 
 
 def bincount(index: Any, weights: Any = None, minlength: int = 0) -> Any:
-    """How many rows have each index, or the sum of their weights. The size must be given, as `minlength`, since the
-    result's shape is known before the data is read; a larger index raises IndexRangeError.
+    """How many rows have each index from 0 to minlength - 1, or the sum of their weights. `minlength` must be given: it
+    is the size of the result.
 
-    Derivative: g at each row's index, in the weights.
+    Raises IndexRangeError when the run meets another index: the shape is known before the data is read.
+
+    Shapes: index (n,) and weights (n,) give (minlength,).
+
+    Derivative: take(g, index) in the weights.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.bincount(lz.from_array([1, 0, 1]), minlength=3))
@@ -119,7 +135,10 @@ def bincount(index: Any, weights: Any = None, minlength: int = 0) -> Any:
 
 
 def searchsorted(edges: Any, values: Any, side: str = "left") -> Any:
-    """How many of the sorted edges are below each value; with side="right", how many are not above it. nan is last.
+    """How many of the sorted edges are below each value; with side="right", how many are not above it. nan comes after
+    all numbers.
+
+    Shapes: edges (k,) and values of any shape give whole numbers from 0 to k in the shape of the values.
 
     Derivative: 0.
 
@@ -139,7 +158,9 @@ def searchsorted(edges: Any, values: Any, side: str = "left") -> Any:
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
-    """The number of the bin of each value: bins[i - 1] <= x < bins[i], or bins[i - 1] < x <= bins[i] with right=True.
+    """The number i of the bin of each value: bins[i - 1] <= x < bins[i], or bins[i - 1] < x <= bins[i] with right=True.
+
+    Shapes: bins (k,), sorted, and x of any shape give whole numbers from 0 to k in the shape of x.
 
     Derivative: 0.
 
@@ -155,11 +176,12 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
 
 
 def top_k(x: Any, k: int) -> tuple[Any, Any]:
-    """The k largest values, downwards, and their rows. Of equals the earlier rows; nan is larger than any number.
+    """The k largest values, downwards, and their row numbers: two results. Of equals the earlier row is first; nan is
+    larger than any number. For the smallest take it of -x.
 
-    x (n,); gives (k,) values and (k,) row numbers. For the smallest take it of -x.
+    Shapes: x (n,) gives values (k,) and rows (k,).
 
-    Derivative: g at the rows that the values come from.
+    Derivative: g of the values at the rows they come from, 0 elsewhere; none of the rows.
 
     >>> import lazyml as lz
     >>> values, rows = lz.top_k(lz.from_array([1.0, 9.0, 4.0]), 2)
@@ -174,6 +196,8 @@ def top_k(x: Any, k: int) -> tuple[Any, Any]:
 
 def row_index(like: Array) -> Array:
     """The number of each row of a row-aligned Array, from 0, in the whole data; the Array itself is not read.
+
+    Shapes: (n,) or (n, d) gives (n,).
 
     Derivative: 0.
 
@@ -192,9 +216,12 @@ def row_index(like: Array) -> Array:
 
 
 def concatenate(parts: Sequence[Any], axis: int = 0) -> Any:
-    """The parts one after the other along an axis: of row-aligned matrices side by side, along axis 1.
+    """The parts one after the other along an axis, which may not be the row axis. Row-aligned matrices go side by side,
+    with axis=1.
 
-    Derivative: the columns of each part.
+    Shapes: (n, p) and (n, q) give (n, p + q) with axis=1; small (p,) and (q,) give (p + q,).
+
+    Derivative: in each part, its columns of g.
 
     >>> import lazyml as lz
     >>> X = lz.from_array([[1.0, 2.0], [3.0, 4.0]])
@@ -214,9 +241,11 @@ def concatenate(parts: Sequence[Any], axis: int = 0) -> Any:
 
 
 def stack(parts: Sequence[Any], axis: int = 0) -> Any:
-    """The parts as columns (axis=1) or lines (axis=0, or of row-aligned vectors the transpose) of a new axis.
+    """The parts along a new axis: as columns with axis=1, as lines with axis=0.
 
-    Derivative: that column of g for each part.
+    Shapes: k vectors (n,) give (n, k) with axis=1 and (k, n) with axis=0.
+
+    Derivative: in each part, its column of g.
 
     >>> import lazyml as lz
     >>> x = lz.from_array([1.0, 2.0])
@@ -235,7 +264,9 @@ def stack(parts: Sequence[Any], axis: int = 0) -> Any:
 def column_stack(parts: Sequence[Any]) -> Any:
     """Vectors and matrices of the same rows as the columns of one matrix.
 
-    Derivative: the columns of each part.
+    Shapes: (n,) and (n, p) give (n, 1 + p).
+
+    Derivative: in each part, its columns of g.
 
     >>> import lazyml as lz
     >>> x = lz.from_array([1.0, 2.0])
@@ -252,7 +283,9 @@ def column_stack(parts: Sequence[Any]) -> Any:
 def hstack(parts: Sequence[Any]) -> Any:
     """Matrices side by side, vectors one after the other.
 
-    Derivative: the columns of each part.
+    Shapes: (n, p) and (n, q) give (n, p + q); small (p,) and (q,) give (p + q,).
+
+    Derivative: in each part, its columns of g.
 
     >>> hstack([[1.0], [2.0, 3.0]])
     array([1., 2., 3.])
@@ -265,7 +298,9 @@ def hstack(parts: Sequence[Any]) -> Any:
 
 
 def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
-    """x spread to a shape. A size that is a number of rows must come from an Array's own shape: use `full_like` there.
+    """x spread to a shape, as NumPy broadcasts. To spread a small value over the rows, use `full_like`.
+
+    Shapes: (d,) gives (k, d); (n,) and (n, 1) need no spreading, they meet an (n, d) in any formula as y[:, None].
 
     Derivative: the sum of g over what was spread.
 
@@ -283,9 +318,11 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
 
 
 def full_like(like: Any, value: Any, dtype: DTypeLike | None = None) -> Any:
-    """The value in every element of an Array's shape and type.
+    """The value in every element of the shape of another Array; in its type, unless told otherwise.
 
-    Derivative: the sum of g, in the value.
+    Shapes: that of `like`; the value may be any that spreads to it.
+
+    Derivative: the sum of g in the value.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.full_like(lz.from_array([1.0, 2.0]), 7.0))
@@ -299,7 +336,9 @@ def full_like(like: Any, value: Any, dtype: DTypeLike | None = None) -> Any:
 
 
 def zeros_like(like: Any, dtype: DTypeLike | None = None) -> Any:
-    """0 in every element of an Array's shape and type.
+    """0 in every element of the shape and type of another Array.
+
+    Shapes: that of `like`.
 
     Derivative: 0.
 
@@ -310,7 +349,9 @@ def zeros_like(like: Any, dtype: DTypeLike | None = None) -> Any:
 
 
 def ones_like(like: Any, dtype: DTypeLike | None = None) -> Any:
-    """1 in every element of an Array's shape and type.
+    """1 in every element of the shape and type of another Array.
+
+    Shapes: that of `like`.
 
     Derivative: 0.
 
@@ -321,9 +362,11 @@ def ones_like(like: Any, dtype: DTypeLike | None = None) -> Any:
 
 
 def transpose(x: Any) -> Any:
-    """Rows and columns exchanged.
+    """Rows and columns exchanged: x.T.
 
-    Derivative: the transpose of g.
+    Shapes: (n, d) gives (d, n); a vector stays as it is.
+
+    Derivative: g.T.
 
     >>> transpose(np.ones((2, 3))).shape
     (3, 2)
@@ -333,6 +376,8 @@ def transpose(x: Any) -> Any:
 
 def squeeze(x: Any, axis: Any = None) -> Any:
     """Without axes of size 1: all of them, or those given.
+
+    Shapes: (n, 1) gives (n,).
 
     Derivative: g with these axes.
 

@@ -26,10 +26,13 @@ __all__ = ["cholesky", "det", "diag", "diagonal", "einsum", "inv", "outer", "res
 
 
 def det(A: Any) -> Any:
-    """The determinant of a small square matrix (d, d), a scalar. `log(det(A))` is computed as `slogdet` does.
+    """The determinant of a small square matrix. log(det(A)) is computed as slogdet(A) is, without overflow.
 
-    Derivative: det(A) * inv(A).T, which a singular matrix has not here. Raises ShapeError, UnsupportedError for a
-    row-aligned matrix.
+    Shapes: (d, d) gives a number.
+
+    Derivative: det(A) * inv(A).T; of a singular matrix it is refused.
+
+    Raises ShapeError, UnsupportedError for a row-aligned matrix.
 
     >>> import lazyml as lz
     >>> A = lz.param("A", (2, 2))
@@ -47,9 +50,13 @@ class SlogdetResult(NamedTuple):
 
 
 def slogdet(A: Any) -> SlogdetResult:
-    """The sign of a determinant, and log(abs(det(A))), which does not overflow: (0, -inf) for a singular matrix.
+    """The sign of the determinant and log(abs(det(A))), two results, without overflow: 0 and -inf of a singular matrix.
 
-    Derivative: 0 and inv(A).T. Raises ShapeError, UnsupportedError for a row-aligned matrix.
+    Shapes: (d, d) gives two numbers.
+
+    Derivative: 0 of the sign and inv(A).T of the logarithm.
+
+    Raises ShapeError, UnsupportedError for a row-aligned matrix.
 
     >>> import lazyml as lz
     >>> sign, logdet = lz.slogdet(1e-5 * lz.param("A", (100, 100)))
@@ -60,10 +67,14 @@ def slogdet(A: Any) -> SlogdetResult:
 
 
 def inv(A: Any) -> Any:
-    """The inverse of a small square matrix (d, d).
+    """The inverse of a small square matrix.
 
-    Derivative: -inv(A).T @ g @ inv(A).T. Raises ShapeError, UnsupportedError for a row-aligned matrix, and
-    LinearAlgebraError when the matrix turns out to be singular.
+    Shapes: (d, d) gives (d, d).
+
+    Derivative: -inv(A).T @ g @ inv(A).T.
+
+    Raises ShapeError, UnsupportedError for a row-aligned matrix, and LinearAlgebraError when the matrix turns out to be
+    singular.
 
     >>> import lazyml as lz
     >>> A = lz.param("A", (2, 2))
@@ -75,11 +86,13 @@ def inv(A: Any) -> Any:
 
 
 def solve(A: Any, b: Any) -> Any:
-    """x with A @ x = b, for a small square matrix A (d, d) and b (d,) or (d, k); x has the shape of b.
+    """x with A @ x = b, of a small square matrix A. With b row-aligned, such as X.T, it is the product inv(A) @ b.
 
-    With b row-aligned, (d, n) such as X.T, it is the product inv(A) @ b. Derivative: h = solve(A.T, g) in b, and
-    -h @ x.T in A. Raises ShapeError, UnsupportedError for a row-aligned A, and LinearAlgebraError when it turns out to
-    be singular.
+    Shapes: A (d, d) and b (d,) give (d,); b (d, k) gives (d, k).
+
+    Derivative: h = solve(A.T, g) in b, and -outer(h, x) in A.
+
+    Raises ShapeError, UnsupportedError for a row-aligned A, and LinearAlgebraError when it turns out to be singular.
 
     >>> import lazyml as lz
     >>> X, y = lz.from_array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), lz.from_array([1.0, 3.0, 5.0])
@@ -92,13 +105,18 @@ def solve(A: Any, b: Any) -> Any:
 
 
 def cholesky(A: Any) -> Any:
-    """The lower triangular L with L @ L.T = A, of a small symmetric positive definite matrix (d, d).
+    """The lower triangular L with L @ L.T = (A + A.T) / 2, of a small symmetric positive definite matrix.
 
-    It is taken of the symmetric part (A + A.T) / 2, so that its derivative is symmetric: the symmetric part of
-    inv(L).T @ P @ inv(L), with P the lower triangle of L.T @ g and half its diagonal. Raises ShapeError,
-    UnsupportedError for a row-aligned matrix, and LinearAlgebraError when it turns out not to be positive definite.
+    It is taken of the symmetric part, so that its derivative is symmetric.
+
+    Shapes: (d, d) gives (d, d).
+
+    Derivative: the symmetric part of inv(L).T @ P @ inv(L), with P the lower triangle of L.T @ g and half its diagonal.
 
     Source of the derivative: Murray, "Differentiation of the Cholesky decomposition" (2016).
+
+    Raises ShapeError, UnsupportedError for a row-aligned matrix, and LinearAlgebraError when it turns out not to be
+    positive definite.
 
     >>> import lazyml as lz
     >>> A = lz.param("A", (2, 2))
@@ -110,7 +128,11 @@ def cholesky(A: Any) -> Any:
 
 
 def diagonal(A: Any) -> Any:
-    """The diagonal of a small matrix (p, q), (min(p, q),). Derivative: a matrix with g on its diagonal.
+    """The diagonal of a small matrix.
+
+    Shapes: (p, q) gives (min(p, q),).
+
+    Derivative: a matrix with g on its diagonal, 0 elsewhere.
 
     Raises ShapeError, UnsupportedError for a row-aligned matrix.
 
@@ -123,7 +145,11 @@ def diagonal(A: Any) -> Any:
 
 
 def diag(x: Any) -> Any:
-    """Of a small vector (d,) the matrix (d, d) that has it on its diagonal; of a small matrix its diagonal.
+    """Of a small vector the matrix that has it on its diagonal, 0 elsewhere; of a small matrix its diagonal.
+
+    Shapes: (d,) gives (d, d); (p, q) gives (min(p, q),).
+
+    Derivative: of a vector the diagonal of g; of a matrix that of diagonal.
 
     Raises ShapeError, UnsupportedError for row-aligned Arrays: a product with diag(y) is y[:, None] * X.
 
@@ -141,7 +167,11 @@ def diag(x: Any) -> Any:
 
 
 def trace(A: Any) -> Any:
-    """The sum of the diagonal of a small matrix, a scalar. Derivative: a matrix with g on its diagonal.
+    """The sum of the diagonal of a small matrix.
+
+    Shapes: (p, q) gives a number.
+
+    Derivative: a matrix with g on its diagonal, 0 elsewhere.
 
     Raises ShapeError, UnsupportedError for a row-aligned matrix.
 
@@ -155,9 +185,13 @@ def trace(A: Any) -> Any:
 
 
 def outer(a: Any, b: Any) -> Any:
-    """a[:, None] * b of two vectors: (p, q). One of them may be row-aligned, which gives a row-aligned matrix.
+    """a[:, None] * b of two vectors. One of them may be row-aligned, which gives a row-aligned matrix.
 
-    Derivative: g @ b and a @ g. Raises ShapeError for what is no vector, UnsupportedError when both are row-aligned.
+    Shapes: (p,) and (q,) give (p, q); (n,) and (q,) give (n, q).
+
+    Derivative: g @ b and a @ g.
+
+    Raises ShapeError for what is no vector, UnsupportedError when both are row-aligned.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.outer(lz.from_array([1.0, 2.0, 3.0]), [10.0, 20.0]))
@@ -182,10 +216,13 @@ def outer(a: Any, b: Any) -> Any:
 
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Any:
-    """A small array in another shape, row by row; one size may be -1. Derivative: g in the first shape.
+    """A small array in another shape, line by line; one size may be -1. A row-aligned Array keeps its rows.
 
-    A row-aligned Array keeps its rows: (n,) becomes (n, 1), and back. Raises ShapeError for another number of elements,
-    UnsupportedError for anything else of row-aligned Arrays.
+    Shapes: (p, q) gives any shape of p * q elements; (n,) gives (n, 1), and back.
+
+    Derivative: g in the first shape.
+
+    Raises ShapeError for another number of elements, UnsupportedError for anything else of row-aligned Arrays.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.reshape(lz.param("w", 4), (2, -1)), params={"w": [1.0, 2.0, 3.0, 4.0]})
@@ -231,7 +268,13 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         "ni,ij,nj->n"   sum((X @ A) * Y, axis=1), a quadratic form a row
         "ni->i"         sum(X, axis=0)
 
-    Totals over rows are float64. Derivatives are those of the parts. Raises ShapeError for subscripts that do not fit
+    Totals over rows are float64.
+
+    Shapes: those that the letters say.
+
+    Derivative: the sum of products in which g and the operand change places.
+
+    Raises ShapeError for subscripts that do not fit
     their operands, UnsupportedError for a result or a part that would be too large, with its size.
 
     >>> import lazyml as lz

@@ -8,8 +8,6 @@ Everywhere `like` is a row-aligned Array of which only the rows count: its data 
 from 0 to 2**63 - 1, or a whole-number parameter such as `lz.param("seed", dtype="int64")`. So is `stream`, which tells
 apart the numbers that one row has under one seed; a vector of streams gives a column for each. Two draws with equal
 seed and stream are the same draw: give each its own. With an ndarray for `like` the numbers are computed at once.
-
-Derivative: 0 in everything.
 """
 
 from __future__ import annotations
@@ -19,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.array import Array, show_line, user_line
+from lazyml import array as arrays
+from lazyml.array import Array
 from lazyml.errors import DtypeError, ParameterError, ShapeError
 from lazyml.functions.elementwise import call, floor
 from lazyml.functions.indexed import row_index, searchsorted
@@ -34,7 +33,11 @@ HIGHEST_RATE = 1000.0
 
 
 def random_uniform(like: Any, seed: Any, stream: Any = 0) -> Any:
-    """A number from [0, 1) for each row, a multiple of 2**-53: float64 (n,), or (n, m) for m streams.
+    """A number from [0, 1) for each row, a multiple of 2**-53: float64.
+
+    Shapes: `like` (n,) or (n, d) gives (n,); m streams give (n, m).
+
+    Derivative: 0.
 
     The first two of the four words that Philox makes of (row, stream) under the key `seed`.
 
@@ -49,7 +52,11 @@ def random_uniform(like: Any, seed: Any, stream: Any = 0) -> Any:
 
 
 def random_normal(like: Any, seed: Any, stream: Any = 0) -> Any:
-    """A standard normal number for each row: float64 (n,), or (n, m) for m streams.
+    """A number from the standard normal distribution for each row: float64.
+
+    Shapes: `like` (n,) or (n, d) gives (n,); m streams give (n, m).
+
+    Derivative: 0.
 
     sqrt(-2 log(1 - u)) cos(2 pi v) with u and v the two uniform numbers that Philox makes of (row, stream): words 0 and
     1, and words 2 and 3 (Box and Muller 1958). At most 8.57 in magnitude. u is that of `random_uniform` under the same
@@ -63,7 +70,11 @@ def random_normal(like: Any, seed: Any, stream: Any = 0) -> Any:
 
 
 def random_bernoulli(like: Any, p: Any, seed: Any, stream: Any = 0) -> Any:
-    """True with probability p for each row, else False: whether `random_uniform` < p.
+    """True with probability p for each row, else False: random_uniform(like, seed, stream) < p.
+
+    Shapes: `like` (n,) or (n, d) gives (n,); m streams give (n, m).
+
+    Derivative: 0.
 
     p is a number, or an Array of one probability a row; what is not above 0 is never True, nor is nan.
 
@@ -77,7 +88,11 @@ def random_bernoulli(like: Any, p: Any, seed: Any, stream: Any = 0) -> Any:
 
 
 def random_integers(like: Any, high: int, seed: Any, stream: Any = 0) -> Any:
-    """A whole number from 0 to high - 1 for each row, each as likely: int64 (n,), or (n, m) for m streams.
+    """A whole number from 0 to high - 1 for each row, each equally likely: int64.
+
+    Shapes: `like` (n,) or (n, d) gives (n,); m streams give (n, m).
+
+    Derivative: 0.
 
     floor(high u) with u of `random_uniform`, so the chances differ by at most 2**-53; high is at most 2**53.
 
@@ -91,7 +106,11 @@ def random_integers(like: Any, high: int, seed: Any, stream: Any = 0) -> Any:
 
 
 def random_poisson(like: Any, rate: float, seed: Any, stream: Any = 0) -> Any:
-    """A Poisson number for each row: int64 (n,), or (n, m) for m streams. Rate 1 gives the weights of a bootstrap.
+    """A number from the Poisson distribution for each row: int64. Rate 1 gives the weights of a bootstrap.
+
+    Shapes: `like` (n,) or (n, d) gives (n,); m streams give (n, m).
+
+    Derivative: 0.
 
     How many of P(0), P(0) + P(1), ... are not above u of `random_uniform` (inversion); rate from 0 to 1000.
 
@@ -105,7 +124,11 @@ def random_poisson(like: Any, rate: float, seed: Any, stream: Any = 0) -> Any:
 
 
 def fold(like: Any, k: int, seed: Any = 0) -> Any:
-    """The fold, 0 to k - 1, of each row: int64 (n,), by a hash of the row's number.
+    """The fold, 0 to k - 1, of each row, by a hash of the row's number: int64.
+
+    Shapes: `like` (n,) or (n, d) gives (n,).
+
+    Derivative: 0.
 
     A row has its fold whatever else is in the data, so no table of folds need be kept; that is why the folds are nearly
     and not exactly of n / k rows: their sizes spread as of n throws of a die, with standard deviation sqrt(n / k). The
@@ -158,7 +181,7 @@ def _rows(like: Any) -> Any:
         return row_index(like)
     if np.ndim(like) == 0:
         raise ShapeError("there are no rows to number", expected="a row-aligned Array, or an ndarray", found=repr(like),
-                         where=show_line(user_line()))  # fmt: skip
+                         where=arrays.here())  # fmt: skip
     return np.arange(len(like))
 
 
@@ -167,10 +190,10 @@ def _counter(name: str, value: Any, most_axes: int = 0) -> Any:
     if isinstance(value, Array):
         if value.dtype.kind not in "iu":
             raise DtypeError(f"the {name} is not a whole number", expected="an integer type", found=value.dtype,
-                             where=show_line(user_line()), fix='lz.param(..., dtype="int64")')  # fmt: skip
+                             where=arrays.here(), fix='lz.param(..., dtype="int64")')  # fmt: skip
         if value.ndim > most_axes or value.node.row_axis is not None:
             raise ShapeError(f"not a {name}", expected="one number, the same for all rows",
-                             found=f"shape {value.shape}", where=show_line(user_line()))  # fmt: skip
+                             found=f"shape {value.shape}", where=arrays.here())  # fmt: skip
         return value
     numbers = np.asarray(value)
     if numbers.dtype.kind not in "iu" or numbers.ndim > most_axes or np.any(numbers < 0) or np.any(numbers >= 2**63):
@@ -183,4 +206,4 @@ def _is_whole(value: Any) -> bool:
 
 
 def _refusal(what: str, expected: str, found: Any) -> ParameterError:
-    return ParameterError(what, expected=expected, found=f"{found!r:.60}", where=show_line(user_line()))
+    return ParameterError(what, expected=expected, found=f"{found!r:.60}", where=arrays.here())

@@ -6,8 +6,9 @@ what is reduced along each row keep NumPy's types. `where=` chooses elements, as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
 def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """The mean over one axis, several, or all: the sum over the number of elements.
 
-    Derivative: 1 / count for each element.
+    Derivative: 1 / count for each element, count the number of elements.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.mean(lz.from_array([1.0, 2.0, 6.0])))
@@ -86,12 +87,12 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
 
 
 def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
-    """The variance, sum((x - mean(x))**2) / (count - ddof); over rows in the same pass as the mean.
+    """The variance, sum((x - mean(x))**2) / (count - ddof); over rows in one pass, that of the mean.
 
     Over rows, blocks are merged by the update of Chan, Golub and LeVeque, "Algorithms for computing the sample
     variance" (1983), so that a large mean costs no digits.
 
-    Derivative: 2 * (x - mean(x)) / (count - ddof).
+    Derivative: 2 * (x - mean(x)) / (count - ddof), count the number of elements.
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.var(lz.from_array([1e9, 1e9 + 2]))))
@@ -113,7 +114,7 @@ def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, wh
 def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
     """The standard deviation, sqrt(var(x)).
 
-    Derivative: (x - mean(x)) / (count * std(x)).
+    Derivative: (x - mean(x)) / ((count - ddof) * std(x)), so nan where all elements are equal.
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.std(lz.from_array([1.0, 3.0]))))
@@ -125,9 +126,9 @@ def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, wh
 
 
 def min(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
-    """The smallest; nan if there is one. With `where`, of no element it is the largest value of the type.
+    """The smallest; nan if there is one. Where `where` chooses no element, the largest value of the type.
 
-    Derivative: 1 at the smallest, shared equally between ties.
+    Derivative: 1 at the smallest, shared equally between equals.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.min(lz.from_array([[3, 1], [2, 5]]), axis=1))
@@ -137,9 +138,9 @@ def min(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) 
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
-    """The largest; nan if there is one. With `where`, of no element it is the smallest value of the type.
+    """The largest; nan if there is one. Where `where` chooses no element, the lowest value of the type.
 
-    Derivative: 1 at the largest, shared equally between ties.
+    Derivative: 1 at the largest, shared equally between equals.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.max(lz.from_array([[3, 1], [2, 5]]), axis=0))
@@ -152,7 +153,7 @@ amin, amax = min, max
 
 
 def argmin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Where the smallest is: the first of equals, the first nan if there is one. Over rows, a row number.
+    """Where the smallest is: the first of equals, the first nan if there is one. Over rows, a row number: int64.
 
     Derivative: 0.
 
@@ -164,7 +165,7 @@ def argmin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def argmax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Where the largest is: the first of equals, the first nan if there is one. Over rows, a row number.
+    """Where the largest is: the first of equals, the first nan if there is one. Over rows, a row number: int64.
 
     Derivative: 0.
 
@@ -250,9 +251,9 @@ def average(x: Any, axis: Any = None, weights: Any = None, keepdims: bool = Fals
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) over an axis, without overflow.
+    """log(sum(exp(x))) over one axis, several, or all, without overflow.
 
-    Derivative: softmax(x).
+    Derivative: softmax(x) = exp(x - logsumexp(x)).
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.logsumexp(lz.from_array([1000.0, 1000.0])))) - 1000
@@ -267,9 +268,9 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def softmax(x: Any, axis: Any = -1) -> Any:
-    """exp(x) / sum(exp(x)) along an axis, without overflow. Along each row by default.
+    """exp(x) / sum(exp(x)) along an axis, without overflow; along each row unless told otherwise. The shape of x.
 
-    Derivative: diag(p) - p p' for p = softmax(x).
+    Derivative: p * (g - sum(g * p)) for p = softmax(x), the sum along the axis.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.softmax(lz.from_array([[0.0, 0.0], [1000.0, 0.0]])))
@@ -280,9 +281,9 @@ def softmax(x: Any, axis: Any = -1) -> Any:
 
 
 def log_softmax(x: Any, axis: Any = -1) -> Any:
-    """log(softmax(x)) = x - logsumexp(x) along an axis, without overflow.
+    """log(softmax(x)) = x - logsumexp(x) along an axis, without overflow. The shape of x.
 
-    Derivative: I - 1 p' for p = softmax(x).
+    Derivative: g - p * sum(g) for p = softmax(x), the sum along the axis.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.log_softmax(lz.from_array([[1000.0, 0.0]])))
@@ -291,13 +292,13 @@ def log_softmax(x: Any, axis: Any = -1) -> Any:
     return x - logsumexp(x, axis, keepdims=True)
 
 
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, keepdims: bool = False) -> Any:
     """The length of vectors along an axis, sum(|x|**ord)**(1/ord); 2 by default, of a matrix over all its elements.
 
     `ord` may be 0 (how many are not 0), 1, 2, any other number, inf or -inf. Of a matrix as a whole only the default
     ("fro", the root of the sum of squares) is there; its spectral norm needs a decomposition.
 
-    Derivative: x / norm(x) for the default.
+    Derivative: x / norm(x) for the default, so nan where all is 0; otherwise that of the formula.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.norm(lz.from_array([[3.0, 4.0], [0.0, 2.0]]), axis=1))
@@ -308,10 +309,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if x.dtype.kind != "f":
         x = x.astype(np.float64)
     axes = arrays.normalise_axes(axis, x.node)
-    if len(axes) == 2 and ord not in (None, "fro"):
+    if (len(axes) == 2 and ord not in (None, "fro")) or (isinstance(ord, str) and ord != "fro"):
         raise UnsupportedError("a matrix norm other than the root of the sum of squares", found=f"ord={ord!r}",
-                               expected="ord=None, or one axis", where=arrays.here())  # fmt: skip
-    if ord in (None, 2, "fro"):
+                               expected="ord=None, or one axis and a number", where=arrays.here())  # fmt: skip
+    if ord is None or ord == 2 or isinstance(ord, str):
         return sqrt(sum(square(x), axes, keepdims))
     if ord in (np.inf, -np.inf):
         return (max if ord > 0 else min)(absolute(x), axes, keepdims)
@@ -326,7 +327,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 def _over_nan(reduction: Callable[..., Any], name: str, formula: str, example: str) -> Callable[..., Any]:
-    def function(x: Any, axis: Any = None, keepdims: bool = False, **options: Any) -> Any:
+    def reduced(x: Any, axis: Any, keepdims: bool, **options: Any) -> Any:
         if not isinstance(x, Array):
             return getattr(np, name)(x, axis=axis, keepdims=keepdims, **options)
         known = logical_not(isnan(x)) if x.dtype.kind == "f" else None
@@ -335,10 +336,17 @@ def _over_nan(reduction: Callable[..., Any], name: str, formula: str, example: s
             return where(any(known, axis, keepdims), found, build_nan(found))
         return found
 
+    def plain(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        return reduced(x, axis, keepdims)
+
+    def with_ddof(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+        return reduced(x, axis, keepdims, ddof=ddof)
+
+    function = with_ddof if name in ("nanvar", "nanstd") else plain
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{formula} of the elements that are not nan.
 
-    Derivative: as of {name[3:]}, 0 at nan.
+    Derivative: that of {name[3:]}, and 0 at nan.
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.{name}(lz.from_array([1.0, float("nan"), 3.0]))))
@@ -384,7 +392,7 @@ def _in_shape_of(x: Array, spread: Array) -> Array:
     try:
         return Array(build.broadcast(spread.node, x.node.shape))
     except ShapeError as error:
-        raise error.with_details(formula=x.name, where=arrays.here()) from None
+        raise error.with_details(formula=f"{x.name} with {spread.name}", where=arrays.here()) from None
 
 
 def _chosen(x: Array, mask: Any, neutral: Any) -> Any:
@@ -426,8 +434,11 @@ def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) 
     """How many elements a reduction is over."""
     if mask is not None:
         return sum(mask, axes, keepdims)
-    plain = build.const(float(np.prod([int(x.node.shape[a]) for a in axes if a != x.node.row_axis])))
-    return Array(build.multiply(plain, build.row_count(x.node.shape[0])) if x.node.row_axis in axes else plain)
+    plain = math.prod(int(x.node.shape[a]) for a in axes if a != x.node.row_axis)
+    if x.node.row_axis not in axes:
+        return Array(build.const(float(plain)))
+    rows = build.row_count(x.node.shape[0])
+    return Array(rows if plain == 1 else build.multiply(build.const(float(plain)), rows))
 
 
 def _deviations(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:

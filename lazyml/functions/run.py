@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from numpy.typing import DTypeLike
 from lazyml import array as arrays
 from lazyml import engine
 from lazyml.array import Array
-from lazyml.errors import ParameterError
+from lazyml.errors import ParameterError, ShapeError
 from lazyml.expr import build
 from lazyml.expr.infer import widen
-from lazyml.runtime.stats import RunStats
+from lazyml.plan.storage import check_rows_first, storage_of
+from lazyml.runtime.stats import Stored
 from lazyml.sources.hdf5 import open_dataset
 
 __all__ = ["compile", "compute", "from_array", "open", "param", "store"]
@@ -82,10 +84,14 @@ def compile(
     >>> program(w=[1.0, 1.0]), program.last_run.passes
     (np.float64(10.0), 1)
     """
+    return _program(outputs, True, memory=memory, threads=threads, backend=backend)
+
+
+def _program(outputs: Any, repeated: bool, **options: Any) -> engine.Program:
     single = isinstance(outputs, (Array, np.ndarray)) or not isinstance(outputs, Iterable)
     items = [outputs] if single else list(outputs)
-    return engine.Program([_output(x).node for x in items], single, memory=memory, threads=threads, backend=backend,
-                          where=arrays.here(), line_of=arrays.line_of)  # fmt: skip
+    return engine.Program([_output(x).node for x in items], single, where=arrays.here(), line_of=arrays.line_of,
+                          repeated=repeated, **options)  # fmt: skip
 
 
 def _output(x: Any) -> Array:
@@ -104,23 +110,60 @@ def compute(
     (np.float64(2.0), np.float64(14.0))
     """
     chosen = outputs[0] if len(outputs) == 1 else list(outputs)
-    return compile(chosen, memory=memory, threads=threads, backend=backend)(**(params or {}))
+    return _program(chosen, False, memory=memory, threads=threads, backend=backend)(**(params or {}))
 
 
 def store(
-    array: Array, path: str | os.PathLike[str], name: str, *, params: Mapping[str, Any] | None = None,
-    memory: int | str | None = None, threads: int | None = None, overwrite: bool = False,
-) -> RunStats:  # fmt: skip
-    """Write a row-aligned Array to a dataset of a new HDF5 file, page by page, and give the run's statistics.
+    array: Array | Mapping[str, Array], path: str | os.PathLike[str] | None = None, name: str | None = None, *,
+    params: Mapping[str, Any] | None = None, also: Any = None, dtype: Any = None, compression: str | None = None,
+    level: int | None = None, shuffle: bool | None = None, overwrite: bool = False, memory: int | str | None = None,
+    threads: int | None = None, backend: str = "auto",
+) -> Stored:  # fmt: skip
+    """Write row-aligned Arrays to datasets of a new HDF5 file, page by page, in the passes that they need together.
 
-    The file is written aside and renamed into place when it is complete. Raises OutputExistsError when it is there
-    already, unless `overwrite`.
+    `store(array, path, name)` writes one, `store({"p": p, "residual": r}, path)` several; without a path the names say
+    which file, as in `store({"a.h5:p": p, "b.h5:r": r})`. Totals in `also`, an Array or a list, are computed in the
+    same passes: they are the `values` of what is given, which also has the run's statistics.
+
+    `dtype`, or one by name, is what the values are cast to. `compression="gzip"` at a `level` from 0 to 9 (4 unless
+    told otherwise), after a byte `shuffle` unless that is False, is done by the worker threads. Files are written
+    aside, and renamed into place when all are complete.
+
+    Raises OutputExistsError when a file is there already, unless `overwrite`, or is one that is read; ShapeError when
+    an Array has no row axis, or not as its first; SourceNotFoundError when there is no such folder.
 
     >>> import h5py, lazyml as lz, tempfile, os
-    >>> path = os.path.join(tempfile.mkdtemp(), "out.h5")
-    >>> _ = lz.store(lz.from_array([1.0, 4.0]) ** 0.5, path, "root")
-    >>> h5py.File(path)["root"][:]
-    array([1., 2.])
+    >>> path, x = os.path.join(tempfile.mkdtemp(), "out.h5"), lz.from_array([1.0, 4.0])
+    >>> stored = lz.store({"root": x**0.5, "twice": 2 * x}, path, also=lz.sum(x), dtype={"twice": "int8"})
+    >>> stored.values, stored.passes
+    (np.float64(5.0), 1)
+    >>> h5py.File(path)["root"][:], h5py.File(path)["twice"][:]
+    (array([1., 2.]), array([2, 8], dtype=int8))
     """
-    program = compile(array, memory=memory, threads=threads)
-    return program.store(os.fspath(path), name, params or {}, overwrite)
+    where = arrays.here()
+    named = _by_name(array, name, where)
+    totals = [] if also is None else [also] if isinstance(also, Array) else list(also)
+    nodes = [array.node for array in named.values()]
+    check_rows_first(nodes, where)
+    for total in totals:
+        if _output(total).node.row_axis is not None:
+            raise ShapeError("what is also computed has no row axis", expected="a total, such as lz.mean(...)",
+                             found=total.name, where=where, fix="give it a name, to store it")  # fmt: skip
+    options = {"dtype": dtype, "compression": compression, "level": level, "shuffle": shuffle}
+    storage = storage_of([*named, *(None for _ in totals)], **options)
+    program = _program([*named.values(), *totals], False, storage=storage, memory=memory, threads=threads,
+                       backend=backend)  # fmt: skip
+    place = None if path is None else os.fspath(path)
+    stored = program.store(place, list(named), params, overwrite, **options)
+    return replace(stored, values=stored.values[0]) if isinstance(also, Array) else stored
+
+
+def _by_name(given: Array | Mapping[str, Array], name: str | None, where: str | None) -> Mapping[str, Array]:
+    if isinstance(given, Mapping):
+        if name is None and given and all(isinstance(x, Array) and isinstance(n, str) for n, x in given.items()):
+            return given
+    elif isinstance(given, Array) and isinstance(name, str):
+        return {name: given}
+    found = f"{type(given).__name__} and name={name!r}"
+    raise ParameterError("not Arrays with names", expected="an Array and a name, or a mapping from names to Arrays",
+                         found=found, where=where)  # fmt: skip

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lazyml.array import show_line, user_line
 from lazyml.errors import ParameterError
 from lazyml.functions.elementwise import call
+from lazyml.origins import here
 
 __all__ = ["digamma", "erf", "erfc", "gammaln", "polygamma", "xlog1py", "xlogy"]
 
@@ -23,7 +23,9 @@ HIGHEST_ORDER = 170
 def erf(x: Any) -> Any:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x (DLMF 7.2.1).
 
-    The normal distribution function is (1 + erf(x / sqrt(2))) / 2. Derivative: 2 / sqrt(pi) * exp(-x**2).
+    The normal distribution function is (1 + erf(x / sqrt(2))) / 2.
+
+    Derivative: 2 / sqrt(pi) * exp(-x**2).
 
     >>> import lazyml as lz
     >>> lz.compute(lz.erf(lz.from_array([0.0, 0.5, 9.0])))
@@ -84,7 +86,7 @@ def polygamma(n: int, x: Any) -> Any:
     whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
     if not whole or not 0 <= n <= HIGHEST_ORDER:
         raise ParameterError("not an order of polygamma", expected=f"a whole number from 0 to {HIGHEST_ORDER}",
-                             found=repr(n), where=show_line(user_line()))  # fmt: skip
+                             found=repr(n), where=here())  # fmt: skip
     return call("polygamma", np.int64(n), x)
 
 

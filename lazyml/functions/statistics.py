@@ -36,14 +36,19 @@ WIDE_DIGIT_BYTES = 32 * 2**20
 """Digits have 16 bits as long as a table of counts for all columns and quantiles stays below this, else 11."""
 
 
-def histogram(v: Any, bins: Any = 10, range: Any = None, weights: Any = None, density: bool = False) -> tuple[Any, Any]:
-    """How many values are in each of equal bins over a range, or in bins between given edges: counts, and the edges.
+def histogram(
+    v: Any, bins: int | Sequence[float] | Array = 10, range: Any = None, weights: Any = None, density: bool = False
+) -> tuple[Any, Any]:
+    """How many values are in each of equal bins over a range, or in bins between given edges: counts and edges, two
+    results. The last bin holds its upper edge; values outside, and nan, are left out.
 
-    v (n,). The last bin holds its upper edge; values outside and nan are left out. With a `range` it is one pass;
-    without, the smallest and largest value take one before. With weights, sums of weights; with density=True, the
-    integral over the bins is 1.
+    With weights, the counts are sums of weights; with density=True, the integral over the bins is 1.
 
-    Derivative: 0 in v.
+    Shapes: v (n,) gives counts (bins,) and edges (bins + 1,).
+
+    Derivative: 0 in v; in the weights g of each row's bin.
+
+    Passes: 1 with a `range` or given edges; without, the smallest and the largest value take one before.
 
     >>> import lazyml as lz
     >>> counts, edges = lz.histogram(lz.from_array([0.1, 0.2, 0.9]), bins=2, range=(0, 1))
@@ -57,7 +62,7 @@ def histogram(v: Any, bins: Any = 10, range: Any = None, weights: Any = None, de
                          where=arrays.here(), fix="take it of X[:, j]")  # fmt: skip
     v = v if v.dtype.kind == "f" else v.astype(np.float64)
     uniform = isinstance(bins, (int, np.integer))
-    edges = _equal_edges(v, int(bins), range) if uniform else _given_edges(bins)
+    edges = _equal_edges(v, bins, range) if uniform else _given_edges(bins)
     count = edges.shape[0] - 1
     first, last = edges[0], edges[count]
     kept = logical_and(v >= first, v <= last)
@@ -72,7 +77,8 @@ def histogram(v: Any, bins: Any = 10, range: Any = None, weights: Any = None, de
     return counts, edges
 
 
-def _equal_edges(v: Array, bins: int, range: Any) -> Any:
+def _equal_edges(v: Array, bins: Any, range: Any) -> Any:
+    bins = int(bins)
     if bins < 1:
         raise ParameterError("no bins", expected="bins >= 1", found=str(bins))
     if range is not None:
@@ -114,16 +120,19 @@ METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
 def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
-    """The value that a share q of the values is below. Exact: the rank error is 0. Over rows, of each column.
+    """The value that a share q of the values is below. Exact: the rank error is 0. Over rows, of each column, and nan
+    when the column has one.
 
-    x (n,) or (n, d) with axis=0; q a number, or several, which then come along a first axis. nan in a column makes its
-    quantiles nan. `method` interpolates between neighbours as NumPy's does: linear, lower, higher, nearest, midpoint.
+    `method` interpolates between neighbours as NumPy's does: linear, lower, higher, nearest, midpoint. The values' sort
+    keys are found digit by digit, from the highest: each pass counts one digit of the values that begin as the answer
+    does (radix selection).
 
-    The values' sort keys are found digit by digit, from the highest: each pass counts one digit of the values that
-    begin as the answer does (radix selection). float32 and integers of up to 32 bits take 2 passes, 64-bit types 4;
-    with many columns and quantiles, when the counts of 16-bit digits would take much memory, 3 and 6.
+    Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,); several q come along a first axis, (q,) or (q, d).
 
     Derivative: none.
+
+    Passes: 2 for float32 and integers of up to 32 bits, 4 for 64-bit types; 3 and 6 with many columns and quantiles,
+    when the counts of 16-bit digits would take much memory.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.quantile(lz.from_array([1.0, 2.0, 4.0, 8.0]), [0.5, 1.0]))
@@ -135,9 +144,13 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
 
 
 def nanquantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
-    """`quantile` of the values that are not nan.
+    """quantile(x, q) of the values that are not nan.
+
+    Shapes: those of quantile.
 
     Derivative: none.
+
+    Passes: those of quantile.
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.nanquantile(lz.from_array([1.0, float("nan"), 3.0]), 0.5)))
@@ -151,7 +164,11 @@ def nanquantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdi
 def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The middle value, exactly: quantile(x, 0.5).
 
+    Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,).
+
     Derivative: none.
+
+    Passes: those of quantile.
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.median(lz.from_array([5.0, 1.0, 2.0]))))
@@ -161,9 +178,13 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The middle of the values that are not nan, exactly.
+    """The middle of the values that are not nan, exactly: nanquantile(x, 0.5).
+
+    Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,).
 
     Derivative: none.
+
+    Passes: those of quantile.
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.nanmedian(lz.from_array([5.0, float("nan"), 2.0, 1.0]))))
@@ -175,7 +196,11 @@ def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def percentile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
     """quantile(x, q / 100).
 
+    Shapes: those of quantile.
+
     Derivative: none.
+
+    Passes: those of quantile.
 
     >>> import lazyml as lz
     >>> float(lz.compute(lz.percentile(lz.from_array([1.0, 2.0, 3.0]), 50)))

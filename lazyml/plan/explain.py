@@ -8,7 +8,7 @@ from lazyml.config import format_bytes
 from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
 from lazyml.plan.levels import is_accumulator
-from lazyml.plan.plan import Pass, Plan, Tiling
+from lazyml.plan.plan import Pass, Plan, Tiling, Value
 from lazyml.plan.scratch import by_blas
 from lazyml.plan.steps import resolve, width
 
@@ -37,9 +37,9 @@ class _Names(dict[Node, str]):
         return self[node]
 
 
-def explain_plan(plan: Plan, kernels: Sequence[str]) -> str:
-    """The whole plan; `kernels` says for each pass where its tile function comes from."""
-    names = _Names(node.arg.label for node in plan.routes)
+def explain_plan(plan: Plan, kernels: Sequence[Sequence[str]]) -> str:
+    """The whole plan; `kernels` says for each pass where its functions come from, those of row values first."""
+    names = _Names(node.arg.label for node in (*plan.routes, *(value.leaf for value in plan.values)))
     blocks = [_headline(plan)]
     for a_pass, tiling, kernel in zip(plan.passes, plan.tilings, kernels, strict=True):
         blocks.append(_pass_text(plan, a_pass, tiling, kernel, names))
@@ -51,9 +51,12 @@ def _headline(plan: Plan) -> str:
     count = len(plan.passes)
     to_read = format_bytes(plan.bytes_to_read)
     parameters = ", ".join(f"{p.arg}{_dims(p)}" for p in plan.parameters) or "none"
+    again = sum(not a_pass.once for a_pass in plan.passes)
+    later = f"{again or 'no'} {'pass' if again == 1 else 'passes'}, {format_bytes(plan.bytes_to_read_again)}"
     return "\n".join([
         f"{count} {'pass' if count == 1 else 'passes'} over the data, {to_read} to read from files, "
         f"{plan.threads} {'thread' if plan.threads == 1 else 'threads'}",
+        *([f"later calls: {later} to read"] if again < count else []),
         f"peak memory {format_bytes(plan.peak_bytes)} of {format_bytes(plan.budget)} allowed",
         f"parameters: {parameters}",
     ])  # fmt: skip
@@ -63,10 +66,16 @@ def _dims(node: Node) -> str:
     return f"({', '.join(str(int(s)) for s in node.shape)})" if node.shape else ""
 
 
-def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: _Names) -> str:
+def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernels: Sequence[str], names: _Names) -> str:
+    values = {value.leaf: value for value in plan.values}
     lines = [f"pass {a_pass.index + 1} · {a_pass.rows:,} rows · {a_pass.reason}"]
-    for node in a_pass.sources:
+    if a_pass.once:
+        lines.append("  once   runs once: no parameter touches it")
+    for node in a_pass.reads:
         names.source(node)
+        if node in values:
+            lines.append(f"  read   {names[node]} {_dims(node)} {node.dtype} · from pass {values[node].made_in + 1}")
+            continue
         route = plan.routes[node]
         lines.append(f"  read   {names[node]} {_dims(node)} {node.dtype} · {route.name}: {route.detail}{_other(node)}")
         if route.slow:
@@ -77,13 +86,24 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernel: str, names: _Na
         f"in blocks of {tiling.block_rows:,}; {tiling.workers} {'worker' if tiling.workers == 1 else 'workers'}"
         + (f" of {plan.threads}, since more do not fit" if tiling.workers < min(plan.threads, tiling.groups) else "")
     )
+    for leaf in a_pass.makes:
+        lines += _make_lines(values[leaf], a_pass, names)
     lines += _step_lines(a_pass, names)
-    lines.append(f"  kernel {kernel}")
+    lines += [f"  kernel {kernel}" for kernel in kernels]
     lines.append(
         "  memory " + _memory_line(tiling.memory[0].name, tiling.memory[0].bytes) if tiling.memory else "  memory none"
     )
     lines += ["         " + _memory_line(item.name, item.bytes) for item in tiling.memory[1:]]
     return "\n".join(lines)
+
+
+def _make_lines(value: Value, a_pass: Pass, names: _Names) -> list[str]:
+    names.source(value.leaf)
+    (made,) = value.maker.sinks
+    columns = width(value.leaf)
+    shown = f"  make   {names[value.leaf]} = {formula(made, names)}" + (f" ({columns} columns)" if columns else "")
+    names[value.formula] = names[value.leaf]
+    return [shown, f"         {value.reason}"] if a_pass.index == value.made_in else [shown]
 
 
 def _other(node: Node) -> str:
@@ -97,6 +117,7 @@ def _memory_line(name: str, size: int) -> str:
 
 def _step_lines(a_pass: Pass, names: _Names) -> list[str]:
     shown = _reused(a_pass)
+    totals = dict(zip(a_pass.accumulators, a_pass.totals, strict=True))
     lines = []
     for step in a_pass.steps:
         label = "loop" if step.kind == "loop" else "call"
@@ -105,6 +126,7 @@ def _step_lines(a_pass: Pass, names: _Names) -> list[str]:
                 text = formula(node, names)
                 how = " (library product)" if step.kind == "kernel" and by_blas(node) else ""
                 lines.append(f"  {label}   {names.number(node, 't')} += {text}{how}")
+                names[totals[node]] = names[node]
             elif node in shown and node not in names:
                 text = formula(node, names)
                 columns = f" ({width(node)} columns)" if width(node) is not None else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from lazyml.expr.node import Node, topological
 
@@ -12,11 +12,11 @@ def is_accumulator(node: Node) -> bool:
     return node.row_axis is None and any(s.row_axis is not None for s in node.src)
 
 
-def levels(roots: Iterable[Node]) -> dict[Node, int]:
+def levels(roots: Iterable[Node], known: Collection[Node] = ()) -> dict[Node, int]:
     """The level of every node that the roots need.
 
-    Leaves are at 0, an accumulator is one above its sources, anything else as high as its highest source. All
-    accumulators of one level and row domain are one pass, so the highest level is the number of passes.
+    Leaves, and what is `known`, are at 0; an accumulator is one above its sources, anything else as high as its highest
+    source. All accumulators of one level and row domain are one pass, so the highest level is the number of passes.
 
     >>> from lazyml.expr import build as b
     >>> from lazyml.expr.node import SourceKey
@@ -30,5 +30,5 @@ def levels(roots: Iterable[Node]) -> dict[Node, int]:
     found: dict[Node, int] = {}
     for node in topological(roots):
         below = max((found[s] for s in node.src), default=0)
-        found[node] = below + 1 if is_accumulator(node) else below
+        found[node] = 0 if node in known else below + 1 if is_accumulator(node) else below
     return found

@@ -12,6 +12,11 @@ from lazyml.expr.node import Node
 from lazyml.sources.protocol import MemoryItem, Route
 
 
+def row_bytes(node: Node) -> int:
+    """Bytes of one row of a row-aligned node."""
+    return node.dtype.itemsize * math.prod(int(size) for size in node.shape[1:])
+
+
 @dataclass(frozen=True)
 class Step:
     """One piece of work on a block of rows: a fused loop over elements, or one call of a kernel.
@@ -40,11 +45,16 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Pass:
-    """One complete read of some sources: steps over tiles, totals over rows, and row-shaped results."""
+    """One complete read of some sources: steps over tiles, totals over rows, and row-shaped results.
+
+    Row-aligned values that are handed from one pass to another (`Value`) are computed by functions of their own before
+    the pass's function, or read where they were kept; to that function their leaves are sources like others.
+    """
 
     index: int
     rows: int
     sources: tuple[Node, ...]
+    """What the pass's own function works on: datasets, arrays, and leaves of values."""
     inputs: tuple[Node, ...]
     """Small values that must be known before the pass starts: parameters, constants, totals of earlier passes."""
     steps: tuple[Step, ...]
@@ -54,6 +64,41 @@ class Pass:
     """What a block keeps between its steps."""
     reason: str
     """Why this pass can not be part of the one before."""
+    once: bool
+    """No parameter touches any of its totals, and so it runs for the first call only."""
+    totals: tuple[Node, ...]
+    """The accumulators as the formulas have them, with values in the place of leaves."""
+    results: tuple[Node, ...]
+    """The sinks as the formulas have them."""
+    files: tuple[Node, ...]
+    """What would be read if every value were made anew. Pages are cut by it, so that no bit depends on what is kept."""
+    uses: tuple[Node, ...] = ()
+    """Leaves of the values that would be made then, each after those it is made from."""
+    reads: tuple[Node, ...] = ()
+    """What is read: some of the files, and leaves of values that an earlier pass kept."""
+    makes: tuple[Node, ...] = ()
+    """Leaves of the values that this pass makes, page by page."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A row-aligned value that several passes need, made by a function of its own wherever it is made, so that its bits
+    are the same whether it is kept or made again.
+    """
+
+    leaf: Node
+    """Stands for it in those passes."""
+    formula: Node
+    maker: Pass
+    """The function that makes a page of it: no totals, one sink."""
+    made_in: int
+    way: str
+    """Where it is kept after the pass that makes it: "memory", "file" (temporary), or "again", when it is not."""
+    until: int
+    """The last pass that reads it where it is kept."""
+    reason: str
+    is_result: bool = False
+    """It is also what a call gives, from the pass that makes it, and so takes no memory of its own."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +109,12 @@ class Tiling:
     block_rows: int
     group_pages: int
     groups: int
-    source_bytes: int
+    source_bytes: int = 0
     """Stored bytes that the pass reads from files."""
     load_pages: tuple[int, ...] = ()
     """For each source, how many pages one load brings: several where rows are narrow."""
+    maker_blocks: tuple[int, ...] = ()
+    """The rows of a block for each value that is made."""
     workers: int = 1
     memory: tuple[MemoryItem, ...] = ()
 
@@ -83,6 +130,10 @@ class Plan:
     routes: dict[Node, Route]
     resident: tuple[MemoryItem, ...]
     """What stays in memory for the whole run: row-shaped results that were asked for as arrays, and small values."""
+    kept: tuple[Node, ...]
+    """Small values that no parameter touches, kept for later calls."""
+    values: tuple[Value, ...]
+    """Row-aligned values that several passes need."""
     budget: int
     threads: int
 
@@ -94,4 +145,11 @@ class Plan:
 
     @property
     def bytes_to_read(self) -> int:
+        """By the first call."""
         return sum(tiling.source_bytes for tiling in self.tilings)
+
+    @property
+    def bytes_to_read_again(self) -> int:
+        """By each later call, which leaves out the passes that run once."""
+        pairs = zip(self.passes, self.tilings, strict=True)
+        return sum(tiling.source_bytes for a_pass, tiling in pairs if not a_pass.once)

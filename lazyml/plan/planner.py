@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lazyml.config import Settings, format_bytes
 from lazyml.errors import BudgetError
 from lazyml.expr.node import Node, topological
 from lazyml.expr.show import formula
+from lazyml.plan.keep import choose
 from lazyml.plan.parameters import declared
 from lazyml.plan.passes import cut
-from lazyml.plan.plan import Pass, Plan, Tiling
+from lazyml.plan.plan import Pass, Plan, Tiling, Value
+from lazyml.plan.prologue import kept_ranges, kept_values, node_bytes
 from lazyml.plan.small import small_stages
+from lazyml.plan.split import split
+from lazyml.plan.storage import Written
 from lazyml.plan.tiles import choose_tiling
+from lazyml.plan.ways import Room, decide
 from lazyml.sources.protocol import MemoryItem, Source
 
 
@@ -23,28 +28,49 @@ def make_plan(
     budget: int,
     threads: int,
     settings: Settings,
-    to_file: bool = False,
+    written: Written | None = None,
+    repeated: bool = False,
+    disk: Callable[[], int] = lambda: 0,
 ) -> Plan:
-    """The plan for rewritten outputs. `to_file` says that row-shaped outputs are written out, not kept in memory.
+    """The plan for rewritten outputs. `written` says that row-shaped outputs are written out, not kept in memory;
+    `repeated` that the program may be called again, and so what no parameter touches is kept; `disk` how many bytes
+    temporary files may take, asked when it matters.
 
     Raises BudgetError when the stated peak passes the budget.
     """
     parameters = declared(outputs)
-    passes = cut(outputs)
+    passes = cut(outputs, repeated)
     for a_pass in passes:
         _check_upright(a_pass)
-    resident = _resident(outputs, to_file)
+    kept = kept_values(outputs, passes) if repeated else ()
+    resident = [*_resident(outputs, written is not None), *_of_other_ranges(kept)]
     left = max(budget - sum(item.bytes for item in resident), 1)
-    tilings = tuple(choose_tiling(a_pass, sources, left, threads, settings, to_file=to_file) for a_pass in passes)
+
+    def tiled(passes: Sequence[Pass], values: Sequence[Value]) -> tuple[Tiling, ...]:
+        by_leaf = {value.leaf: value for value in values}
+        return tuple(
+            choose_tiling(a_pass, sources, left, threads, settings, written=written, values=by_leaf)
+            for a_pass in passes
+        )
+
+    handed = choose(passes, sources)
+    passes, values = split(passes, handed, written is not None)
+    tilings = tiled(passes, values)
+    if values:
+        room = Room([left - sum(item.bytes for item in tiling.memory) for tiling in tilings], disk())
+        passes, values = decide(passes, values, handed, sources, room)
+        tilings = tiled(passes, values)
     order = topological(outputs)
     plan = Plan(
         outputs=tuple(outputs),
         parameters=parameters,
         passes=passes,
         tilings=tilings,
-        small=small_stages(passes, outputs),
+        small=small_stages(passes, values, outputs),
         routes={node: sources[node].route for node in order if node.op == "source"},
+        values=values,
         resident=tuple(resident),
+        kept=kept,
         budget=budget,
         threads=threads,
     )
@@ -56,11 +82,17 @@ def _resident(outputs: Sequence[Node], to_file: bool) -> list[MemoryItem]:
     items = []
     for node in dict.fromkeys(outputs):
         if node.row_axis is not None and not to_file:
-            size = math.prod(int(s) for s in node.shape) * node.dtype.itemsize
-            items.append(MemoryItem(f"result {formula(node, depth=2)}, {int(node.shape[0]):,} rows", size))
+            text = f"result {formula(node, depth=2)}, {int(node.shape[0]):,} rows"
+            items.append(MemoryItem(text, node_bytes(node)))
     small = {node for node in topological(outputs) if node.row_axis is None}
-    size = sum(math.prod(int(s) for s in node.shape) * node.dtype.itemsize for node in small)
-    return [*items, MemoryItem("parameters, totals and other small values", size)]
+    return [*items, MemoryItem("parameters, totals and other small values", sum(map(node_bytes, small)))]
+
+
+def _of_other_ranges(kept: Sequence[Node]) -> list[MemoryItem]:
+    """What is kept besides the values of the range of rows that runs, which are among the small values."""
+    others = kept_ranges(kept) - 1
+    size = others * sum(map(node_bytes, kept))
+    return [MemoryItem(f"values that no parameter touches, of {others} other ranges of rows", size)] if size else []
 
 
 def memory_items(plan: Plan, tiling: Tiling) -> list[MemoryItem]:

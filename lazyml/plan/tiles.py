@@ -10,9 +10,11 @@ import numpy as np
 
 from lazyml.config import MIB, Settings
 from lazyml.expr.node import Node
+from lazyml.expr.show import formula
 from lazyml.plan.accumulators import ACCUMULATORS
-from lazyml.plan.plan import Pass, Tiling
+from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
 from lazyml.plan.scratch import scratch_bytes_per_row, scratch_fixed_bytes, uses_blas
+from lazyml.plan.storage import Written
 from lazyml.sources.frames import frame_bytes
 from lazyml.sources.protocol import MemoryItem, Source
 
@@ -23,10 +25,7 @@ LARGEST_CHUNK_PAGE = 16 * MIB  # a page is one chunk up to here; larger chunks a
 SMALLEST_BLOCK = 16  # fewer rows do not pay for clearing and adding the block's own totals
 BLAS_BLOCK_ROWS = 256  # a library product pays for its packing only from about this many rows
 MEMORY_PAGE_FACTOR = 4  # pages of arrays in memory cost no frame, so they may be longer
-
-
-def row_bytes(node: Node) -> int:
-    return int(node.dtype.itemsize * math.prod(node.shape[1:]))
+NO_VALUES: Mapping[Node, Value] = {}
 
 
 def choose_tiling(
@@ -36,55 +35,82 @@ def choose_tiling(
     threads: int,
     settings: Settings,
     span: range | None = None,
-    to_file: bool = False,
+    written: Written | None = None,
+    values: Mapping[Node, Value] = NO_VALUES,
 ) -> Tiling:
     """The largest pages, up to the settings', whose memory fits the budget; the smallest when none does.
 
     How rows are cut into pages and groups decides in which order totals are summed, so it may depend on the budget but
-    never on `threads`: pages are chosen for a fixed number of workers, and then as many of the threads work as fit.
-    `span` is the range of rows, when it is not all of them.
+    never on `threads`: pages are chosen for a fixed number of workers, and then as many of the threads work as fit. Nor
+    may it depend on what becomes of `values`, which are by leaf: pages are chosen as if all were made anew. `span` is
+    the range of rows, when it is not all of them.
     """
     span = range(a_pass.rows) if span is None else span
     sizes = [settings.page_bytes]
     while sizes[-1] > SMALLEST_PAGE:
         sizes.append(sizes[-1] // 2)
-    cuts = [_cut(a_pass, sources, size, budget, settings, len(span)) for size in sizes]
+    anew = replace(a_pass, reads=a_pass.files, makes=a_pass.uses)
+    unkept = {leaf: replace(value, way="again") for leaf, value in values.items()}
 
     def memory(cut: Tiling, workers: int) -> tuple[MemoryItem, ...]:
-        return _memory(a_pass, sources, cut, workers, span.start, to_file)
+        return _memory(anew, sources, cut, workers, span, written, unkept)
 
     def fits(cut: Tiling, workers: int) -> bool:
         return sum(item.bytes for item in memory(cut, workers)) <= budget
 
+    cuts = [_cut(anew, sources, size, budget, settings, len(span), unkept) for size in sizes]
     candidates = ((cut, workers) for workers in (REFERENCE_WORKERS, 1) for cut in cuts)
     cut = next((cut for cut, workers in candidates if fits(cut, min(workers, cut.groups))), cuts[-1])
-    workers = next((w for w in range(min(threads, cut.groups), 1, -1) if fits(cut, w)), 1)
-    return replace(cut, workers=workers, memory=memory(cut, workers))
+    cut = _reading(a_pass, sources, cut, settings, values)
+
+    def items(workers: int) -> tuple[MemoryItem, ...]:
+        return _memory(a_pass, sources, cut, workers, span, written, values)
+
+    counts = range(min(threads, cut.groups), 1, -1)
+    workers = next((w for w in counts if sum(item.bytes for item in items(w)) <= budget), 1)
+    return replace(cut, workers=workers, memory=items(workers))
 
 
 def _cut(
-    a_pass: Pass, sources: Mapping[Node, Source], page_bytes: int, budget: int, settings: Settings, rows: int
+    a_pass: Pass,
+    sources: Mapping[Node, Source],
+    page_bytes: int,
+    budget: int,
+    settings: Settings,
+    rows: int,
+    values: Mapping[Node, Value],
 ) -> Tiling:
     page_rows = min(_page_rows(a_pass, sources, page_bytes), max(rows, 1))
     pages = max(1, math.ceil(rows / page_rows))
     allowed = max(1, int(budget * settings.accumulator_share) // max(_partial_bytes(a_pass), 1))
     group_pages = math.ceil(pages / min(pages, settings.groups, allowed))
-    return Tiling(
+    cut = Tiling(
         page_rows=page_rows,
         block_rows=min(_block_rows(a_pass, settings), page_rows),
         group_pages=group_pages,
         groups=math.ceil(pages / group_pages),
-        load_pages=tuple(_load_pages(node, sources[node], page_rows, group_pages) for node in a_pass.sources),
-        source_bytes=sum(sources[node].stored_bytes for node in a_pass.sources),
+    )
+    return _reading(a_pass, sources, cut, settings, values)
+
+
+def _reading(
+    a_pass: Pass, sources: Mapping[Node, Source], cut: Tiling, settings: Settings, values: Mapping[Node, Value]
+) -> Tiling:
+    """The same cut, with what the pass reads and makes."""
+    return replace(
+        cut,
+        load_pages=tuple(_load_pages(node, sources.get(node), cut) for node in a_pass.reads),
+        source_bytes=sum(sources[node].stored_bytes for node in a_pass.reads if node in sources),
+        maker_blocks=tuple(min(_block_rows(values[leaf].maker, settings), cut.page_rows) for leaf in a_pass.makes),
     )
 
 
-def _load_pages(node: Node, source: Source, page_rows: int, group_pages: int) -> int:
+def _load_pages(node: Node, source: Source | None, cut: Tiling) -> int:
     """Pages of a narrow source that one load brings: as many as divide a group and stay below NARROW_LOAD."""
-    if not source.needs_frame:
+    if source is None or not source.needs_frame:
         return 1
-    most = max(1, NARROW_LOAD // max(1, row_bytes(node) * page_rows))
-    return max(k for k in range(1, min(most, group_pages) + 1) if group_pages % k == 0)
+    most = max(1, NARROW_LOAD // max(1, row_bytes(node) * cut.page_rows))
+    return max(k for k in range(1, min(most, cut.group_pages) + 1) if cut.group_pages % k == 0)
 
 
 def _partial_bytes(a_pass: Pass) -> int:
@@ -92,7 +118,13 @@ def _partial_bytes(a_pass: Pass) -> int:
 
 
 def _memory(
-    a_pass: Pass, sources: Mapping[Node, Source], cut: Tiling, workers: int, first: int, to_file: bool
+    a_pass: Pass,
+    sources: Mapping[Node, Source],
+    cut: Tiling,
+    workers: int,
+    span: range,
+    written: Written | None,
+    values: Mapping[Node, Value],
 ) -> tuple[MemoryItem, ...]:
     """Every item that a run of the pass holds."""
 
@@ -100,28 +132,43 @@ def _memory(
         return f"{workers} {'frame' if workers == 1 else 'frames'} of {rows:,} rows"
 
     items = []
-    for node, pages in zip(a_pass.sources, cut.load_pages, strict=True):
+    for node, pages in zip(a_pass.reads, cut.load_pages, strict=True):
         rows = pages * cut.page_rows
-        if sources[node].needs_frame:
+        if sources[node].needs_frame if node in sources else values[node].way == "file":
             items.append(MemoryItem(f"{node.arg.label}: {each(rows)}", workers * frame_bytes(node.arg, rows)))
-        items += sources[node].memory(rows, workers, first)
-    if to_file:
-        size = sum(row_bytes(node) for node in a_pass.sinks) * cut.page_rows
-        items.append(MemoryItem(f"results on their way to the file: {each(cut.page_rows)}", workers * size))
+        items += sources[node].memory(rows, workers, span.start) if node in sources else []
+    for value in values.values():
+        if value.way == "memory" and value.made_in <= a_pass.index <= value.until and not value.is_result:
+            items.append(MemoryItem(f"{value.leaf.arg.label}: {len(span):,} rows", len(span) * row_bytes(value.leaf)))
+    for leaf in a_pass.makes:
+        if values[leaf].way != "memory" or values[leaf].made_in != a_pass.index:
+            size = cut.page_rows * row_bytes(leaf)
+            items.append(MemoryItem(f"{leaf.arg.label} as it is made: {each(cut.page_rows)}", workers * size))
+    for node in a_pass.results if written is not None else ():
+        assert written is not None
+        size = written.memory(node, len(span), cut.page_rows, workers)
+        items.append(MemoryItem(f"{formula(node, depth=2)} on its way to the file: {each(cut.page_rows)}", size))
     groups = f"{cut.groups} page {'group' if cut.groups == 1 else 'groups'}"
     items.append(MemoryItem(f"partial totals of {groups}", (cut.groups * 3 // 2 + 1) * _partial_bytes(a_pass)))
-    scratch = scratch_bytes_per_row(a_pass) * cut.block_rows + scratch_fixed_bytes(a_pass)
+    scratch = _scratch(a_pass, cut.block_rows)
+    scratch += sum(
+        _scratch(values[leaf].maker, rows) for leaf, rows in zip(a_pass.makes, cut.maker_blocks, strict=True)
+    )
     items.append(MemoryItem(f"scratch: {workers} x {cut.block_rows:,} rows", workers * scratch))
     return tuple(item for item in items if item.bytes)
 
 
+def _scratch(a_pass: Pass, block_rows: int) -> int:
+    return scratch_bytes_per_row(a_pass) * block_rows + scratch_fixed_bytes(a_pass)
+
+
 def _page_rows(a_pass: Pass, sources: Mapping[Node, Source], page_bytes: int) -> int:
     """About `page_bytes` of rows, in whole chunks of the source that has most bytes a row."""
-    per_row = sum(row_bytes(node) for node in a_pass.sources) or 8
-    if not any(sources[node].needs_frame for node in a_pass.sources):
+    per_row = sum(row_bytes(node) for node in a_pass.reads) or 8
+    if not any(sources[node].needs_frame for node in a_pass.reads):
         page_bytes *= MEMORY_PAGE_FACTOR
     rows = max(1, page_bytes // per_row)
-    chunked = [node for node in a_pass.sources if sources[node].preferred_rows > 1]
+    chunked = [node for node in a_pass.reads if sources[node].preferred_rows > 1]
     if not chunked:
         return rows
     chunk = sources[max(chunked, key=row_bytes)].preferred_rows

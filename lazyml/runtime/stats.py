@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from lazyml.config import format_bytes
 
@@ -11,7 +12,8 @@ from lazyml.config import format_bytes
 class RunStats:
     """Passes made, stored bytes read from files, wall seconds, bytes held at the peak, worker threads, and whether
     every kernel was there already (True also when none was needed). `pinned_bytes` stayed in memory for later runs:
-    0, since nothing is pinned yet.
+    0, since nothing is pinned yet. `kept_bytes` and `spilled_bytes` of row values went from one pass to another, in
+    memory and in temporary files; the latter are not among `bytes_read`.
     """
 
     passes: int = 0
@@ -21,6 +23,8 @@ class RunStats:
     threads: int = 1
     cache_hit: bool = True
     pinned_bytes: int = 0
+    kept_bytes: int = 0
+    spilled_bytes: int = 0
 
     @property
     def bytes_per_second(self) -> float:
@@ -28,6 +32,18 @@ class RunStats:
 
     def __str__(self) -> str:
         kernels = "kernels cached" if self.cache_hit else "kernels compiled"
+        handed = "".join(
+            f", {format_bytes(size)} {how}"
+            for size, how in ((self.kept_bytes, "kept"), (self.spilled_bytes, "spilled"))
+            if size
+        )
         return (f"{self.passes} {'pass' if self.passes == 1 else 'passes'}, {format_bytes(self.bytes_read)} read in "
                 f"{self.seconds:.3g} s ({self.bytes_per_second / 1e9:.2f} GB/s), peak {format_bytes(self.peak_bytes)}, "
-                f"{self.threads} {'thread' if self.threads == 1 else 'threads'}, {kernels}")  # fmt: skip
+                f"{self.threads} {'thread' if self.threads == 1 else 'threads'}, {kernels}{handed}")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stored(RunStats):
+    """What a run did that stored row-shaped results, and the `values` of the totals that shared its passes."""
+
+    values: Any = ()

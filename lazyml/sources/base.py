@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lazyml.expr.node import SourceKey
 from lazyml.sources.chunks import matrix
 from lazyml.sources.dtypes import row_bytes, row_shape
+from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout
 from lazyml.sources.protocol import Route
 
@@ -26,6 +27,12 @@ class FileSource:
         self.key, self.route, self.layout = key, route, layout
         self.row_bytes = row_bytes(layout.shape, layout.tile)
         self.identity = tuple(number for _, identity in layout.parts for number in astuple(identity))
+
+    def state(self) -> int:
+        """0; raises FileChangedError when a file that holds a part is not what it was."""
+        for path, identity in self.layout.parts:
+            check_unchanged(path, identity)
+        return 0
 
     def prepare(self) -> None:
         """Nothing to compile, unless a route decodes."""

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lazyml.config import MIB
 from lazyml.errors import DtypeError, ShapeError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
 from lazyml.sources.protocol import MemoryItem, Route
+
+CHECKED_BYTES = 16 * MIB  # at a time, so that an interrupt is not kept waiting
 
 _tokens: dict[int, tuple[weakref.ref[Any], str]] = {}
 _counter = itertools.count(1)
@@ -89,6 +92,17 @@ class MemorySource:
             return "views of the array"
         order = "" if self.array.flags.c_contiguous else ", strided"
         return f"pages copied from {self.array.dtype.str}{order}"
+
+    def state(self) -> int:
+        """A checksum of the values, at the speed that memory is read: its owner may have changed them."""
+        import deflate
+
+        found = 0
+        rows = max(1, CHECKED_BYTES // max(1, self.array[:1].nbytes))
+        for first in range(0, len(self.array), rows):
+            page = np.ascontiguousarray(self.array[first : first + rows])
+            found = deflate.crc32(page.reshape(-1).view(np.uint8), found)
+        return found
 
     def prepare(self) -> None:
         """Nothing to compile."""

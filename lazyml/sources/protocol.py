@@ -74,6 +74,9 @@ class Source(Protocol):
     preferred_rows: int
     """Pages that start at a multiple of this many rows waste nothing (the rows of a chunk; 1 if it does not matter)."""
 
+    def state(self) -> int:
+        """A number that changes when the values do. Raises FileChangedError when a file is not what it was."""
+
     def prepare(self) -> None:
         """Load or compile what decoding needs, so that the first page need not wait for it."""
 

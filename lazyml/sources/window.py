@@ -33,6 +33,10 @@ class WindowSource:
         detail = f"{source.route.detail}, rows {self._first:,} to {self._first + rows:,} of {total:,}"
         self.route: Route = replace(source.route, detail=detail)
 
+    def state(self) -> int:
+        """Of the whole source."""
+        return self._source.state()
+
     def prepare(self) -> None:
         """As the whole source."""
         self._source.prepare()

@@ -63,6 +63,12 @@ SAFE = lz.exp(P)  # positive
 WEIGHTS = np.array([[1.0, -2.0, 0.5], [3.0, 0.7, -1.0]])
 V, M = lz.param("v", 2), lz.param("m", (3, 2))
 
+
+def line(op, *operands, axis=1):
+    """An operator that the stable forms are made of."""
+    return lz.Array(lz.array.apply(op, *(x.node for x in operands), arg=axis))
+
+
 OPERATORS = {
     "add": P + ROW,
     "subtract": COLUMN - P,
@@ -86,6 +92,10 @@ OPERATORS = {
     "logaddexp": lz.logaddexp(P, Q * ROW),
     "log1mexp": lz.log1mexp(-SAFE),
     "logcosh": lz.logcosh(P),
+    "softmax": line("softmax", P) * Q + line("softmax", Q, axis=0) * ROW,
+    "log_softmax": line("log_softmax", P) * Q + line("log_softmax", Q, axis=0),
+    "pull-backs": line("softmax_pullback", P, lz.softmax(Q)) * ROW + line("log_softmax_pullback", P, lz.softmax(Q)),
+    "logsumexp_difference": line("logsumexp_difference", P, Q * ROW),
     "exponentials": lz.exp2(P) + lz.sinh(P) * lz.cosh(Q) + lz.arcsinh(P),
     "logarithms": lz.log2(SAFE) * lz.log10(SAFE + 1) + lz.logaddexp(P, Q) * ROW + lz.arccosh(SAFE + 1.5),
     "roots": lz.cbrt(SAFE + 0.1) * lz.hypot(P, Q) + lz.reciprocal(SAFE),
@@ -102,7 +112,7 @@ OPERATORS = {
     "concatenate": lz.concatenate([P, Q * P], axis=1)[:, 1:4] * lz.stack([V, V * V, V], axis=1),
     "top_k": lz.top_k(lz.reshape(P * P, 6), 3)[0] * ROW,
     "var": lz.var(P, axis=1, keepdims=True) * Q + lz.std(Q, axis=0, ddof=1) + lz.var(P),
-    "softmax": lz.softmax(P) * Q + lz.log_softmax(Q, axis=0) * lz.norm(P, axis=1, keepdims=True),
+    "softmax and norm": lz.softmax(P) * Q + lz.log_softmax(Q, axis=0) * lz.norm(P, axis=1, keepdims=True),
     "maximum": lz.maximum(P, Q) * ROW,
     "minimum": lz.minimum(P, SCALAR),
     "where": lz.where(P > Q, P * Q, ROW),

@@ -25,7 +25,7 @@ def test_no_cell_is_empty(op):
     for field in dataclasses.fields(op):
         assert getattr(op, field.name) not in (None, ""), field.name
     assert all(getattr(op.doc, field.name) for field in dataclasses.fields(op.doc))
-    assert op.kind in ("leaf", "elementwise", "reduction", "product", "layout", "gather", "scatter", "linalg")
+    assert op.kind in ("leaf", "elementwise", "reduction", "product", "layout", "gather", "scatter", "line", "linalg")
     assert callable(op.infer) and callable(op.reference) and callable(op.derivative)
 
 

@@ -20,7 +20,8 @@ FIXTURES = Path(__file__).parent / "fixtures"
 N = 5
 DATA = np.random.default_rng(5)
 ROWS = {"X": DATA.normal(size=(N, 3)), "Z": DATA.normal(size=(N, 3)), "r": DATA.normal(size=N),
-        "s": DATA.normal(size=N), "I": DATA.integers(0, 9, N).astype("i1"), "U": DATA.normal(size=(N, 1))}  # fmt: skip
+        "s": DATA.normal(size=N), "I": DATA.integers(0, 9, N).astype("i1"), "U": DATA.normal(size=(N, 1)),
+        "C": np.arange(N) % 3}  # fmt: skip
 SMALL = {"x": (), "y": (), "v": 3, "u": 3, "c": (3, 1), "W": (3, 2), "A": (2, 3), "S": (3, 3)}
 TYPED = {"f": ((), "f4"), "k": ((), "i1")}
 LEAVES = {
@@ -37,7 +38,7 @@ def operator(name):
 
 NAMESPACE = {
     **{name: getattr(lz, name) for name in dir(lz) if callable(getattr(lz, name)) and not name.startswith("_")},
-    **{name: operator(name) for name in ("contract_rows", "spread_rows", "det_sign", "logdet")},
+    **{name: operator(name) for name in ("contract_rows", "spread_rows", "det_sign", "logdet", "pick")},
     "float64": np.float64, "ones": np.ones,
     **LEAVES,
 }  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lazyml.plan.accumulators import ACCUMULATORS
-from lazyml_kernels import reduce
+from lazyml_kernels import lines, reduce
 
 SPECIAL = np.array(
     [
@@ -32,19 +32,19 @@ def test_row_logsumexp(dtype):
     for d in (1, 2, 3, 10, 33):
         A = (100 * rng.normal(size=(9, d))).astype(dtype)
         out = np.full(7, 77, dtype)
-        reduce.row_logsumexp(A, 2, 6, out)
+        lines.row_logsumexp(A, 2, 6, out)
         np.testing.assert_allclose(out[:6], reference(A[2:8]), rtol=tolerance, atol=tolerance)
         assert out[6] == 77
     out = np.empty(6, dtype)
-    reduce.row_logsumexp(SPECIAL.astype(dtype), 0, 6, out)
+    lines.row_logsumexp(SPECIAL.astype(dtype), 0, 6, out)
     np.testing.assert_allclose(out, reference(SPECIAL), rtol=tolerance)
-    reduce.row_logsumexp(np.empty((6, 0), dtype), 0, 6, out)
+    lines.row_logsumexp(np.empty((6, 0), dtype), 0, 6, out)
     np.testing.assert_array_equal(out, -np.inf)
 
 
 def test_row_logsumexp_of_integers():
     out = np.empty(2)
-    reduce.row_logsumexp(np.array([[0, 0], [700, 710]]), 0, 2, out)
+    lines.row_logsumexp(np.array([[0, 0], [700, 710]]), 0, 2, out)
     np.testing.assert_allclose(out, [np.log(2), np.logaddexp(700, 710)])
 
 

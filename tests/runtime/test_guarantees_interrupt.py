@@ -200,10 +200,14 @@ import lazyml as lz
 from lazyml import engine
 from lazyml.config import SETTINGS
 from dataclasses import replace
+from lazyml.runtime.output_file import OutputFiles
 from lazyml.runtime.sinks import FileSink
 engine.SETTINGS = replace(SETTINGS, page_bytes=8192)
 path, out, stop = sys.argv[1:4]
-pages, done, commit = [], FileSink.done, FileSink.commit
+pages, done, commit = [], FileSink.done, OutputFiles.commit
+opened = []
+open_file = OutputFiles.open
+OutputFiles.open = lambda *arguments: (opened.append(open_file(*arguments)), opened[-1])[1]
 def wait_to_be_killed():
     print("now", flush=True)
     threading.Event().wait()
@@ -211,15 +215,15 @@ def stopping(sink, *page):
     done(sink, *page)
     pages.append(page)
     if stop == "page" and len(pages) == 20:
-        sink._file.flush()
+        opened[0]._file.flush()
         wait_to_be_killed()
-def stopping_commit(sink):
+def stopping_commit(files):
     if stop == "commit":
-        sink._file.flush()
+        opened[0]._file.flush()
         wait_to_be_killed()
-    commit(sink)
+    commit(files)
     wait_to_be_killed()
-FileSink.done, FileSink.commit = stopping, stopping_commit
+FileSink.done, OutputFiles.commit = stopping, stopping_commit
 lz.store(lz.open(path, "X") * 2, out, "p", threads=2, overwrite=True)
 """
 

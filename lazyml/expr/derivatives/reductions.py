@@ -13,9 +13,12 @@ def sum_axes(node: Node, g: Node) -> Cotangents:
 
 
 def logsumexp(node: Node, g: Node) -> Cotangents:
-    """g times softmax(x) = exp(x - logsumexp(x))."""
+    """g times softmax(x), which over the rows is exp(x - logsumexp(x))."""
     (x,) = node.src
-    share = apply("exp", b.subtract(x, b.expand_axes(like_rows(node, x), node.arg)))
+    if len(node.arg) == 1 and x.row_axis != node.arg[0]:
+        share = apply("softmax", x, arg=node.arg[0])
+    else:
+        share = apply("exp", b.subtract(x, b.expand_axes(like_rows(node, x), node.arg)))
     return (b.multiply(b.expand_axes(like_rows(g, x), node.arg), share),)
 
 

@@ -5,6 +5,7 @@ from lazyml.expr.ops import indexed as indexed
 from lazyml.expr.ops import layout as layout
 from lazyml.expr.ops import leaves as leaves
 from lazyml.expr.ops import linalg as linalg
+from lazyml.expr.ops import lines as lines
 from lazyml.expr.ops import products as products
 from lazyml.expr.ops import random as random
 from lazyml.expr.ops import reductions as reductions

@@ -60,22 +60,22 @@ elementwise(np.subtract, d.subtract, "{0} - {1}", 1, Doc("x - y", "1 and -1", "s
 elementwise(np.multiply, d.multiply, "{0} * {1}", 1, Doc("x * y", "y and x", "multiply(2.0, 3.0)"), "{0} * {1}")
 elementwise(np.divide, d.divide, "{0} / {1}", 4, Doc("x / y", "1 / y and -x / y**2", "divide(1.0, 4.0)"), "{0} / {1}")
 elementwise(np.floor_divide, none, "divide.floor_divide({0}, {1})", 6,
-            Doc("x / y rounded down", "0", "floor_divide(7, 2)"), "{0} // {1}")
+            Doc("x / y rounded down to a whole number", "0", "floor_divide(-7, 2)"), "{0} // {1}")
 elementwise(np.remainder, d.remainder, "divide.remainder({0}, {1})", 8,
             Doc("x - y * (x // y), with the sign of y", "1 and -(x // y)", "remainder(-7, 3)"), "{0} % {1}")
 elementwise(np.fmod, d.fmod, "divide.fmod({0}, {1})", 8,
             Doc("x - y * trunc(x / y), with the sign of x", "1 and -trunc(x / y)", "fmod(-7, 3)"))
 elementwise(np.power, d.power, "{0} ** {1}", 40,
-            Doc("x to the power y", "y * x**(y - 1) and x**y * log(x), which is 0 where x <= 0", "power(2.0, 3.0)"),
+            Doc("x to the power y", "y * x**(y - 1) and x**y * log(x), the second 0 where x <= 0", "power(2.0, 3.0)"),
             "{0} ** {1}")
 elementwise(np.negative, d.negative, "-{0}", 1, Doc("-x", "-1", "negative(2.0)"), "-{0}")
 elementwise(np.reciprocal, factor("reciprocal"), "np.reciprocal({0})", 4,
-            Doc("1 / x; of integers a whole number", "-1 / x**2", "reciprocal(4.0)"))
-elementwise(np.absolute, factor("abs"), "abs({0})", 1, Doc("|x|", "sign(x), so 0 at 0", "abs(-2.0)"), "abs({0})")
+            Doc("1 / x; of integers without its fraction", "-1 / x**2", "reciprocal(4.0)"))
+elementwise(np.absolute, factor("abs"), "abs({0})", 1, Doc("|x|", "sign(x), so 0 at 0", "absolute(-2.0)"), "abs({0})")
 elementwise(np.sign, none, "{0} if {0} != {0} else {T}({0} > 0) - {T}({0} < 0)", 2,
             Doc("-1, 0 or 1; nan for nan", "0", "sign(-2.0)"))
 elementwise(np.copysign, d.copysign, "np.copysign({0}, {1})", 2,
-            Doc("|x| with the sign of y", "1 where the signs are equal, else -1; 0 in y", "copysign(2.0, -0.0)"))
+            Doc("|x| with the sign of y", "1 where x and y have the same sign, else -1; 0 in y", "copysign(2.0, -0.0)"))
 
 # Exponentials and logarithms
 float_function(np.exp, factor("exp"), "scalar.exp({0})", 20, Doc("e to the power x", "exp(x)", "exp(1.0)"))
@@ -103,7 +103,7 @@ special_function("sigmoid_slope", np.exp, _sigmoid_slope, d.sigmoid_slope, "scal
 special_function("sigmoid_difference", np.logaddexp, _sigmoid_difference, d.sigmoid_difference,
                  "scalar.sigmoid_difference({T}({0}), {T}({1}))", 35,
                  Doc("sigmoid(x - y) = exp(x) / (exp(x) + exp(y)), exact where rounding x - y is not",
-                     "sigmoid_slope(x - y) and its negative", "sigmoid_difference(1000.0, 1000.0)"))
+                     "sigmoid_slope(x - y) and -sigmoid_slope(x - y)", "sigmoid_difference(1000.0, 1000.0)"))
 special_function("log1mexp", np.exp, _log1mexp, d.log1mexp, "scalar.log1mexp({0})", 70,
                  Doc("log(1 - exp(x)), exact near 0 and far below; nan above 0", "exp(x) / expm1(x)",
                      "log1mexp(-1e-10)"))
@@ -114,23 +114,26 @@ special_function("logcosh", np.exp, _logcosh, factor("logcosh"), "scalar.logcosh
 float_function(np.sqrt, factor("sqrt"), "math.sqrt({0})", 6,
                Doc("the square root; nan below 0", "0.5 / sqrt(x), so inf at 0", "sqrt(9.0)"))
 float_function(np.cbrt, factor("cbrt"), "np.cbrt({0})", 20,
-               Doc("the cube root", "1 / (3 * cbrt(x)**2)", "cbrt(-27.0)"))
+               Doc("the cube root", "1 / (3 * cbrt(x)**2), so inf at 0", "cbrt(-27.0)"))
 float_function(np.hypot, d.hypot, "np.hypot({0}, {1})", 12,
-               Doc("sqrt(x**2 + y**2) without overflow", "x / hypot(x, y) and y / hypot(x, y)", "hypot(3.0, 4.0)"))
+               Doc("sqrt(x**2 + y**2) without overflow", "x / hypot(x, y) and y / hypot(x, y), so nan at (0, 0)",
+                   "hypot(3.0, 4.0)"))
 
 # Trigonometry, in radians
 float_function(np.sin, factor("sin"), "np.sin({0})", 20, Doc("the sine", "cos(x)", "sin(0.5)"))
 float_function(np.cos, factor("cos"), "np.cos({0})", 20, Doc("the cosine", "-sin(x)", "cos(0.5)"))
 float_function(np.tan, factor("tan"), "np.tan({0})", 30, Doc("the tangent", "1 + tan(x)**2", "tan(0.5)"))
 float_function(np.arcsin, factor("arcsin"), "np.arcsin({0})", 25,
-               Doc("the angle whose sine is x; nan beyond 1", "1 / sqrt(1 - x**2)", "arcsin(0.5)"))
+               Doc("the angle whose sine is x, from -pi/2 to pi/2; nan outside [-1, 1]", "1 / sqrt(1 - x**2)",
+                   "arcsin(0.5)"))
 float_function(np.arccos, factor("arccos"), "np.arccos({0})", 25,
-               Doc("the angle whose cosine is x; nan beyond 1", "-1 / sqrt(1 - x**2)", "arccos(0.5)"))
+               Doc("the angle whose cosine is x, from 0 to pi; nan outside [-1, 1]", "-1 / sqrt(1 - x**2)",
+                   "arccos(0.5)"))
 float_function(np.arctan, factor("arctan"), "np.arctan({0})", 25,
-               Doc("the angle whose tangent is x", "1 / (1 + x**2)", "arctan(0.5)"))
+               Doc("the angle whose tangent is x, from -pi/2 to pi/2", "1 / (1 + x**2)", "arctan(0.5)"))
 float_function(np.arctan2, d.arctan2, "np.arctan2({0}, {1})", 30,
-               Doc("the angle of the point (y, x), given as arctan2(x, y)", "y / (x**2 + y**2) and -x / (x**2 + y**2)",
-                   "arctan2(1.0, -1.0)"))
+               Doc("the angle of the point (x, y), from -pi to pi; y comes first, as in NumPy",
+                   "x / (x**2 + y**2) and -y / (x**2 + y**2)", "arctan2(1.0, -1.0)", ("y", "x")))
 
 # Hyperbolic functions
 float_function(np.sinh, factor("sinh"), "np.sinh({0})", 30, Doc("(exp(x) - exp(-x)) / 2", "cosh(x)", "sinh(0.5)"))
@@ -142,7 +145,7 @@ float_function(np.arcsinh, factor("arcsinh"), "np.arcsinh({0})", 30,
 float_function(np.arccosh, factor("arccosh"), "np.arccosh({0})", 30,
                Doc("log(x + sqrt(x**2 - 1)); nan below 1", "1 / sqrt(x**2 - 1)", "arccosh(1.5)"))
 float_function(np.arctanh, factor("arctanh"), "np.arctanh({0})", 30,
-               Doc("log((1 + x) / (1 - x)) / 2; nan beyond 1", "1 / (1 - x**2)", "arctanh(0.5)"))
+               Doc("log((1 + x) / (1 - x)) / 2; nan outside [-1, 1]", "1 / (1 - x**2)", "arctanh(0.5)"))
 
 # Rounding
 elementwise(np.floor, none, "np.floor({0})", 1, Doc("the largest whole number not above x", "0", "floor(-1.5)"))
@@ -153,15 +156,19 @@ float_function(np.rint, none, "np.rint({0})", 1,
 
 # The larger and the smaller
 elementwise(np.maximum, d.maximum, "{0} if ({0} >= {1}) | ({0} != {0}) else {1}", 1,
-            Doc("the larger; nan if either is", "1 for the larger, ties go to x", "maximum(1.0, 2.0)"))
+            Doc("the larger; nan if either is nan", "1 for the larger, 0 for the other; of equals x is the larger",
+                "maximum(1.0, 2.0)"))
 elementwise(np.minimum, d.maximum, "{0} if ({0} <= {1}) | ({0} != {0}) else {1}", 1,
-            Doc("the smaller; nan if either is", "1 for the smaller, ties go to x", "minimum(1.0, 2.0)"))
+            Doc("the smaller; nan if either is nan", "1 for the smaller, 0 for the other; of equals x is the smaller",
+                "minimum(1.0, 2.0)"))
 elementwise(np.fmax, d.fmax, "{0} if ({0} >= {1}) | ({1} != {1}) else {1}", 1,
-            Doc("the larger; the other if one is nan", "1 for the chosen, ties go to x", "fmax(nan, 2.0)"))
+            Doc("the larger; if one is nan, the other", "1 for the one chosen, 0 for the other; of equals it is x",
+                "fmax(nan, 2.0)"))
 elementwise(np.fmin, d.fmax, "{0} if ({0} <= {1}) | ({1} != {1}) else {1}", 1,
-            Doc("the smaller; the other if one is nan", "1 for the chosen, ties go to x", "fmin(nan, 2.0)"))
+            Doc("the smaller; if one is nan, the other", "1 for the one chosen, 0 for the other; of equals it is x",
+                "fmin(nan, 2.0)"))
 elementwise(np.heaviside, none, "{T}(0) if {0} < 0 else {T}(1) if {0} > 0 else {T}({1}) if {0} == 0 else {T}({0})", 3,
-            Doc("0 below 0, y at 0, 1 above", "0", "heaviside(0.0, 0.5)"))
+            Doc("0 where x < 0, y where x is 0, 1 where x > 0", "0", "heaviside(0.0, 0.5)"))
 
 # Comparisons, to truth values
 for _ufunc, _sign, _example in (
@@ -178,30 +185,35 @@ elementwise(np.isnan, none, "{0} != {0}", 1, Doc("whether x is nan", "0", "isnan
 elementwise(np.isinf, none, "np.isinf({0})", 1, Doc("whether x is inf or -inf", "0", "isinf(inf)"))
 elementwise(np.isfinite, none, "np.isfinite({0})", 1, Doc("whether x is neither inf nor nan", "0", "isfinite(inf)"))
 elementwise(np.signbit, none, "np.signbit({0})", 1,
-            Doc("whether the sign is minus, of zeros too", "0", "signbit(-0.0)"))
+            Doc("whether the sign of x is minus; -0.0 has it", "0", "signbit(-0.0)"))
 
 # Truth values and bits
 elementwise(np.logical_and, none, "({0} != 0) & ({1} != 0)", 1,
-            Doc("whether both hold", "0", "logical_and(True, False)"), "{0} & {1}")
+            Doc("whether x and y are both true; a number is true when it is not 0", "0", "logical_and(True, False)"),
+            "{0} & {1}")
 elementwise(np.logical_or, none, "({0} != 0) | ({1} != 0)", 1,
-            Doc("whether either holds", "0", "logical_or(True, False)"), "{0} | {1}")
+            Doc("whether x or y is true, or both", "0", "logical_or(True, False)"), "{0} | {1}")
 elementwise(np.logical_xor, none, "({0} != 0) != ({1} != 0)", 1,
-            Doc("whether just one holds", "0", "logical_xor(True, False)"))
+            Doc("whether just one of x and y is true", "0", "logical_xor(True, False)"))
 elementwise(np.logical_not, none, "{0} == 0", 1,
-            Doc("whether it does not hold", "0", "logical_not(True)"), "~{0}")
-elementwise(np.bitwise_and, none, "{0} & {1}", 1, Doc("the bits set in both", "0", "bitwise_and(12, 10)"), "{0} & {1}")
-elementwise(np.bitwise_or, none, "{0} | {1}", 1, Doc("the bits set in either", "0", "bitwise_or(12, 10)"), "{0} | {1}")
+            Doc("whether x is not true", "0", "logical_not(True)"), "~{0}")
+elementwise(np.bitwise_and, none, "{0} & {1}", 1,
+            Doc("the bits that are set in both, of whole numbers", "0", "bitwise_and(12, 10)"), "{0} & {1}")
+elementwise(np.bitwise_or, none, "{0} | {1}", 1,
+            Doc("the bits that are set in x or y or both, of whole numbers", "0", "bitwise_or(12, 10)"), "{0} | {1}")
 elementwise(np.bitwise_xor, none, "{0} ^ {1}", 1,
-            Doc("the bits set in just one", "0", "bitwise_xor(12, 10)"), "{0} ^ {1}")
-elementwise(np.invert, none, "np.invert({0})", 1, Doc("every bit turned", "0", "invert(5)"), "~{0}")
+            Doc("the bits that are set in just one, of whole numbers", "0", "bitwise_xor(12, 10)"), "{0} ^ {1}")
+elementwise(np.invert, none, "np.invert({0})", 1,
+            Doc("every bit of a whole number turned over: -x - 1 of a signed one", "0", "invert(5)"), "~{0}")
 elementwise(np.left_shift, none, "np.left_shift({0}, {1})", 1,
-            Doc("x * 2**y in integers", "0", "left_shift(3, 2)"), "{0} << {1}")
+            Doc("x * 2**y, of whole numbers; bits beyond the type are lost", "0", "left_shift(3, 2)"), "{0} << {1}")
 elementwise(np.right_shift, none, "np.right_shift({0}, {1})", 1,
-            Doc("x // 2**y in integers", "0", "right_shift(12, 2)"), "{0} >> {1}")
+            Doc("x // 2**y, of whole numbers", "0", "right_shift(12, 2)"), "{0} >> {1}")
 
 # Choice and type
 row("where", "elementwise", infer.select, lambda node, *x: np.where(*x), d.where, "{T}({1}) if {0} else {T}({2})", 1,
     "where({0}, {1}, {2})",
-    Doc("x where the condition holds, else y", "1 for the chosen, 0 in the condition", "where(True, 1.0, 2.0)"))
+    Doc("x where the condition holds, else y", "1 for the one chosen, 0 for the other; 0 in the condition",
+        "where(True, 1.0, 2.0)", ("condition", "x", "y")))
 row("cast", "elementwise", infer.cast, _cast, d.cast, "{T}({0})", 1, "{0}.astype({arg})",
     Doc("x in another type", "1 between floating-point types, else 0", 'X.astype("float64")'))

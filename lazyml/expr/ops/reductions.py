@@ -10,11 +10,15 @@ from lazyml.expr import infer
 from lazyml.expr.derivatives import reductions as d
 from lazyml.expr.derivatives.common import constant_derivative as none
 from lazyml.expr.node import Doc, Node
+from lazyml.expr.ops import lines
 from lazyml.expr.ops.table import row
 
 
 def _logsumexp(node: Node, x: Any) -> Any:
     x = np.asarray(x, node.dtype)
+    if len(node.arg) == 1:
+        top, log = lines.logsumexp(x, node.arg[0])
+        return top + log
     top = np.max(x, axis=node.arg, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(top), top, 0)
     return np.log(np.sum(np.exp(x - shift), axis=node.arg)) + np.squeeze(shift, node.arg)

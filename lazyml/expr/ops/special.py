@@ -53,7 +53,7 @@ special_function("digamma", np.exp, scipy_reference("digamma"), factor("digamma"
 row("polygamma", "elementwise", _infer_polygamma, _polygamma, d.polygamma, "special.polygamma({0}, {1})", 120,
     "polygamma({0}, {1})",
     Doc("the derivative of order n of digamma, given as polygamma(n, x) with a whole number n",
-        "polygamma(n + 1, x) in x", "polygamma(1, 1.0)"))
+        "polygamma(n + 1, x) in x; none in n", "polygamma(1, 1.0)", ("n", "x")))
 special_function("xlogy", np.logaddexp, scipy_reference("xlogy"), d.xlogy, "special.xlogy({0}, {1})", 21,
                  Doc("x * log(y), and 0 where x is 0", "log(y) and x / y, both 0 where x is 0 and y <= 0",
                      "xlogy(0.0, 0.0)"))

@@ -151,13 +151,19 @@ def _sum(node: Node, logs: Logs) -> LogForm | None:
     return LogForm(b.cast(b.reduce("logsumexp", b.cast(form.log, x.dtype), node.arg), node.dtype))
 
 
+def _softmax(node: Node, logs: Logs) -> LogForm:
+    return LogForm(apply("log_softmax", *node.src, arg=node.arg), overflows=False)
+
+
 def _layout(node: Node, logs: Logs) -> LogForm | None:
     """A part of values, or values in another shape or type: the same of their logarithms."""
-    (x,) = node.src
+    x = node.src[0]
     form = logs.get(x)
     if form is None or any(part is not None and part.shape != x.shape for part in form[:3]):
         return None
-    log, above, below = (part if part is None else apply(node.op, part, arg=node.arg) for part in form[:3])
+    log, above, below = (
+        part if part is None else apply(node.op, part, *node.src[1:], arg=node.arg) for part in form[:3]
+    )
     return None if log is None else LogForm(log, above, below, form.overflows)
 
 
@@ -172,5 +178,7 @@ RULES: dict[str, Callable[[Node, Logs], LogForm | None]] = {
     "divide": _quotient,
     "add": _sum_of_two,
     "sum": _sum,
+    "softmax": _softmax,
     **dict.fromkeys(("expand", "squeeze", "index", "broadcast", "transpose", "cast"), _layout),
+    **dict.fromkeys(("pick", "take", "columns"), _layout),
 }

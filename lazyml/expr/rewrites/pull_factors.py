@@ -87,6 +87,15 @@ def _negative(node: Node, parts: dict[Node, Factored]) -> Factored:
     return Factored(-sign, factor, rest)
 
 
+def _pullback(node: Node, parts: dict[Node, Factored]) -> Factored | None:
+    """The pull-backs of softmax are linear in the cotangent, so a number leaves them."""
+    g, p = node.src
+    sign, factor, rest = _split(g, parts)
+    if factor is None or any(size != 1 for size in factor.shape) or rest.dtype != g.dtype:
+        return None
+    return Factored(sign, factor, apply(node.op, rest, p, arg=node.arg))
+
+
 def _sum(node: Node, parts: dict[Node, Factored]) -> Factored | None:
     """Two terms with one factor, up to its sign."""
     left, right = (_unsigned(_split(s, parts)) for s in node.src)
@@ -168,4 +177,6 @@ RULES: dict[str, Callable[[Node, dict[Node, Factored]], Factored | None]] = {
     "negative": _negative,
     "add": _sum,
     "subtract": _sum,
+    "softmax_pullback": _pullback,
+    "log_softmax_pullback": _pullback,
 }

@@ -49,6 +49,8 @@ def _upright(node: Node, new: dict[Node, Node]) -> Node:
         return src[0]
     if OPS[node.op].kind == "reduction":
         return apply(node.op, src[0], arg=tuple(sorted(1 - axis for axis in node.arg)))
+    if OPS[node.op].kind == "line":
+        return apply(node.op, *src, arg=1 - node.arg)
     if node.op == "squeeze":  # (1, n) -> (n,), now (n, 1) -> (n,)
         return b.squeeze(src[0], 1 - node.arg)
     if node.op == "index":  # one row of the flipped axis: X.T[3]
@@ -69,7 +71,8 @@ def _flipped(node: Node, new: dict[Node, Node]) -> Node:
         arg = node.arg[::-1] if node.op == "index" else (node.arg[0][::-1], node.arg[1][::-1])
         return apply(node.op, new[node.src[0]], arg=arg)
     src = tuple(_flipped_operand(s, new) for s in node.src)
-    arg = node.arg[::-1] if node.op == "broadcast" else 1 - node.arg if node.op == "concatenate" else node.arg
+    by_axis = node.op == "concatenate" or OPS[node.op].kind == "line"
+    arg = node.arg[::-1] if node.op == "broadcast" else 1 - node.arg if by_axis else node.arg
     return apply(node.op, *src, arg=arg)
 
 

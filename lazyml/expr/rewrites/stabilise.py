@@ -11,11 +11,13 @@ exp(x) - 1               ->  expm1(x)                1 - exp(x)                -
 1 - tanh(x)              ->  2 * sigmoid(-2 * x)     1 - tanh(x)**2            ->  4 * sigmoid_slope(2 * x)
 1 / (1 + exp(x))         ->  sigmoid(-x)             exp(x) / (1 + exp(x))     ->  sigmoid(x)
 exp(x) / (1 + exp(x))**2 ->  sigmoid_slope(x)        exp(x) / (exp(x) + exp(y)) -> sigmoid_difference(x, y)
+exp(X) / sum(exp(X))     ->  softmax(X)              X - logsumexp(X)          ->  log_softmax(X)
+logsumexp(X) - X[:, j]   ->  -log_softmax(X)[:, j]   logsumexp(X) - logsumexp(Z) -> logsumexp_difference(X, Z)
 sqrt(x**2)               ->  |x|                     x * log(x), x * log(x / y) -> xlogy(x, x), xlogy(x, x / y)
 
 The value is the true one of the formula where the form as written gives inf, 0 or nan on the way; elsewhere it agrees
 to rounding, nan and infinities included. The sign of a zero may differ: 1 - exp(0.0) is 0.0, -expm1(0.0) is -0.0.
-What is known of logarithms stands in log_forms.py, the rest in stable_forms.py.
+What is known of logarithms stands in log_forms.py, softmax in softmax_forms.py, the rest in stable_forms.py.
 """
 
 from __future__ import annotations
@@ -49,9 +51,17 @@ def _stable(node: Node, logs: Logs) -> Node:
     elif node.op == "log1p":
         better = _log1p(node, logs)
     else:
-        rule = RULES.get(node.op)
-        better = rule(node) if rule is not None and node.dtype.kind == "f" else None
-    return node if better is None else b.cast(better, node.dtype)
+        better = _by_rule(node)
+    if better is None:
+        return node
+    if node.op == "log":  # which may be a difference of logarithms
+        better = _by_rule(better) or better
+    return b.cast(better, node.dtype)
+
+
+def _by_rule(node: Node) -> Node | None:
+    rule = RULES.get(node.op)
+    return rule(node) if rule is not None and node.dtype.kind == "f" else None
 
 
 def _log(node: Node, logs: Logs) -> Node | None:

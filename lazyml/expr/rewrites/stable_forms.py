@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lazyml.expr import build as b
 from lazyml.expr.node import OPS, Node, apply
+from lazyml.expr.rewrites import softmax_forms
 from lazyml.expr.rewrites.log_forms import is_one, negated, of
 
 
@@ -68,7 +69,7 @@ def _difference(left: Node, right: Node, node: Node) -> Node | None:
         return _one_minus(right, node)
     if left.op == "softplus" and left.src[0] is right:
         return _scaled("softplus", -1, right, node)
-    return None
+    return softmax_forms.log_softmax(left, right) or softmax_forms.difference(left, right)
 
 
 def _one_minus(x: Node, node: Node) -> Node | None:
@@ -104,7 +105,7 @@ def _divide(node: Node) -> Node | None:
         if other.op == "exp":
             x, y = (b.cast(e.src[0], node.dtype) for e in (above, other))
             return apply("sigmoid_difference", x, y)
-    return None
+    return softmax_forms.softmax(above, below)
 
 
 def _sqrt(node: Node) -> Node | None:
@@ -137,4 +138,5 @@ RULES: dict[str, Callable[[Node], Node | None]] = {
     "sqrt": _sqrt,
     "power": _power,
     "multiply": _multiply,
+    "exp": softmax_forms.exp_of_log_softmax,
 }

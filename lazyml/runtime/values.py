@@ -1,0 +1,195 @@
+"""Row-aligned values that one pass makes and another takes: page by page, into memory or a temporary file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lazyml.config import cache_directory, format_bytes
+from lazyml.errors import SpillError
+from lazyml.expr.node import Node
+from lazyml.sources.dtypes import row_bytes, row_shape
+from lazyml.sources.protocol import MemoryItem, Route
+
+FREE_SHARE = 0.5  # of the free disk, for temporary files
+
+
+def spill_directory() -> Path:
+    """Where temporary files go: beside the kernels, since the system's folder for them may be in memory."""
+    folder = cache_directory() / "temporary"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return Path(tempfile.gettempdir())
+
+
+def spill_room() -> int:
+    """Bytes that temporary files may take."""
+    try:
+        return int(shutil.disk_usage(spill_directory()).free * FREE_SHARE)
+    except OSError:
+        return 0
+
+
+class MadePages:
+    """Pages of a value that no one keeps: a frame for each worker."""
+
+    def __init__(self, leaf: Node, span: range, workers: int, page_rows: int) -> None:
+        self.key, self.first = leaf.arg, span.start
+        self.row_bytes = row_bytes(self.key.shape, self.key.dtype)
+        self._frames = [self._empty(page_rows) for _ in range(workers)]
+
+    def _empty(self, rows: int) -> NDArray[Any]:
+        """One value a row is a vector to a tile, whether it is (n,) or (n, 1)."""
+        columns = self.key.shape[1:] if self.key.shape[1:] != (1,) else ()
+        return np.empty((rows, *columns), self.key.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds now."""
+        return sum(frame.nbytes for frame in self._frames)
+
+    def made(self) -> None:
+        """The pass that makes it is over: no page comes any more."""
+        self._frames = []
+
+    def page(self, worker: int, first: int, rows: int) -> NDArray[Any]:
+        """The frame of a worker, to be filled."""
+        return self._frames[worker][:rows]
+
+    def done(self, worker: int, first: int, rows: int) -> None:
+        """Used by then."""
+
+
+class KeptValue(MadePages):
+    """What sources of kept values share: nothing to prepare, no file of the user's."""
+
+    identity: tuple[int, ...] = ()
+    stored_bytes = 0
+    preferred_rows = 1
+    needs_frame = False
+    bytes_read = held_bytes = 0
+    route = Route("value", "made by an earlier pass")
+
+    def state(self) -> int:
+        """Nothing can change it."""
+        return 0
+
+    def prepare(self) -> None:
+        """Nothing to do."""
+
+    def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
+        """Stated by the plan."""
+        return []
+
+    def scan(self, page_rows: int, threads: int, first: int, last: int) -> Any:
+        """It is its own scan."""
+        return self
+
+    def prefetch(self, first: int, rows: int) -> None:
+        """Nothing to do."""
+
+    def close(self, failed: bool = False) -> None:
+        """A scan holds nothing of its own."""
+
+    def release(self) -> None:
+        """Let go of what is kept."""
+
+
+class KeptInMemory(KeptValue):
+    """A value of all rows in one array.
+
+    >>> from lazyml.expr import build
+    >>> from lazyml.expr.node import SourceKey
+    >>> leaf = build.source(SourceKey("value", "", "kept_1", (100,), "float64"))
+    >>> value = KeptInMemory(leaf, range(10, 14))
+    >>> value.page(0, 1, 3)[:] = [1.0, 2.0, 3.0]
+    >>> value.load(11, 2, None, 0)
+    array([1., 2.])
+    """
+
+    def __init__(self, leaf: Node, span: range, array: NDArray[Any] | None = None) -> None:
+        """In an array of its own, or one that is there."""
+        super().__init__(leaf, span, 0, 0)
+        self._own = array is None
+        self._array = self._empty(len(span)) if array is None else array
+
+    @property
+    def nbytes(self) -> int:
+        """Of the array, unless it is another's."""
+        return self._array.nbytes if self._own else 0
+
+    def page(self, worker: int, first: int, rows: int) -> NDArray[Any]:
+        """Its place in the array; rows are counted from the first of the run."""
+        return self._array[first : first + rows]
+
+    def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
+        """A view; rows are counted as in the file."""
+        return self._array[first - self.first : first - self.first + rows]
+
+    def release(self) -> None:
+        """Give the memory back."""
+        self._array = self._empty(0)
+
+
+class KeptInFile(KeptValue):
+    """A value in a temporary file without a name, which is gone when it is closed, however the process ends."""
+
+    needs_frame = True
+
+    def __init__(self, leaf: Node, span: range, workers: int, page_rows: int) -> None:
+        super().__init__(leaf, span, workers, page_rows)
+        self.folder = spill_directory()
+        self._size = len(span) * self.row_bytes
+        try:
+            self._file = tempfile.TemporaryFile(dir=self.folder, prefix="lazyml-", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise self._failed("can not be made", error) from error
+
+    def done(self, worker: int, first: int, rows: int) -> None:
+        """Write the page to its place."""
+        if self.row_bytes == 0:
+            return
+        data = self._frames[worker][:rows].reshape(-1).view(np.uint8).data
+        offset = first * self.row_bytes
+        try:
+            while data:
+                written = os.pwrite(self._file.fileno(), data, offset)
+                data, offset = data[written:], offset + written
+        except OSError as error:
+            raise self._failed("can not be written", error) from error
+
+    def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
+        """Rows in the frame."""
+        assert frame is not None
+        data = frame[: rows * self.row_bytes]
+        offset, done = (first - self.first) * self.row_bytes, 0
+        while done < data.size:
+            try:
+                count = os.preadv(self._file.fileno(), [data[done:].data], offset + done)
+            except OSError as error:
+                raise self._failed("can not be read", error) from error
+            if count == 0:
+                raise self._failed("is cut short", None)
+            done += count
+        page: NDArray[Any] = data.view(self.key.dtype).reshape(row_shape(self.key.shape, rows))
+        return page
+
+    def release(self) -> None:
+        """Close the file, and so remove it."""
+        self._file.close()
+
+    def _failed(self, what: str, error: OSError | None) -> SpillError:
+        return SpillError(
+            f"the temporary file of a row value {what}", expected=f"{format_bytes(self._size)} in {self.folder}",
+            found=(error.strerror or str(error)) if error is not None else None,
+            fix="make room there, set LAZYML_CACHE_DIR to a larger disk, or allow more memory",
+        )  # fmt: skip
