@@ -365,8 +365,9 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
 
 def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
-    if not axes:  # of one number: itself, in the type of a sum
-        return x.astype(total(x.dtype, over_rows=False)) if op == "sum" else x
+    if not axes:  # of one number: itself, in the type that the reduction has
+        kept = x.dtype if op in ("min", "max") else total(x.dtype, over_rows=False)
+        return x.astype(np.float64 if op == "logsumexp" and kept.kind != "f" else kept)
     result = wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 
