@@ -169,12 +169,13 @@ class Array:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Array:
         if ufunc is np.matmul and method == "__call__" and not options:
             return matmul(*inputs)
-        if ufunc is np.square and method == "__call__" and not options:
-            return operation("multiply", *inputs, *inputs)
+        package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
         name = _UFUNCS.get(ufunc)
+        if name is None and package == "np" and ufunc.__name__ in METHODS and method == "__call__" and not options:
+            made: Array = METHODS[ufunc.__name__](*inputs)  # one that is made of several operators, such as np.square
+            return made
         names = (name,) if name else scipy_operators(ufunc)
         if names is None or method != "__call__" or options:
-            package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
             how = f"{package}.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
             raise UnsupportedError(f"{how} is not available on a lazy Array", found=", ".join(options) or None,
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip

@@ -129,7 +129,7 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,); several q come along a first axis, (q,) or (q, d).
 
-    Derivative: none.
+    Derivative: none; a gradient through it raises UnsupportedError.
 
     Passes: 2 for float32 and integers of up to 32 bits, 4 for 64-bit types; 3 and 6 with many columns and quantiles,
     when the counts of 16-bit digits would take much memory.
@@ -148,7 +148,7 @@ def nanquantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdi
 
     Shapes: those of quantile.
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -166,7 +166,7 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,).
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -182,7 +182,7 @@ def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,).
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -198,7 +198,7 @@ def percentile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdim
 
     Shapes: those of quantile.
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
