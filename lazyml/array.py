@@ -367,8 +367,7 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
 def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
     if not axes:  # of one number: itself, in the type that the reduction has
-        kept = x.dtype if op in ("min", "max") else total(x.dtype, over_rows=False)
-        return x.astype(np.float64 if op == "logsumexp" and kept.kind != "f" else kept)
+        return x if op in ("min", "max") else x.astype(total(x.dtype, over_rows=False))
     result = wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 

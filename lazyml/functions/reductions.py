@@ -260,7 +260,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     0.693147180559...
     """
     if isinstance(x, Array):
-        return arrays.reduce("logsumexp", x, axis, keepdims)
+        return arrays.reduce("logsumexp", x if x.dtype.kind == "f" else x.astype(np.float64), axis, keepdims)
     x = np.asarray(x)
     axes = arrays.normalise_axes(axis, build.param("x", x.shape, widen(x.dtype)))
     value = at_once("logsumexp", x, arg=axes)
