@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from lazyml.expr.node import Node, Note
+from lazyml.expr.rewrites.chains import chains
 from lazyml.expr.rewrites.choose_rows import choose_rows
 from lazyml.expr.rewrites.gram import gram
 from lazyml.expr.rewrites.pull_factors import pull_factors
@@ -25,6 +26,7 @@ class Rewrite(Protocol):
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("stabilise", stabilise),
     ("simplify", simplify),
+    ("chains", chains),
     ("rows_first", rows_first),
     ("choose_rows", choose_rows),
     ("pull_factors", pull_factors),
