@@ -120,6 +120,11 @@ class Array:
     argmin, argmax, any, all = _method("argmin"), _method("argmax"), _method("any"), _method("all")
     clip, round, take, dot = _method("clip"), _method("round"), _method("take"), _method("dot")
 
+    def reshape(self, *shape: Any) -> Array:
+        """lz.reshape(self, shape), the sizes in a tuple or one by one."""
+        made: Array = METHODS["reshape"](self, shape[0] if len(shape) == 1 else shape)
+        return made
+
     def __getitem__(self, key: Any) -> Array:
         part: Array = METHODS["getitem"](self, key)
         return part
@@ -184,10 +189,13 @@ class Array:
             raise UnsupportedError(f"np.{function.__name__} is not available on a lazy Array",
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
         try:
-            inspect.signature(ours).bind(*args, **kwargs)
+            bound = inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
                                    found=str(error), where=here()) from None  # fmt: skip
+        if args and not _has_array(args[0]):  # np.mean(x, where=mask) is a formula, whatever x is
+            rows = next((v for v in bound.arguments.values() if isinstance(v, Array)), self)
+            args = beside(rows, args[0]), *args[1:]
         return ours(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -238,6 +246,11 @@ class Array:
 
     def __rmatmul__(self, other: Any) -> Array:
         return matmul(other, self)
+
+
+def _has_array(value: Any) -> bool:
+    """Whether a value is an Array, a list with one, or text, which is never one."""
+    return isinstance(value, (Array, str)) or (isinstance(value, (list, tuple)) and any(map(_has_array, value)))
 
 
 COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
@@ -352,8 +365,9 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
 
 def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
-    if not axes:  # of one number: itself, in the type of a sum
-        return x.astype(total(x.dtype, over_rows=False)) if op == "sum" else x
+    if not axes:  # of one number: itself, in the type that the reduction has
+        kept = x.dtype if op in ("min", "max") else total(x.dtype, over_rows=False)
+        return x.astype(np.float64 if op == "logsumexp" and kept.kind != "f" else kept)
     result = wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 

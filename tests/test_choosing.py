@@ -143,9 +143,12 @@ def test_chosen_rows_and_ranges_are_pickled(leaves, plain):
 
 def test_a_program_with_a_condition_runs_over_other_data(leaves, plain):
     (X, y, _), (x, t) = leaves, plain
-    program = lz.compile(lz.mean(X[y > 0], axis=0))
+    ones = lz.ones_like(X[y > 0][:, 0])
+    program = lz.compile([lz.mean(X[y > 0], axis=0), ones @ X[y > 0], lz.sum(ones)])
     moved = program.over({X: lz.from_array(x[:100]), y: lz.from_array(t[:100])})
-    np.testing.assert_allclose(moved(), x[:100][t[:100] > 0].mean(0))
+    kept = x[:100][t[:100] > 0]
+    for value, wanted in zip(moved(), (kept.mean(0), kept.sum(0), len(kept)), strict=True):
+        np.testing.assert_allclose(value, wanted)
 
 
 def test_conditions_are_truth_values_of_the_same_rows(leaves):

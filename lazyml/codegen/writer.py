@@ -70,6 +70,3 @@ class Writer:
         self.depth += 1
         yield
         self.depth -= 1
-
-    def text(self) -> str:
-        return "\n".join(self.lines) + "\n"

@@ -128,9 +128,18 @@ def elementwise(ufunc: np.ufunc) -> Infer:
 
     def infer(src: tuple[Node, ...], arg: Any) -> Typed:
         dtype = resolve(*[s.dtype for s in src])
+        if ufunc is np.power and dtype.kind in "iu":
+            _check_power(src[1])
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 
     return infer
+
+
+def _check_power(exponent: Node) -> None:
+    """Of whole numbers a power is a whole number, so a negative one that can be seen is refused, as by NumPy."""
+    if exponent.op == "const" and np.any(exponent.arg.value < 0):
+        raise DtypeError("a negative power of whole numbers is no whole number", found=formula(exponent),
+                         fix='compute in floating point, as x.astype("float64") ** -1')  # fmt: skip
 
 
 def select(src: tuple[Node, ...], arg: Any) -> Typed:

@@ -6,18 +6,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lazyml.expr import build as b
-from lazyml.expr.node import Node, Rows, apply, transform
+from lazyml.expr.node import ChosenRows, Node, Rows, apply, topological, transform
 
 ROW_LEAVES = {"row_count": b.row_count, "row_index": b.row_index}
 
 
 def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]:
     """Put other leaves in place, carrying new row counts into every argument that speaks of rows."""
+    roots = list(roots)
     rows: dict[int, int] = {
         old.shape[0]: new.shape[0]
         for old, new in leaves.items()
         if old.row_axis == 0 and isinstance(new.shape[0], Rows)
     }
+    chosen = {size for node in topological(roots) for size in node.shape if isinstance(size, ChosenRows)}
+    for size in chosen:  # an argument may speak of them before the walk meets where they are chosen
+        (mask,) = substitute([size.mask], leaves)
+        rows[size] = ChosenRows(int(mask.shape[0]), mask)
 
     def renew(node: Node, src: tuple[Node, ...]) -> Node:
         if node in leaves:
@@ -26,10 +31,7 @@ def substitute(roots: Iterable[Node], leaves: Mapping[Node, Node]) -> list[Node]
             return ROW_LEAVES[node.op](Rows(rows.get(node.arg, node.arg)))
         if not src:
             return node
-        made = apply(node.op, *src, arg=renew_rows(node.arg, rows))
-        if node.op == "choose_rows":
-            rows[node.shape[0]] = made.shape[0]
-        return made
+        return apply(node.op, *src, arg=renew_rows(node.arg, rows))
 
     return transform(roots, renew)
 

@@ -194,7 +194,7 @@ def top_k(x: Any, k: int) -> tuple[Any, Any]:
     return arrays.wrap("top_values", node, arg=int(k)), arrays.wrap("top_rows", node, arg=int(k))
 
 
-def row_index(like: Array) -> Array:
+def row_index(like: Any) -> Any:
     """The number of each row of a row-aligned Array, from 0, in the whole data; the Array itself is not read.
 
     Shapes: (n,) or (n, d) gives (n,).
@@ -205,10 +205,12 @@ def row_index(like: Array) -> Array:
     >>> lz.compute(lz.row_index(lz.from_array([5.0, 6.0, 7.0])) * 10)
     array([ 0, 10, 20])
     """
-    axis = like.node.row_axis
+    axis = like.node.row_axis if isinstance(like, Array) else 0 if np.ndim(like) else None
     if axis is None:
-        raise ShapeError("there are no rows to number", expected="a row-aligned Array",
-                         found=show_shape(like.node.shape), where=arrays.here())  # fmt: skip
+        raise ShapeError("there are no rows to number", expected="a row-aligned Array", found=f"shape {np.shape(like)}",
+                         where=arrays.here())  # fmt: skip
+    if not isinstance(like, Array):
+        return np.arange(len(like))
     return Array(build.row_index(like.node.shape[axis]))
 
 
@@ -287,9 +289,13 @@ def hstack(parts: Sequence[Any]) -> Any:
 
     Derivative: in each part, its columns of g.
 
-    >>> hstack([[1.0], [2.0, 3.0]])
-    array([1., 2., 3.])
+    >>> import lazyml as lz
+    >>> w = lz.param("w", 2)
+    >>> lz.compute(lz.hstack([w, [9.0]]), params={"w": [1.0, 2.0]})
+    array([1., 2., 9.])
     """
+    if not _some_array(parts):
+        return np.hstack([np.asarray(x) for x in parts])
     made = [x if isinstance(x, Array) else np.asarray(x) for x in parts]
     return concatenate(made, axis=0 if made[0].ndim < 2 else 1)
 

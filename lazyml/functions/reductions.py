@@ -25,6 +25,7 @@ from lazyml.functions.elementwise import (
     exp,
     isnan,
     logical_not,
+    maximum,
     not_equal,
     sqrt,
     square,
@@ -82,7 +83,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
     if where is None:
         return arrays.mean(x, axis, keepdims)
     mask = _mask(x, where)
-    return sum(x, axis, keepdims, where=mask) / sum(mask, axis, keepdims)
+    return _over(sum(x, axis, keepdims, where=mask), sum(mask, axis, keepdims))
 
 
 def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
@@ -107,7 +108,7 @@ def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, wh
     mask = None if where is None else _mask(x, where)
     count = _count(x, axes, keepdims, mask)
     squares = _deviations(x, axes, keepdims, mask)
-    return squares / (count - ddof if ddof else count)
+    return _over(squares, maximum(count - ddof, 0) if ddof else count)  # of too few elements it is nan or inf
 
 
 def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
@@ -246,11 +247,7 @@ def average(x: Any, axis: Any = None, weights: Any = None, keepdims: bool = Fals
     w = arrays.beside(x, weights)
     if w.ndim == 1 and x.ndim == 2 and axis in (0, -2):
         w = w[:, None]
-    try:
-        spread = Array(build.broadcast(w.node, x.node.shape))
-    except ShapeError as error:
-        raise error.with_details(formula=f"average({x.name}, weights={w.name})", where=arrays.here()) from None
-    return sum(w * x, axis, keepdims) / sum(spread, axis, keepdims)
+    return _over(sum(w * x, axis, keepdims), sum(_in_shape_of(x, w), axis, keepdims))
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -388,10 +385,14 @@ def _mask(x: Array, where: Any) -> Any:
     mask = arrays.beside(x, where)
     if mask.dtype.kind != "b":
         mask = not_equal(mask, 0)
+    return _in_shape_of(x, mask)
+
+
+def _in_shape_of(x: Array, spread: Array) -> Array:
     try:
-        return Array(build.broadcast(mask.node, x.node.shape))
+        return Array(build.broadcast(spread.node, x.node.shape))
     except ShapeError as error:
-        raise error.with_details(formula=x.name, where=arrays.here()) from None
+        raise error.with_details(formula=f"{x.name} with {spread.name}", where=arrays.here()) from None
 
 
 def _chosen(x: Array, mask: Any, neutral: Any) -> Any:
@@ -415,11 +416,18 @@ def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool
     if isinstance(axis, tuple):
         raise ShapeError("one axis, or all", expected="an axis or None", found=repr(axis),
                          where=arrays.here())  # fmt: skip
+    if not arrays.normalise_axes(axis, x.node):  # the only one there is
+        return Array(build.const(0, np.int64))
     if x.node.row_axis == 1 and axis is None:  # rows come first: from a place in x.T to one in x
         flat, (columns, rows) = _place(op, plain, x.T, None, False), x.shape
         found = (flat % columns) * rows + flat // columns
         return Array(build.expand_axes(found.node, (0, 1))) if keepdims else found
     return arrays.reduce(op, x, axis, keepdims)
+
+
+def _over(total: Array, count: Array) -> Any:
+    """A total over a number of elements, which does not widen it."""
+    return total / (count.astype(total.dtype) if total.dtype.kind == "f" else count)
 
 
 def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lazyml.errors import EmptyDataError, ShapeError
 from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
+from lazyml.expr.sort_keys import downwards
 
 Values = NDArray[Any]
 Dtype = np.dtype[Any]
@@ -205,7 +206,7 @@ def _largest(a: Values, b: Values) -> Values:
     both = np.concatenate([a, b], axis=2)
     kept = np.empty_like(a)
     for out, (values, rows) in zip(kept, both, strict=True):
-        order = np.lexsort((rows, -values, ~np.isnan(values), rows < 0))[: a.shape[2]]
+        order = np.lexsort((rows, downwards(values), ~np.isnan(values), rows < 0))[: a.shape[2]]
         out[0], out[1] = values[order], rows[order]
     return kept
 
