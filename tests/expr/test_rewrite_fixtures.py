@@ -38,10 +38,12 @@ def operator(name):
     return lambda *arrays, arg=None: lz.Array(apply(name, *(a.node for a in arrays), arg=arg))
 
 
+NUMBERS = {name: lz.Array(build.const(float(k))) for k, name in enumerate(("zero", "one", "two", "three"))}
 NAMESPACE = {
     **{name: getattr(lz, name) for name in dir(lz) if callable(getattr(lz, name)) and not name.startswith("_")},
     **{name: operator(name) for name in ("contract_rows", "spread_rows", "det_sign", "logdet", "pick")},
-    "float64": np.float64, "ones": np.ones, "n_of": lambda array: lz.Array(build.row_count(N)),
+    "float64": np.float64, "ones": np.ones, **NUMBERS, "spread": lambda x: operator("broadcast")(x, arg=(3,)),
+    "n_of": lambda array: lz.Array(build.row_count(N)),
     **LEAVES,
 }  # fmt: skip
 
