@@ -29,6 +29,7 @@ from lazyml.functions.elementwise import (
     where,
 )
 from lazyml.functions.indexed import searchsorted, segment_sum, take
+from lazyml.functions.nan_reductions import build_nan
 
 __all__ = ["histogram", "median", "nanmedian", "nanquantile", "percentile", "quantile"]
 
@@ -246,7 +247,7 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     spoiled = equal(known, 0)  # of nothing, when a condition chooses no row
     if unknown is not None and not skip_nan:
         spoiled = logical_or(spoiled, unknown > 0)
-    value = where(spoiled, reductions.build_nan(value), value)
+    value = where(spoiled, build_nan(value), value)
     shape = ((shares.size,) if shares.ndim else ()) + ((1,) if keepdims else ()) + x.shape[1:]
     return Array(build.reshape(value.node, shape))
 
