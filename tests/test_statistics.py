@@ -145,3 +145,16 @@ def test_what_is_no_histogram():
                        (lambda: lz.histogram(x[:, 0], [2.0, 1.0]), ParameterError)):  # fmt: skip
         with pytest.raises(error):
             bad()
+
+
+def test_the_nearest_of_two_is_the_even_rank():
+    for n in (2, 4, 6, 12):
+        x = np.arange(float(n))
+        assert lz.compute(lz.quantile(lz.from_array(x), 0.5, method="nearest")) == np.quantile(x, 0.5, method="nearest")
+
+
+def test_quantiles_of_no_chosen_row_are_nan():
+    for x in (np.arange(4), np.arange(4.0)):
+        X = lz.from_array(x)
+        found = lz.compute(lz.quantile(X[X > 9], 0.5), lz.nanmedian(X[X > 9]))
+        assert np.isnan(found).all()

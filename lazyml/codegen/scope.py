@@ -42,6 +42,10 @@ class Scope:
     def is_stored(self, node: Node) -> bool:
         return (resolve(node), True) in self._scratch
 
+    def own_rows(self, node: Node) -> str:
+        """Scratch with a line a row that a kernel of this node has for itself."""
+        return self._scratch[node, True]
+
     def fixed_scratch(self, node: Node) -> str:
         return self._scratch[node, False]
 

@@ -11,6 +11,7 @@ KERNEL_MODULES = (
     "bits",
     "dense",
     "divide",
+    "gram",
     "indexed",
     "lines",
     "jit",

@@ -138,6 +138,10 @@ def largest(src: tuple[Node, ...], count: int) -> Typed:
                          fix="take it of X[:, j]")  # fmt: skip
     if isinstance(x.shape[0], ChosenRows):
         raise UnsupportedError("the rows of a condition have no known numbers", fix="top_k(where(mask, x, -inf), k)")
+    if x.dtype == np.uint64:
+        raise DtypeError("the largest of uint64 values are not kept exactly", found=x.dtype,
+                         expected="a type of up to 63 bits and sign",
+                         fix='use astype("int64") where the values allow it')  # fmt: skip
     if not 1 <= count <= int(x.shape[0]):
         raise ShapeError("top_k of so many rows", expected=f"1 to {int(x.shape[0])}", found=str(count))
     return (count,), x.dtype
