@@ -169,12 +169,13 @@ class Array:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Array:
         if ufunc is np.matmul and method == "__call__" and not options:
             return matmul(*inputs)
-        if ufunc is np.square and method == "__call__" and not options:
-            return operation("multiply", *inputs, *inputs)
+        package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
         name = _UFUNCS.get(ufunc)
+        if name is None and package == "np" and ufunc.__name__ in METHODS and method == "__call__" and not options:
+            made: Array = METHODS[ufunc.__name__](*inputs)  # one that is made of several operators, such as np.square
+            return made
         names = (name,) if name else scipy_operators(ufunc)
         if names is None or method != "__call__" or options:
-            package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
             how = f"{package}.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
             raise UnsupportedError(f"{how} is not available on a lazy Array", found=", ".join(options) or None,
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
@@ -366,8 +367,7 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
 def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
     if not axes:  # of one number: itself, in the type that the reduction has
-        kept = x.dtype if op in ("min", "max") else total(x.dtype, over_rows=False)
-        return x.astype(np.float64 if op == "logsumexp" and kept.kind != "f" else kept)
+        return x if op in ("min", "max") else x.astype(total(x.dtype, over_rows=False))
     result = wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 

@@ -223,6 +223,10 @@ def test_the_average_of_infinities_is_infinite():
     assert plainly(lz.average(X, weights=[1.0, 2.0])) == np.inf
 
 
-def test_logsumexp_of_chosen_integers():
-    X = lz.from_array(np.arange(5))
-    np.testing.assert_allclose(plainly(lz.logsumexp(X[X > 2])), np.log(np.exp(3) + np.exp(4)), rtol=1e-14)
+def test_logsumexp_of_integers(sizes):
+    x = np.arange(6).reshape(3, 2)
+    X, exps = lz.from_array(x), np.exp(x)
+    chosen = X[X[:, 0] > 1]
+    check([(lz.logsumexp(X), np.log(exps.sum())), (lz.logsumexp(X, axis=0), np.log(exps.sum(0))),
+           (lz.logsumexp(X > 9, axis=1), np.log([2.0] * 3)),
+           (lz.logsumexp(chosen), np.log(exps[1:].sum()))], sizes)  # fmt: skip

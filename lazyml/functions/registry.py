@@ -20,13 +20,16 @@ OTHER_NAMES = {"acos": "arccos", "asin": "arcsin", "atan": "arctan", "atan2": "a
 
 
 def numpy_functions(language: Functions) -> dict[Any, Callable[..., Any]]:
-    """NumPy's functions, other than ufuncs, that the language has under the same name, and what stands for them."""
+    """NumPy's functions, other than ufuncs, that the language has under the same name, and what stands for them.
+
+    np.astype is not one of them: it takes ndarrays only.
+    """
     found: dict[Any, Callable[..., Any]] = {}
     for module in (np, np.linalg):
         for name in vars(module):
             ours = language.get(OTHER_NAMES.get(name, name))
             theirs = getattr(module, name)
-            if ours is not None and callable(theirs) and not isinstance(theirs, np.ufunc):
+            if ours is not None and callable(theirs) and not isinstance(theirs, np.ufunc) and name != "astype":
                 found[theirs] = _in_numpys_order(theirs, ours)
     return {**found, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.size: lambda a: a.size,
             np.dot: arrays.matmul}  # fmt: skip

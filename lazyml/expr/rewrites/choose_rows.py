@@ -89,11 +89,6 @@ def _deviations(node: Node, src: tuple[Node, ...], mask: Node) -> Node:
     return apply("deviations", src[0], weights if len(src) == 1 else _where(mask, src[1], 0))
 
 
-def _logsumexp(node: Node, src: tuple[Node, ...], mask: Node) -> Node:
-    x = src[0] if src[0].dtype.kind == "f" else b.cast(src[0], node.dtype)  # integers have no -inf
-    return apply("logsumexp", _where(mask, x, -np.inf), arg=node.arg)
-
-
 def _segment_count(node: Node, src: tuple[Node, ...], mask: Node) -> Node:
     return apply("segment_sum", mask, _where(mask, src[0], 0), arg=node.arg)
 
@@ -111,7 +106,7 @@ TOTALS: dict[str, Callable[[Node, tuple[Node, ...], Node], Node]] = {
     "prod": _filled(lambda x: 1),
     "min": _filled(_furthest(1)),
     "max": _filled(_furthest(-1)),
-    "logsumexp": _logsumexp,
+    "logsumexp": _filled(lambda x: -np.inf),
     "deviations": _deviations,
     "segment_count": _segment_count,
     "digit_counts": _digit_counts,
