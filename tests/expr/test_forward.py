@@ -171,7 +171,8 @@ def test_every_differentiable_operator_is_differentiated_twice():
     used = {node.op for node in topological([*nodes, *stabilise(nodes)])} | set(SMOOTH_OPERATORS)
     flat = {name for name, op in OPS.items() if op.derivative is constant_derivative}
     # The products are made by rewrites, after differentiation; user_function is a user's, with tests of its own.
-    assert set(OPS) - flat - used == {"contract_rows", "gram", "weighted_gram", "user_function"}
+    products = {"contract_rows", "gram", "weighted_gram", "centred_matmul", "centred_contract"}
+    assert set(OPS) - flat - used == {*products, "user_function"}
 
 
 def test_vectors_count_as_constants():

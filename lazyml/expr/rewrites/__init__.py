@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from lazyml.expr.node import Node, Note
+from lazyml.expr.rewrites.centre import centre
 from lazyml.expr.rewrites.chains import chains
 from lazyml.expr.rewrites.choose_rows import choose_rows
 from lazyml.expr.rewrites.fold_constants import fold_constants
@@ -33,6 +34,7 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("choose_rows", choose_rows),
     ("pull_factors", pull_factors),
     ("gram", gram),
+    ("centre", centre),
 )
 NAMES = tuple(name for name, _ in REWRITES)
 
