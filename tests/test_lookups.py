@@ -36,7 +36,9 @@ def test_look_ups(plain, sizes):
     thin, U = t[:, :1].astype("f4"), lz.from_array(k.astype("u8"), "unsigned")
     check([
         (lz.take(T, C), t[k]), (lz.take(v, C) * X[:, 0], t[:, 0][k] * x[:, 0]), (lz.take(v, C - K), t[:, 0][k]),
-        (lz.take(thin, C), thin[k]), (lz.take(thin, U), thin[k]), (X[lz.row_index(X), U % 3], x[np.arange(N), k % 3]), (lz.take([2, 3, 5, 7], C), np.array([2, 3, 5, 7])[k]),
+        (lz.take(thin, C), thin[k]),
+        (lz.take(thin, U), thin[k]), (X[lz.row_index(X), U % 3], x[np.arange(N), k % 3]),
+        (lz.take([2, 3, 5, 7], C), np.array([2, 3, 5, 7])[k]),
         (lz.take(T, [[0, -1], [2, 2]][0]), t[[0, -1]]), (np.take(T, C, axis=0).sum(axis=0), t[k].sum(0)),
         (lz.take_along_axis(X, (C % 3)[:, None], axis=1), np.take_along_axis(x, (k % 3)[:, None], axis=1)),
         (lz.take_along_axis(X, lz.stack([C % 3, -1 - C % 3], axis=1), axis=1),
