@@ -169,12 +169,13 @@ class Array:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Array:
         if ufunc is np.matmul and method == "__call__" and not options:
             return matmul(*inputs)
-        if ufunc is np.square and method == "__call__" and not options:
-            return operation("multiply", *inputs, *inputs)
+        package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
         name = _UFUNCS.get(ufunc)
+        if name is None and package == "np" and ufunc.__name__ in METHODS and method == "__call__" and not options:
+            made: Array = METHODS[ufunc.__name__](*inputs)  # one that is made of several operators, such as np.square
+            return made
         names = (name,) if name else scipy_operators(ufunc)
         if names is None or method != "__call__" or options:
-            package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
             how = f"{package}.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
             raise UnsupportedError(f"{how} is not available on a lazy Array", found=", ".join(options) or None,
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
@@ -189,10 +190,13 @@ class Array:
             raise UnsupportedError(f"np.{function.__name__} is not available on a lazy Array",
                                    fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
         try:
-            inspect.signature(ours).bind(*args, **kwargs)
+            bound = inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
                                    found=str(error), where=here()) from None  # fmt: skip
+        if args and not _has_array(args[0]):  # np.mean(x, where=mask) is a formula, whatever x is
+            rows = next((v for v in bound.arguments.values() if isinstance(v, Array)), self)
+            args = beside(rows, args[0]), *args[1:]
         return ours(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -243,6 +247,11 @@ class Array:
 
     def __rmatmul__(self, other: Any) -> Array:
         return matmul(other, self)
+
+
+def _has_array(value: Any) -> bool:
+    """Whether a value is an Array, a list with one, or text, which is never one."""
+    return isinstance(value, (Array, str)) or (isinstance(value, (list, tuple)) and any(map(_has_array, value)))
 
 
 COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")

@@ -228,4 +228,5 @@ def test_logsumexp_of_integers(sizes):
     X, exps = lz.from_array(x), np.exp(x)
     chosen = X[X[:, 0] > 1]
     check([(lz.logsumexp(X), np.log(exps.sum())), (lz.logsumexp(X, axis=0), np.log(exps.sum(0))),
-           (lz.logsumexp(X > 9, axis=1), np.log([2.0] * 3)), (lz.logsumexp(chosen), np.log(exps[1:].sum()))], sizes)  # fmt: skip
+           (lz.logsumexp(X > 9, axis=1), np.log([2.0] * 3)),
+           (lz.logsumexp(chosen), np.log(exps[1:].sum()))], sizes)  # fmt: skip

@@ -128,9 +128,18 @@ def elementwise(ufunc: np.ufunc) -> Infer:
 
     def infer(src: tuple[Node, ...], arg: Any) -> Typed:
         dtype = resolve(*[s.dtype for s in src])
+        if ufunc is np.power and dtype.kind in "iu":
+            _check_power(src[1])
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 
     return infer
+
+
+def _check_power(exponent: Node) -> None:
+    """Of whole numbers a power is a whole number, so a negative one that can be seen is refused, as by NumPy."""
+    if exponent.op == "const" and np.any(exponent.arg.value < 0):
+        raise DtypeError("a negative power of whole numbers is no whole number", found=formula(exponent),
+                         fix='compute in floating point, as x.astype("float64") ** -1')  # fmt: skip
 
 
 def select(src: tuple[Node, ...], arg: Any) -> Typed:
@@ -215,6 +224,17 @@ def contract_rows(src: tuple[Node, ...], arg: Any) -> Typed:
         raise ShapeError("a contraction needs two row-aligned sides of as many rows",
                          found=f"{show_shape(left.shape)} and {show_shape(right.shape)}")  # fmt: skip
     return left.shape[1:] + right.shape[1:], total(widen(np.result_type(left.dtype, right.dtype)), over_rows=True)
+
+
+def gram(src: tuple[Node, ...], arg: Any) -> Typed:
+    """X' X, or X' diag(h) X with a weight a row: (d, d), symmetric. One floating type: nothing is converted inside."""
+    x, *weights = src
+    if x.ndim != 2 or x.row_axis != 0 or any(h.shape != x.shape[:1] for h in weights):
+        raise ShapeError("a Gram matrix needs a row-aligned matrix, and one weight a row",
+                         found=" and ".join(show_shape(s.shape) for s in src))  # fmt: skip
+    if x.dtype.kind != "f" or any(h.dtype != x.dtype for h in weights):
+        raise DtypeError("a Gram matrix needs one floating-point type", found=", ".join(str(s.dtype) for s in src))
+    return (x.shape[1], x.shape[1]), total(x.dtype, over_rows=True)
 
 
 def transpose(src: tuple[Node, ...], arg: Any) -> Typed:

@@ -23,8 +23,6 @@ from lazyml.functions.elementwise import (
     at_once,
     equal,
     exp,
-    isnan,
-    logical_not,
     maximum,
     not_equal,
     sqrt,
@@ -35,7 +33,7 @@ from lazyml.plan.accumulators import worst
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "log_softmax", "logsumexp", "max",
-    "mean", "min", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "norm", "prod", "ptp",
+    "mean", "min", "norm", "prod", "ptp",
     "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
@@ -321,52 +319,6 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
     if ord == 1:
         return sum(absolute(x), axes, keepdims)
     return sum(absolute(x) ** ord, axes, keepdims) ** (1 / ord)
-
-
-# --- what passes over nan --------------------------------------------------------------------------------------------
-
-
-def _over_nan(reduction: Callable[..., Any], name: str, formula: str, example: str) -> Callable[..., Any]:
-    def reduced(x: Any, axis: Any, keepdims: bool, **options: Any) -> Any:
-        if not isinstance(x, Array):
-            return getattr(np, name)(x, axis=axis, keepdims=keepdims, **options)
-        known = logical_not(isnan(x)) if x.dtype.kind == "f" else None
-        found = reduction(x, axis, keepdims=keepdims, where=known, **options)
-        if known is not None and name in ("nanmin", "nanmax"):  # of nan alone it is nan, as in NumPy
-            return where(any(known, axis, keepdims), found, build_nan(found))
-        return found
-
-    def plain(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        return reduced(x, axis, keepdims)
-
-    def with_ddof(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-        return reduced(x, axis, keepdims, ddof=ddof)
-
-    function = with_ddof if name in ("nanvar", "nanstd") else plain
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""{formula} of the elements that are not nan.
-
-    Derivative: that of {name[3:]}, and 0 at nan.
-
-    >>> import lazyml as lz
-    >>> float(lz.compute(lz.{name}(lz.from_array([1.0, float("nan"), 3.0]))))
-    {example}
-    """
-    return function
-
-
-def build_nan(like: Array) -> Array:
-    """nan in the type of an Array."""
-    return Array(build.scalar_like(np.nan, like.node))
-
-
-nansum = _over_nan(sum, "nansum", "The sum", "4.0")
-nanprod = _over_nan(prod, "nanprod", "The product", "3.0")
-nanmean = _over_nan(mean, "nanmean", "The mean", "2.0")
-nanvar = _over_nan(var, "nanvar", "The variance", "1.0")
-nanstd = _over_nan(std, "nanstd", "The standard deviation", "1.0")
-nanmin = _over_nan(min, "nanmin", "The smallest", "1.0")
-nanmax = _over_nan(max, "nanmax", "The largest", "3.0")
 
 
 # --- steps of the above ----------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from lazyml.functions.elementwise import (
     where,
 )
 from lazyml.functions.indexed import searchsorted, segment_sum, take
+from lazyml.functions.nan_reductions import build_nan
 
 __all__ = ["histogram", "median", "nanmedian", "nanquantile", "percentile", "quantile"]
 
@@ -37,7 +38,7 @@ WIDE_DIGIT_BYTES = 32 * 2**20
 
 
 def histogram(
-    v: Any, bins: int | Sequence[float] | Array = 10, range: Any = None, weights: Any = None, density: bool = False
+    v: Any, bins: int | Sequence[float] | Array = 10, range: Any = None, density: bool = False, weights: Any = None
 ) -> tuple[Any, Any]:
     """How many values are in each of equal bins over a range, or in bins between given edges: counts and edges, two
     results. The last bin holds its upper edge; values outside, and nan, are left out.
@@ -129,7 +130,7 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,); several q come along a first axis, (q,) or (q, d).
 
-    Derivative: none.
+    Derivative: none; a gradient through it raises UnsupportedError.
 
     Passes: 2 for float32 and integers of up to 32 bits, 4 for 64-bit types; 3 and 6 with many columns and quantiles,
     when the counts of 16-bit digits would take much memory.
@@ -148,7 +149,7 @@ def nanquantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdi
 
     Shapes: those of quantile.
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -166,7 +167,7 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,).
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -182,7 +183,7 @@ def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,).
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -198,7 +199,7 @@ def percentile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdim
 
     Shapes: those of quantile.
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -246,7 +247,7 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     spoiled = equal(known, 0)  # of nothing, when a condition chooses no row
     if unknown is not None and not skip_nan:
         spoiled = logical_or(spoiled, unknown > 0)
-    value = where(spoiled, reductions.build_nan(value), value)
+    value = where(spoiled, build_nan(value), value)
     shape = ((shares.size,) if shares.ndim else ()) + ((1,) if keepdims else ()) + x.shape[1:]
     return Array(build.reshape(value.node, shape))
 

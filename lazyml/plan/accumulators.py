@@ -107,7 +107,15 @@ def _times(a: Values, b: Values) -> Values:
     return np.asarray(a * b)
 
 
+def _mirrored(state: Values, node: Node) -> Values:
+    """A symmetric total, of which the part below the diagonal was not computed: filled in place, as it may be large."""
+    for column in range(1, len(state)):
+        state[column, :column] = state[:column, column]
+    return _shaped(state, node)
+
+
 SUM = Accumulator(_add_tile, _add, _shaped, _kept, _own)
+SYMMETRIC = Accumulator(_add_tile, _add, _mirrored, _exact, _own)
 
 
 # --- the smallest and the largest ------------------------------------------------------------------------------------
@@ -276,6 +284,8 @@ def _moments(node: Node) -> tuple[int, ...]:
 ACCUMULATORS: dict[str, Accumulator] = {
     "sum": SUM,
     "contract_rows": SUM,
+    "gram": SYMMETRIC,
+    "weighted_gram": SYMMETRIC,
     "prod": Accumulator(_times_tile, _times, _shaped, _kept, _own, lambda node: 1),
     "min": _extreme(np.minimum, "min"),
     "max": _extreme(np.maximum, "max"),

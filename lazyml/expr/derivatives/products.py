@@ -25,3 +25,18 @@ def contract_rows(node: Node, g: Node) -> Cotangents:
     left, right = node.src
     to_transposed, to_right = matmul(b.matmul(b.transpose(left), right), g)
     return b.transpose(to_transposed) if to_transposed else None, to_right
+
+
+def gram(node: Node, g: Node) -> Cotangents:
+    """X' X: both sides are X."""
+    (x,) = node.src
+    return (b.matmul(x, like_rows(b.add(g, b.transpose(g)), x)),)
+
+
+def weighted_gram(node: Node, g: Node) -> Cotangents:
+    """X' diag(h) X"""
+    x, h = node.src
+    g = like_rows(g, x)
+    along = b.matmul(x, b.add(g, b.transpose(g)))
+    to_h = b.reduce("sum", b.multiply(b.matmul(x, g), x), [1])
+    return b.multiply(b.expand(h, 1), along), to_h

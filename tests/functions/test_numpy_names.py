@@ -1,0 +1,66 @@
+"""NumPy's functions on Arrays: options by place are NumPy's, whatever their order is here."""
+
+import numpy as np
+import pytest
+
+import lazyml as lz
+from lazyml.errors import UnsupportedError
+
+
+@pytest.fixture
+def y(rng):
+    return rng.normal(size=9)
+
+
+def test_options_by_place_mean_what_they_mean_in_numpy(y):
+    Y, x = lz.from_array(y, "Y"), np.stack([y, y * 2], axis=1)
+    X = lz.from_array(x, "X")
+    pairs = [
+        (np.histogram(Y, 3, (-1, 1), True)[0], np.histogram(y, 3, (-1, 1), True)[0]),
+        (np.histogram(Y, 3, (-1, 1), False, y)[0], np.histogram(y, 3, (-1, 1), False, y)[0]),
+        (np.round(Y, 1), y.round(1)),
+        (np.average(X, 0, y), np.average(x, 0, y)), (np.isclose(Y, y, 0.1, 0.1), np.isclose(y, y)),
+        (np.linalg.norm(X, 1, 1), np.linalg.norm(x, 1, 1)), (np.full_like(Y, 3.0), np.full_like(y, 3.0)),
+        (np.einsum("ni,nj->ij", X, X), x.T @ x),
+    ]  # fmt: skip
+    for (made, wanted), value in zip(pairs, lz.compute([made for made, _ in pairs], backend="numpy"), strict=True):
+        assert isinstance(made, lz.Array)
+        np.testing.assert_allclose(value, wanted)
+
+
+@pytest.mark.parametrize("use", [
+    lambda X: np.mean(X, 0, np.float32), lambda X: np.sum(X, 0, float), lambda X: np.std(X, 0, float),
+    lambda X: np.max(X, 0, None), lambda X: np.nan_to_num(X, True), lambda X: np.diagonal(X.T @ X, 1),
+    lambda X: np.quantile(X, 0.5, 0, None), lambda X: np.mean(X, dtype=float), lambda X: np.transpose(X, (0, 1)),
+])  # fmt: skip
+def test_options_that_are_not_here_are_refused_and_not_taken_for_others(y, use):
+    with pytest.raises(UnsupportedError, match="fewer options"):
+        use(lz.from_array(np.stack([y, y], axis=1)))
+
+
+def test_a_plain_first_argument_beside_an_array_makes_a_formula(y):
+    mask = lz.from_array(y) > 0
+    np.testing.assert_allclose(lz.compute(lz.mean(y, where=mask)), y[y > 0].mean())
+    np.testing.assert_allclose(lz.compute(np.mean(list(y), where=mask)), y[y > 0].mean())
+    np.testing.assert_allclose(lz.compute(np.average(y, weights=lz.from_array(y**2))), np.average(y, weights=y**2))
+    with pytest.raises(lz.errors.ShapeError):
+        lz.mean(2.0, where=mask)
+
+
+def test_weighted_means_of_infinite_values():
+    x = lz.from_array(np.array([1.0, np.inf, 2.0]))
+    assert lz.compute(lz.average(x, weights=[1.0, 1.0, 2.0])) == np.inf
+    finite = lz.compute(lz.average(lz.from_array([[1.0, 2.0], [3.0, 4.0]]), axis=0, weights=[1.0, 3.0]))
+    np.testing.assert_allclose(finite, [2.5, 3.5])
+
+
+def test_the_number_of_operands_is_checked():
+    for call in (lambda: lz.exp(1.0, 2.0), lambda: lz.where(True, 1.0), lambda: lz.add()):
+        with pytest.raises(TypeError, match=r"takes \d"):
+            call()
+
+
+def test_an_array_in_another_type():
+    x = lz.from_array(np.array([1.5, -2.5], np.float32))
+    assert lz.astype(x, "float16").dtype == np.float32
+    assert lz.compute(lz.astype(x, int)).tolist() == [1, -2] == lz.astype([1.5, -2.5], "int64").tolist()
