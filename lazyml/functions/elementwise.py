@@ -16,8 +16,7 @@ from numpy.typing import DTypeLike
 
 from lazyml import array as arrays
 from lazyml.array import Array
-from lazyml.errors import ParameterError
-from lazyml.errors import LazymlError
+from lazyml.errors import LazymlError, ParameterError
 from lazyml.expr import build
 from lazyml.expr.infer import widen
 from lazyml.expr.node import OPS, apply
