@@ -56,6 +56,9 @@ def pick(src: tuple[Node, ...], arg: Any) -> Typed:
     values, index = src
     _check_index(index, "picking a column a row")
     _check_vector(index, "picking a column a row")
+    if values.row_axis == 1:
+        raise UnsupportedError("values are picked along each row", expected="a matrix, rows first",
+                               found=show_shape(values.shape), fix="pick from its .T")  # fmt: skip
     if values.ndim != 2 or values.shape[0] != index.shape[0]:
         raise ShapeError("one column number for each row of a matrix", expected=f"({index.shape[0]!r}, columns)",
                          found=show_shape(values.shape))  # fmt: skip

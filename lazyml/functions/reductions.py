@@ -370,9 +370,10 @@ def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool
                          where=arrays.here())  # fmt: skip
     if not arrays.normalise_axes(axis, x.node):  # the only one there is
         return Array(build.const(0, np.int64))
-    if x.node.row_axis == 1 and axis is None:  # rows come first: from a place in x.T to one in x
-        flat, (columns, rows) = _place(op, plain, x.T, None, False), x.shape
-        found = (flat % columns) * rows + flat // columns
+    if x.node.row_axis == 1 and axis is None:  # the first of the lines of x that have the best, and the first in it
+        rows, best = _place(op, plain, x, 1, False), (min if op == "argmin" else max)(x, 1)
+        line = arrays.reduce(op, best, None, False)
+        found = line * x.shape[1] + Array(arrays.wrap("take", rows.node, line.node).node)
         return Array(build.expand_axes(found.node, (0, 1))) if keepdims else found
     return arrays.reduce(op, x, axis, keepdims)
 
