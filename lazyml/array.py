@@ -283,7 +283,10 @@ def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
 
 def from_ndarray(array: Any, name: str = "array") -> Array:
     """An array in memory as a streamed source."""
-    source = MemorySource(array, name)
+    try:
+        source = MemorySource(array, name)
+    except LazymlError as error:
+        raise error.with_details(where=here()) from None
     return Array(build.source(engine.held(source)))
 
 
@@ -366,8 +369,8 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
 
 def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
-    if not axes:  # of one number: itself, in the type of a sum
-        return x.astype(total(x.dtype, over_rows=False)) if op == "sum" else x
+    if not axes:  # of one number: itself, in the type that the reduction has
+        return x if op in ("min", "max") else x.astype(total(x.dtype, over_rows=False))
     result = wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 

@@ -153,3 +153,16 @@ def test_a_gradient_through_a_quantile_is_refused_and_beside_one_is_not():
         lz.grad(lz.median(y * w) ** 2, w)
     above = lz.sum(lz.where(y > lz.median(y), y, 0.0)) * w
     assert lz.compute(lz.grad(above, w)) == 12.0
+
+
+def test_the_nearest_of_two_is_the_even_rank():
+    for n in (2, 4, 6, 12):
+        x = np.arange(float(n))
+        assert lz.compute(lz.quantile(lz.from_array(x), 0.5, method="nearest")) == np.quantile(x, 0.5, method="nearest")
+
+
+def test_quantiles_of_no_chosen_row_are_nan():
+    for x in (np.arange(4), np.arange(4.0)):
+        X = lz.from_array(x)
+        found = lz.compute(lz.quantile(X[X > 9], 0.5), lz.nanmedian(X[X > 9]))
+        assert np.isnan(found).all()

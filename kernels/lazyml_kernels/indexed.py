@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lazyml_kernels.jit import kernel
 
 
@@ -23,8 +25,9 @@ def take(table: Any, index: Any, first: int, count: int, out: Any, faults: Any, 
     """
     size = table.shape[0]
     for i in range(count):
-        k = int(index[first + i])
-        k = k + size if k < 0 else k
+        code = index[first + i]
+        k = np.int64(code)  # of uint64 too: a sum of it and an int64 would be a float
+        k = k + size if code < 0 else k
         if k < 0 or k >= size:
             faults[slot] += 1
         else:
@@ -44,8 +47,9 @@ def pick(A: Any, first_a: int, index: Any, first: int, count: int, out: Any, fau
     rows = A[first_a : first_a + count]
     size = A.shape[1]
     for i in range(count):
-        k = int(index[first + i])
-        k = k + size if k < 0 else k
+        code = index[first + i]
+        k = np.int64(code)  # of uint64 too: a sum of it and an int64 would be a float
+        k = k + size if code < 0 else k
         if k < 0 or k >= size:
             faults[slot] += 1
         else:
@@ -65,7 +69,7 @@ def segment_sum(A: Any, first_a: int, index: Any, first: int, count: int, acc: A
     rows = A[first_a : first_a + count]
     size = acc.shape[0]
     for i in range(count):
-        k = int(index[first + i])
+        k = np.int64(index[first + i])
         if k < 0 or k >= size:
             faults[slot] += 1
         else:
@@ -86,7 +90,7 @@ def segment_count(index: Any, first: int, count: int, acc: Any, faults: Any, slo
     """
     size = acc.shape[0]
     for i in range(count):
-        k = int(index[first + i])
+        k = np.int64(index[first + i])
         if k < 0 or k >= size:
             faults[slot] += 1
         else:

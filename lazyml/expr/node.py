@@ -276,15 +276,20 @@ def with_sources(node: Node, src: tuple[Node, ...]) -> Node:
     return node if src == node.src else apply(node.op, *src, arg=node.arg)
 
 
-def encode(root: Node) -> list[tuple[Any, ...]]:
+def encode(*roots: Node) -> list[tuple[Any, ...]]:
     """A graph as a flat list, sources as positions in it: pickles at any depth."""
-    order = topological([root])
+    order = topological(roots)
     position = {node: index for index, node in enumerate(order)}
     return [(n.op, tuple(position[s] for s in n.src), n.arg, n.dtype.str, tuple(n.shape)) for n in order]
 
 
 def rebuild(rows: list[tuple[Any, ...]]) -> Node:
+    return rebuild_all(rows)[-1]
+
+
+def rebuild_all(rows: list[tuple[Any, ...]]) -> list[Node]:
+    """All nodes of an encoded graph, in its order."""
     nodes: list[Node] = []
     for op, src, arg, dtype, shape in rows:
         nodes.append(intern_node(op, tuple(nodes[i] for i in src), arg, np.dtype(dtype), shape))
-    return nodes[-1]
+    return nodes

@@ -25,9 +25,11 @@ from lazyml.functions.elementwise import (
     maximum,
     minimum,
     not_equal,
+    rint,
     where,
 )
 from lazyml.functions.indexed import searchsorted, segment_sum, take
+from lazyml.functions.nan_reductions import build_nan
 
 __all__ = ["histogram", "median", "nanmedian", "nanquantile", "percentile", "quantile"]
 
@@ -240,10 +242,12 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     ranks = arrays.wrap("concatenate", low.node, high.node, arg=0).astype(np.int64)
     ranks = Array(build.broadcast(ranks.node, (2 * shares.size, columns)))
     found = Array(_select(x.node, ranks.node)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
-    value = _between(found[: shares.size], found[shares.size :], place - low, method)
-    if unknown is not None:
-        spoiled = equal(known, 0) if skip_nan else unknown > 0
-        value = where(spoiled, reductions.build_nan(value), value)
+    nearest = rint(place) if method == "nearest" else place  # halves to the even rank
+    value = _between(found[: shares.size], found[shares.size :], nearest - low, method)
+    spoiled = equal(known, 0)  # of nothing, when a condition chooses no row
+    if unknown is not None and not skip_nan:
+        spoiled = logical_or(spoiled, unknown > 0)
+    value = where(spoiled, build_nan(value), value)
     shape = ((shares.size,) if shares.ndim else ()) + ((1,) if keepdims else ()) + x.shape[1:]
     return Array(build.reshape(value.node, shape))
 
@@ -253,10 +257,8 @@ def _between(a: Array, b: Array, t: Array, method: str) -> Any:
     t = t.astype(a.dtype)
     if method == "lower":
         return a
-    if method == "higher":
+    if method in ("higher", "nearest"):
         return where(equal(t, 0), a, b)
-    if method == "nearest":
-        return where(t < 0.5, a, where(t > 0.5, b, a))
     if method == "midpoint":
         t = where(equal(t, 0), 0.0, 0.5).astype(a.dtype)
     same = logical_or(equal(a, b), equal(t, 0))

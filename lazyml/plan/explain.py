@@ -47,6 +47,13 @@ def explain_plan(plan: Plan, kernels: Sequence[Sequence[str]]) -> str:
     return "\n\n".join(blocks)
 
 
+def summary(plan: Plan) -> str:
+    """A plan on one line."""
+    count, names = len(plan.passes), ", ".join(f"{p.arg}{_dims(p)}" for p in plan.parameters)
+    return (f"{count} {'pass' if count == 1 else 'passes'}, {format_bytes(plan.bytes_to_read)} to read, "
+            f"peak {format_bytes(plan.peak_bytes)}, parameters {names or 'none'}")  # fmt: skip
+
+
 def _headline(plan: Plan) -> str:
     count = len(plan.passes)
     to_read = format_bytes(plan.bytes_to_read)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
-from lazyml.runtime.sinks import FileSink
+from lazyml.runtime.executor import PassResult
+from lazyml.runtime.sinks import FileSink, MemorySink, Sink
 from lazyml.runtime.values import KeptInFile, KeptInMemory, KeptValue, MadePages
 
 Values = NDArray[Any]
@@ -27,16 +28,22 @@ class Run:
         self._until: dict[Node, int] = {}
         self.passes = self.bytes_read = self.peak = self.kept_bytes = self.spilled_bytes = 0
 
-    def place_for(
-        self, value: Value, a_pass: Pass, tiling: Tiling, span: range, results: Mapping[Node, Values]
-    ) -> MadePages:
+    def sinks_for(self, a_pass: Pass) -> dict[Node, Sink]:
+        """Where the results of a pass go."""
+        rows = len(self.spans[a_pass.index])
+        shapes = {node: (rows, *(int(size) for size in node.shape[1:])) for node in a_pass.results}
+        return {n: self.file_sinks.get(n) or MemorySink(shape, n.dtype) for n, shape in shapes.items()}
+
+    def place_for(self, value: Value, a_pass: Pass, tiling: Tiling, sinks: Mapping[Node, Sink]) -> MadePages:
         """Where the pages of a value go that a pass makes."""
+        span = self.spans[a_pass.index]
         leaf = value.leaf
         if value.way == "again" or value.made_in != a_pass.index:
             return MadePages(leaf, span, tiling.workers, tiling.page_rows)
         kept: KeptValue
         if value.way == "memory":
-            kept = KeptInMemory(leaf, span, results.get(value.formula))
+            result = sinks.get(value.formula)
+            kept = KeptInMemory(leaf, span, result.pages if isinstance(result, MemorySink) else None)
             self.kept_bytes += len(span) * row_bytes(leaf)
         else:
             kept = KeptInFile(leaf, span, tiling.workers, tiling.page_rows)
@@ -44,10 +51,18 @@ class Run:
         self.values[leaf], self._until[leaf] = kept, value.until
         return kept
 
-    def held_bytes(self, made: Sequence[MadePages]) -> int:
-        """By frames of results and of what a pass makes, and by values that are kept."""
+    def finish(self, a_pass: Pass, outcome: PassResult, sinks: Mapping[Node, Sink], made: Sequence[MadePages]) -> None:
+        """Take what a pass gave, and let go of what no later one needs."""
+        self.known.update(zip(a_pass.totals, outcome.totals, strict=True))
+        self.results.update((node, sink.result) for node, sink in sinks.items() if isinstance(sink, MemorySink))
+        self.passes += 1
+        self.bytes_read += outcome.bytes_read
         held = {id(place): place.nbytes for place in (*made, *self.values.values())}
-        return sum(held.values()) + sum(sink.nbytes for sink in self.file_sinks.values())
+        frames = sum(sink.nbytes for sink in self.file_sinks.values())
+        self.peak = max(self.peak, outcome.held_bytes + sum(held.values()) + frames)
+        for place in made:
+            place.made()
+        self.release(a_pass.index)
 
     def release(self, index: int | None = None) -> None:
         """Let go of the values that no pass after number `index` reads; of all when none is given."""

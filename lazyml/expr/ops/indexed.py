@@ -12,7 +12,7 @@ from lazyml.expr.derivatives.common import constant_derivative as none
 from lazyml.expr.infer import INDEXED, index_error
 from lazyml.expr.node import Doc, Node
 from lazyml.expr.ops.table import row
-from lazyml.expr.sort_keys import from_key, sort_key
+from lazyml.expr.sort_keys import downwards, from_key, sort_key
 
 
 def _checked(node: Node, index: Any) -> Any:
@@ -48,7 +48,7 @@ def _search(side: Literal["left", "right"]) -> Any:
 def _order(x: Any, count: int) -> Any:
     """Rows of the largest, nan first, the earlier of equals first."""
     x = np.asarray(x)
-    return np.lexsort((-x.astype(np.float64) if x.dtype.kind in "bu" else -x, ~np.isnan(x)))[:count]
+    return np.lexsort((downwards(x), ~np.isnan(x)))[:count]
 
 
 def _digit_counts(node: Node, x: Any, prefix: Any, shift: Any) -> Any:

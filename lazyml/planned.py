@@ -1,0 +1,106 @@
+"""From formulas to what runs them: rewritten, their sources opened, planned, and a function written for each pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from lazyml.codegen.functions import all_tiles, functions_of
+from lazyml.codegen.interpret import prepare_users
+from lazyml.config import Settings, memory_budget, thread_count
+from lazyml.errors import LazymlError, UnsupportedError
+from lazyml.expr import verify
+from lazyml.expr.node import ChosenRows, Node, topological
+from lazyml.expr.rewrites import optimise
+from lazyml.expr.rewrites.explain import LineOf
+from lazyml.expr.show import formula
+from lazyml.plan.planner import make_plan
+from lazyml.plan.prologue import kept_ranges
+from lazyml.plan.storage import Storage
+from lazyml.runtime.remembered import Remembered
+from lazyml.runtime.values import spill_room
+from lazyml.sources.hdf5 import reopen
+from lazyml.sources.protocol import Source
+from lazyml.sources.window import WindowSource
+
+BACKENDS = ("auto", "numba", "numpy")
+
+
+def held(source: Source) -> Any:
+    """The source's key, holding the opened source: whatever names the key keeps the source alive."""
+    return replace(source.key, identity=source.identity, holder=source)
+
+
+def source_of(node: Node) -> Source:
+    """The opened source behind a leaf; a leaf that came from elsewhere, by pickle, opens its file anew."""
+    key = node.arg
+    if key.holder is None and key.kind != "hdf5":
+        lost = "stayed in another process" if " of " in key.location else "is gone: nothing holds it any more"
+        raise UnsupportedError(f"the array behind {key.label} {lost}", fix="store it in a file")
+    source: Source = key.holder or reopen(key)
+    return source if source.key.shape == key.shape else WindowSource(source, key)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked for beside the formulas. `where` is the user's line, and `line_of` gives that of a formula;
+    `storage` is for row-shaped results that go to files; `repeated` says that the program may be called again."""
+
+    memory: int | str | None = None
+    threads: int | None = None
+    backend: str = "auto"
+    where: str | None = None
+    storage: Storage | None = None
+    repeated: bool = True
+    line_of: LineOf | None = None
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UnsupportedError("no such backend", expected=", ".join(BACKENDS), found=repr(self.backend))
+
+    def given(self) -> dict[str, Any]:
+        """By name, as they were given."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+class Planned:
+    """All that is known of a program before it runs."""
+
+    def __init__(self, given: Sequence[Node], options: Options, settings: Settings) -> None:
+        self.budget, self.threads = memory_budget(options.memory), thread_count(options.threads)
+        for node in given:
+            _refuse_chosen(node, options.where)
+        self.outputs = optimise(given, check=verify.ENABLED)
+        order = topological(self.outputs)
+        self.sources = {node: source_of(node) for node in order if node.op == "source"}
+        self.written = options.storage.of(self.outputs) if options.storage is not None else None
+        self.backend = options.backend if options.backend != "auto" else _backend_for(order, settings)
+        try:
+            self.plan = make_plan(self.outputs, self.sources, self.budget, self.threads, settings, self.written,
+                                  options.repeated, spill_room)  # fmt: skip
+            self.functions = functions_of(self.plan, self.backend == "numba")
+            for stage in self.plan.small:
+                prepare_users(stage)
+        except LazymlError as error:
+            raise error.with_details(where=options.where) from None
+        self.values = {value.leaf: value for value in self.plan.values}
+        self.tiles = all_tiles(self.functions)
+        once = dict.fromkeys(node for a_pass in self.plan.passes if a_pass.once for node in a_pass.files)
+        self.remembered = Remembered([self.sources[node] for node in once], kept_ranges(self.plan.kept))
+
+
+def _backend_for(order: Sequence[Node], settings: Settings) -> str:
+    """Small data runs on the interpreter: the choice depends on the formulas and the data, never on timing."""
+    leaves = (node for node in order if node.row_axis is not None and not node.src)
+    size = sum(node.dtype.itemsize * math.prod(int(s) for s in node.shape) for node in leaves)
+    return "numpy" if size <= settings.interpret_bytes else "numba"
+
+
+def _refuse_chosen(node: Node, where: str | None) -> None:
+    """Rows chosen by a condition are for totals: how many there are is known only at the end."""
+    if any(isinstance(size, ChosenRows) for size in node.shape):
+        raise UnsupportedError("rows chosen by a condition are not a result by themselves", formula=formula(node),
+                               expected="a total of them, as lz.mean(X[mask], axis=0)", where=where,
+                               fix="compute all rows and the condition, and choose in NumPy")  # fmt: skip
