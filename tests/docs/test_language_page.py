@@ -9,6 +9,7 @@ import types
 import numpy as np
 import pytest
 
+import docs.examples
 import lazyml as lz
 from docs import language
 from docs.examples import first_block
@@ -49,9 +50,13 @@ def test_the_tables_are_those_of_the_code():
 def test_the_examples_of_the_text_are_true():
     prose = re.sub(r"^```.*$", "", re.sub(r"<!-- table.*?<!-- end -->", "", PAGE, flags=re.DOTALL), flags=re.MULTILINE)
     test = doctest.DocTestParser().get_doctest(prose, {}, "language.md", None, 0)
-    assert len(test.examples) > 12
-    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
+    assert len(test.examples) > 18
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(test)
     assert result.failed == 0
+
+
+def test_values_are_shown_as_they_say():
+    assert doctest.testmod(docs.examples) == (0, 1)
 
 
 def test_every_public_function_and_operator_is_on_the_page():
