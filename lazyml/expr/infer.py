@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lazyml.config import format_bytes
-from lazyml.errors import DtypeError, IndexRangeError, ShapeError, UnsupportedError
+from lazyml.errors import DomainError, DtypeError, IndexRangeError, ShapeError, UnsupportedError
 from lazyml.expr.node import ChosenRows, Infer, Node, Rows, Shape
 from lazyml.expr.show import formula
 
@@ -131,6 +131,20 @@ def elementwise(ufunc: np.ufunc) -> Infer:
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 
     return infer
+
+
+def power(src: tuple[Node, ...], arg: Any) -> Typed:
+    """x ** y; that an integer has no negative power is said at once where the exponent is a constant."""
+    shape, dtype = _plain_power(src, arg)
+    exponent = src[1]
+    if dtype.kind in "iu" and exponent.op == "const" and np.any(exponent.arg.value < 0):
+        raise DomainError("an integer to a negative power is not an integer", expected="an exponent of 0 or more",
+                          found=f"{src[0].dtype} ** {np.min(exponent.arg.value)}",
+                          fix='use a floating-point exponent, as in x ** -1.0, or x.astype("float64")')  # fmt: skip
+    return shape, dtype
+
+
+_plain_power = elementwise(np.power)
 
 
 def select(src: tuple[Node, ...], arg: Any) -> Typed:
