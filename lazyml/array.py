@@ -12,9 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from lazyml import engine, manners
 from lazyml.config import SETTINGS, format_bytes
-from lazyml.errors import DtypeError, LazymlError, ParameterError, ShapeError, UnsupportedError
+from lazyml.errors import DtypeError, LazymlError, ParameterError, UnsupportedError
 from lazyml.expr import build
-from lazyml.expr.infer import total, widen
+from lazyml.expr.infer import widen
 from lazyml.expr.node import OPS, ChosenRows, Node, Rows, apply, topological
 from lazyml.expr.ops.special import scipy_operators
 from lazyml.expr.show import attempt, formula
@@ -351,14 +351,6 @@ def beside(rows: Array, value: Any) -> Array:
     return Array(node)
 
 
-def drop_axes(x: Array, axes: tuple[int, ...]) -> Array:
-    """Without axes of size 1."""
-    node = x.node
-    for axis in sorted(axes, reverse=True):
-        node = build.squeeze(node, axis)
-    return Array(node)
-
-
 def wrap(op: str, *src: Node, arg: Any = None) -> Array:
     """Apply an operator; an error gets the formula and the user's line."""
     try:
@@ -388,34 +380,6 @@ def matmul(left: Any, right: Any) -> Array:
     if y.op == "const" and y.ndim and x.ndim and isinstance(x.shape[-1], Rows):
         y = from_ndarray(y.arg.value).node
     return wrap("matmul", x, y)
-
-
-def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
-    axes = tuple(range(node.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    for one in axes:
-        if not isinstance(one, (int, np.integer)) or not -node.ndim <= one < node.ndim:
-            raise ShapeError("no such axis", expected=f"-{node.ndim} to {node.ndim - 1}" if node.ndim else "None",
-                             found=repr(axis), formula=formula(node), where=here())  # fmt: skip
-    return tuple(sorted({int(one) % node.ndim for one in axes}))
-
-
-def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
-    axes = normalise_axes(axis, x.node)
-    if not axes:  # of one number: itself, in the type that the reduction has
-        return x if op in ("min", "max") else x.astype(total(x.dtype, over_rows=False))
-    result = wrap(op, x.node, arg=axes)
-    return Array(build.expand_axes(result.node, axes)) if keepdims else result
-
-
-def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    axes = normalise_axes(axis, x.node)
-    summed = reduce("sum", x, axes, keepdims).node
-    plain = float(np.prod([x.shape[a] for a in axes if a != x.node.row_axis], dtype=np.float64))
-    count = build.scalar_like(plain, summed)
-    if x.node.row_axis in axes:
-        rows = build.row_count(x.node.shape[x.node.row_axis or 0])
-        count = build.multiply(rows, count) if plain != 1 else rows
-    return Array(build.divide(summed, count))
 
 
 _UFUNCS: dict[np.ufunc, str] = {
