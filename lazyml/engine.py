@@ -17,8 +17,8 @@ from lazyml.codegen.interpret import InterpretedTile, evaluate_small
 from lazyml.config import SETTINGS
 from lazyml.errors import ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
-from lazyml.expr.infer import show_shape
 from lazyml.expr.collecting import no_collecting
+from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, encode, rebuild_all, topological
 from lazyml.expr.rewrites import NAMES
 from lazyml.expr.rewrites.explain import explain_rewrites, explain_stage
