@@ -283,7 +283,10 @@ def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
 
 def from_ndarray(array: Any, name: str = "array") -> Array:
     """An array in memory as a streamed source."""
-    source = MemorySource(array, name)
+    try:
+        source = MemorySource(array, name)
+    except LazymlError as error:
+        raise error.with_details(where=here()) from None
     return Array(build.source(engine.held(source)))
 
 

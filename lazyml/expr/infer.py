@@ -226,6 +226,28 @@ def contract_rows(src: tuple[Node, ...], arg: Any) -> Typed:
     return left.shape[1:] + right.shape[1:], total(widen(np.result_type(left.dtype, right.dtype)), over_rows=True)
 
 
+def centred_matmul(src: tuple[Node, ...], arg: Any) -> Typed:
+    """(X - m) @ w for X (n, d), m and w (d,)."""
+    x, m, w = src
+    _check_centred(x, m, w.shape == x.shape[1:], w)
+    return x.shape[:1], np.result_type(x.dtype, m.dtype, w.dtype)
+
+
+def centred_contract(src: tuple[Node, ...], arg: Any) -> Typed:
+    """(X - m)' r summed over the rows, for X (n, d), m (d,) and r (n,)."""
+    x, m, r = src
+    _check_centred(x, m, r.shape == x.shape[:1], r)
+    return m.shape, total(np.result_type(x.dtype, m.dtype, r.dtype), over_rows=True)
+
+
+def _check_centred(x: Node, m: Node, fits: bool, other: Node) -> None:
+    if x.ndim != 2 or x.row_axis != 0 or m.shape != x.shape[1:] or not fits:
+        raise ShapeError("a centred product needs a row-aligned matrix, one value a column, and a vector",
+                         found=", ".join(show_shape(s.shape) for s in (x, m, other)))  # fmt: skip
+    if m.dtype.kind != "f":
+        raise DtypeError("a centred product is one of floating point", found=m.dtype)
+
+
 def gram(src: tuple[Node, ...], arg: Any) -> Typed:
     """X' X, or X' diag(h) X with a weight a row: (d, d), symmetric. One floating type: nothing is converted inside."""
     x, *weights = src

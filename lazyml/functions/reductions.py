@@ -296,7 +296,7 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
     `ord` may be 0 (how many are not 0), 1, 2, any other number, inf or -inf. Of a matrix as a whole only the default
     ("fro", the root of the sum of squares) is there; its spectral norm needs a decomposition.
 
-    Derivative: x / norm(x) for the default, so nan where all is 0; otherwise that of the formula.
+    Derivative: x / norm(x) for the default, 0 where all is 0; for another ord that of the formula.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.norm(lz.from_array([[3.0, 4.0], [0.0, 2.0]]), axis=1))
@@ -311,7 +311,7 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
         raise UnsupportedError("a matrix norm other than the root of the sum of squares", found=f"ord={ord!r}",
                                expected="ord=None, or one axis and a number", where=arrays.here())  # fmt: skip
     if ord is None or ord == 2 or isinstance(ord, str):
-        return sqrt(sum(square(x), axes, keepdims))
+        return _root(sum(square(x), axes, keepdims))
     if ord in (np.inf, -np.inf):
         return (max if ord > 0 else min)(absolute(x), axes, keepdims)
     if ord == 0:
@@ -322,6 +322,12 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
 
 
 # --- steps of the above ----------------------------------------------------------------------------------------------
+
+
+def _root(x: Array) -> Any:
+    """The square root of a sum of squares: where all of them are 0 its gradient is 0, and not 0 times inf."""
+    nothing = equal(x, _zero(x))
+    return where(nothing, _zero(x), sqrt(where(nothing, 1.0, x)))
 
 
 def _or_true(where: Any) -> Any:
@@ -370,9 +376,10 @@ def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool
                          where=arrays.here())  # fmt: skip
     if not arrays.normalise_axes(axis, x.node):  # the only one there is
         return Array(build.const(0, np.int64))
-    if x.node.row_axis == 1 and axis is None:  # rows come first: from a place in x.T to one in x
-        flat, (columns, rows) = _place(op, plain, x.T, None, False), x.shape
-        found = (flat % columns) * rows + flat // columns
+    if x.node.row_axis == 1 and axis is None:  # the first of the lines of x that have the best, and the first in it
+        rows, best = _place(op, plain, x, 1, False), (min if op == "argmin" else max)(x, 1)
+        line = arrays.reduce(op, best, None, False)
+        found = line * x.shape[1] + Array(arrays.wrap("take", rows.node, line.node).node)
         return Array(build.expand_axes(found.node, (0, 1))) if keepdims else found
     return arrays.reduce(op, x, axis, keepdims)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ def hstack(parts: Sequence[Any]) -> Any:
 # --- shapes ----------------------------------------------------------------------------------------------------------
 
 
-def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
+def broadcast_to(x: Any, shape: int | Iterable[int]) -> Any:
     """x spread to a shape, as NumPy broadcasts. To spread a small value over the rows, use `full_like`.
 
     Shapes: (d,) gives (k, d); (n,) and (n, 1) need no spreading, they meet an (n, d) in any formula as y[:, None].
@@ -126,9 +126,9 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
            [1., 2.]])
     """
     if not isinstance(x, Array):
-        return np.broadcast_to(x, tuple(shape))
+        return np.broadcast_to(x, shape if isinstance(shape, int) else tuple(shape))
     rows = {int(size): size for size in x.node.shape if isinstance(size, Rows)}
-    sizes = tuple(int(size) for size in shape)
+    sizes = tuple(int(size) for size in (shape if isinstance(shape, Iterable) else (shape,)))
     at = len(sizes) - x.ndim + (x.node.row_axis or 0)
     known = tuple(rows.get(size, size) if axis == at else size for axis, size in enumerate(sizes))
     return x if known == x.node.shape else arrays.wrap("broadcast", x.node, arg=known)

@@ -22,6 +22,11 @@ GRAM_PANEL = 64
 """Columns of the widest panel that a Gram matrix sends through the library (lazyml_kernels.gram)."""
 
 
+def _of_centred(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The block's own sum, in the type of the product."""
+    return (int(node.shape[0]),), np.dtype(np.result_type(*(s.dtype for s in node.src)))
+
+
 GRAMS = ("gram", "weighted_gram")
 
 
@@ -29,7 +34,7 @@ def by_blas(node: Node) -> bool:
     """Whether a product is wide enough for the library: both sides of one float dtype, more than a few columns."""
     if node.op in GRAMS:
         return (width(node.src[0]) or 1) > GRAM_LOOP_COLUMNS
-    if OPS[node.op].kind != "product":
+    if OPS[node.op].kind != "product" or len(node.src) != 2:
         return False
     left, right = node.src
     if left.dtype != right.dtype or left.dtype.kind != "f" or node.dtype.kind != "f":
@@ -105,6 +110,7 @@ def _of_deviations(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 FIXED: dict[str, Callable[[Node], tuple[tuple[int, ...], np.dtype[Any]]]] = {
     "contract_rows": _of_contraction,
+    "centred_contract": _of_centred,
     **dict.fromkeys(GRAMS, _of_gram),
     "logsumexp": _of_logsumexp,
     "deviations": _of_deviations,

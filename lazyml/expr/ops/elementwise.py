@@ -116,7 +116,7 @@ float_function(np.sqrt, factor("sqrt"), "math.sqrt({0})", 6,
 float_function(np.cbrt, factor("cbrt"), "np.cbrt({0})", 20,
                Doc("the cube root", "1 / (3 * cbrt(x)**2), so inf at 0", "cbrt(-27.0)"))
 float_function(np.hypot, d.hypot, "np.hypot({0}, {1})", 12,
-               Doc("sqrt(x**2 + y**2) without overflow", "x / hypot(x, y) and y / hypot(x, y), so nan at (0, 0)",
+               Doc("sqrt(x**2 + y**2) without overflow", "x / hypot(x, y) and y / hypot(x, y), both 0 at (0, 0)",
                    "hypot(3.0, 4.0)"))
 
 # Trigonometry, in radians
