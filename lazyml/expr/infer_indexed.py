@@ -11,8 +11,8 @@ from lazyml.expr.infer import INDEXED, Typed, check_one_row_axis, show_shape, to
 from lazyml.expr.node import ChosenRows, Node, Rows, Shape
 
 INDEXED.update(
-    take=lambda node: (int(node.src[0].shape[0]), True),
-    pick=lambda node: (int(node.src[0].shape[1]), True),
+    take=lambda node: (int(node.src[0].shape[0]), node.arg is None),
+    pick=lambda node: (int(node.src[0].shape[1]), node.arg is None),
     one_hot=lambda node: (int(node.shape[1]), False),
     segment_sum=lambda node: (int(node.shape[0]), False),
     segment_count=lambda node: (int(node.shape[0]), False),
