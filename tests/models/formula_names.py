@@ -34,7 +34,8 @@ ACCEPTED = [
     "column_stack([X, y])", "einsum('n,ni,nj->ij', y, X, X)", "reshape(w, (3, 1))", "reshape(w, [-1, 1])",
     "astype(y, 'int64') // 2", "norm(X, axis=1, ord=inf)", "norm(X, ord='fro')",
     "random_uniform(X, seed=7, stream=[0, 1])",
-    "fold(y, 3, seed=k)", "random_integers(y, 1099511627776, 1) // 2", "solve(X.T @ X, [1, 2, 3])", "average(y, weights=c)",
+    "fold(y, 3, seed=k)", "random_integers(y, 1099511627776, 1) // 2", "solve(X.T @ X, [1, 2, 3])",
+    "average(y, weights=c)",
     "tanh(sign(y))", "(" * 100 + "y" + ")" * 100,
     "sum(\n    X @ w\n    + b\n)",
 ]  # fmt: skip
