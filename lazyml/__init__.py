@@ -10,10 +10,12 @@ from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
+from lazyml.functions.nan_reductions import *
 from lazyml.functions.parameters import *
 from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
+from lazyml.functions.shapes import *
 from lazyml.functions.special import *
 from lazyml.functions.statistics import *
 from lazyml.functions.user_function import elementwise as elementwise

@@ -197,9 +197,11 @@ class Array:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Array:
         if ufunc is np.matmul and method == "__call__" and not options:
             return matmul(*inputs)
-        if ufunc is np.square and method == "__call__" and not options:
-            return operation("multiply", *inputs, *inputs)
+        package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
         name = _UFUNCS.get(ufunc)
+        if name is None and package == "np" and ufunc.__name__ in METHODS and method == "__call__" and not options:
+            made: Array = METHODS[ufunc.__name__](*inputs)  # one that is made of several operators, such as np.square
+            return made
         names = (name,) if name else scipy_operators(ufunc)
         if names is None or method != "__call__" or options:
             raise manners.refused_ufunc(ufunc, method, options, METHODS, here())
@@ -213,10 +215,13 @@ class Array:
         if ours is None:
             raise manners.refused_function(function, METHODS, here())
         try:
-            inspect.signature(ours).bind(*args, **kwargs)
+            bound = inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
                                    found=str(error), where=here()) from None  # fmt: skip
+        if args and not _has_array(args[0]):  # np.mean(x, where=mask) is a formula, whatever x is
+            rows = next((v for v in bound.arguments.values() if isinstance(v, Array)), self)
+            args = beside(rows, args[0]), *args[1:]
         return ours(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -278,6 +283,11 @@ class Array:
         return matmul(other, self)
 
 
+def _has_array(value: Any) -> bool:
+    """Whether a value is an Array, a list with one, or text, which is never one."""
+    return isinstance(value, (Array, str)) or (isinstance(value, (list, tuple)) and any(map(_has_array, value)))
+
+
 def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
     """An operand as a node; a Python number takes the dtype that it would in NumPy beside others of dtype `like`."""
     if isinstance(value, Array):
@@ -305,7 +315,10 @@ def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
 
 def from_ndarray(array: Any, name: str = "array") -> Array:
     """An array in memory as a streamed source."""
-    source = MemorySource(array, name)
+    try:
+        source = MemorySource(array, name)
+    except LazymlError as error:
+        raise error.with_details(where=here()) from None
     return Array(build.source(engine.held(source)))
 
 
@@ -388,8 +401,8 @@ def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
 
 def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     axes = normalise_axes(axis, x.node)
-    if not axes:  # of one number: itself, in the type of a sum
-        return x.astype(total(x.dtype, over_rows=False)) if op == "sum" else x
+    if not axes:  # of one number: itself, in the type that the reduction has
+        return x if op in ("min", "max") else x.astype(total(x.dtype, over_rows=False))
     result = wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 

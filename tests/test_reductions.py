@@ -114,7 +114,9 @@ def test_rows_that_come_second(sizes):
     kept = [(lz.var(T, axis=1, keepdims=True), t.var(axis=1, keepdims=True)), (lz.std(T, 0), t.std(0)),
             (lz.argmax(T, keepdims=True), t.argmax(keepdims=True)),
              (lz.var(T, where=T > 0), t.var(where=t > 0))]  # fmt: skip
-    check(both + kept, sizes)
+    ties, lines = np.sign(x), np.sign(x).T  # the first of equals is the first of a line of x.T
+    first = [(f(lz.from_array(ties).T), g(lines)) for f, g in ((lz.argmin, np.argmin), (lz.argmax, np.argmax))]
+    check(both + kept + first, sizes)
 
 
 def test_a_large_mean_costs_no_digits(sizes):
@@ -182,3 +184,51 @@ def test_numpys_own_functions_and_methods():
     for value, wanted in zip(lz.compute(*made), plain, strict=True):
         np.testing.assert_allclose(value, wanted, rtol=1e-12)
     assert lz.var(x) == np.var(x) and lz.nanmax([1.0, np.nan]) == 1.0 and lz.all([True, False]) == np.False_
+
+
+def plainly(*formulas, **params):
+    with np.errstate(all="ignore"):
+        return lz.compute(*formulas, params=params, backend="numpy")
+
+
+def test_float32_stays_float32_along_a_row():
+    x = data("float32")
+    x[:, 0] = abs(x[:, 0])
+    X, m = lz.from_array(x), x > 0
+    made = [lz.var(X, axis=1), lz.std(X, axis=1, ddof=1), lz.mean(X, axis=1, where=X > 0), lz.nanvar(X, axis=1),
+            lz.average(X, axis=1, weights=X > -9)]  # fmt: skip
+    wanted = [x.var(1), x.std(1, ddof=1), x.mean(1, where=m), np.nanvar(x, axis=1), np.average(x, 1, weights=x > -9)]
+    for value, right in zip(plainly(*made), wanted, strict=True):
+        assert value.dtype == right.dtype == np.float32
+        np.testing.assert_allclose(value, right, rtol=1e-5)
+
+
+def test_fewer_elements_than_ddof_have_no_variance():
+    """Nothing over nothing, and something over nothing: never a negative variance."""
+    X = lz.from_array([[1.0, 5.0], [1.0, 2.0], [1.0, 7.0]])
+    found = plainly(lz.var(X, axis=0, ddof=3), lz.var(X, axis=0, ddof=4), lz.std(X, axis=1, ddof=2, where=X > 9))
+    wanted = ([np.nan, np.inf], [np.nan, np.inf], [np.nan] * 3)
+    for value, right in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(value, right)
+
+
+def test_reductions_of_one_number():
+    w = lz.param("w", (), "int8")
+    made = [lz.argmax(w), lz.prod(w), lz.sum(w), lz.max(w), lz.logsumexp(w), lz.mean(w)]
+    wanted = [np.int64(0), np.int64(5), np.int64(5), np.int8(5), np.float64(5), np.float64(5)]
+    for value, right in zip(plainly(*made, w=5), wanted, strict=True):
+        assert value == right and value.dtype == right.dtype
+
+
+def test_the_average_of_infinities_is_infinite():
+    X = lz.from_array([1.0, np.inf])
+    assert plainly(lz.average(X, weights=[1.0, 2.0])) == np.inf
+
+
+def test_logsumexp_of_integers(sizes):
+    x = np.arange(6).reshape(3, 2)
+    X, exps = lz.from_array(x), np.exp(x)
+    chosen = X[X[:, 0] > 1]
+    check([(lz.logsumexp(X), np.log(exps.sum())), (lz.logsumexp(X, axis=0), np.log(exps.sum(0))),
+           (lz.logsumexp(X > 9, axis=1), np.log([2.0] * 3)),
+           (lz.logsumexp(chosen), np.log(exps[1:].sum()))], sizes)  # fmt: skip

@@ -18,6 +18,9 @@ import numba
 FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 """Generated tile functions, and kernels in which a zero's sign may show."""
 
+PART_FLAGS: dict[str, Any] = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Parts of a tile function: without the code by which Python or C would call them."""
+
 SUM_FLAGS: dict[str, Any] = {**FLAGS, "fastmath": {"reassoc", "contract", "nsz"}}
 """Kernels whose results are sums that start at +0."""
 
@@ -47,6 +50,11 @@ def ordered(function: Callable[..., Any]) -> Any:
 def tile(function: Callable[..., Any]) -> Any:
     """Compile a generated tile function and keep its machine code on disk, next to its source file."""
     return numba.njit(cache=True, **FLAGS)(function)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Compile a part of a generated tile function, which calls it and contains it: nothing else does."""
+    return numba.njit(**PART_FLAGS)(function)
 
 
 def uncached_tile(function: Callable[..., Any]) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from lazyml.codegen.scope import Scope
 from lazyml.expr.node import Node
 from lazyml.plan.levels import is_accumulator
@@ -42,6 +44,32 @@ def _contract_rows(scope: Scope, node: Node) -> None:
     scope.writer.line(
         f"dense.add_vector_product({_matrix(scope, wide)}, m, {_values(scope, vector)}, {block}, {total})"
     )
+
+
+def _centred_matmul(scope: Scope, node: Node) -> None:
+    x, m, w = node.src
+    small = ", ".join(scope.input(part, "vector") for part in (m, w))
+    scope.writer.line(f"dense.centred_row_dot({_matrix(scope, x)}, m, {small}, {scope.stored(node)})")
+
+
+def _centred_contract(scope: Scope, node: Node) -> None:
+    x, m, r = node.src
+    operands = f"{_matrix(scope, x)}, m, {scope.input(m, 'vector')}, {_values(scope, r)}"
+    totals = f"{scope.fixed_scratch(node)}, {scope.total(node)}"
+    scope.writer.line(f"dense.add_centred_vector_product({operands}, {totals})")
+
+
+def _gram(scope: Scope, node: Node) -> None:
+    """X' X or X' diag(h) X added to the total, above the diagonal."""
+    x, *weights = node.src
+    through_library, single = by_blas(node), x.dtype == np.float32
+    kernel = f"{'blas_' if through_library else ''}add_{node.op}{'_f4' if through_library and single else ''}"
+    operands = [_matrix(scope, x), "m", *(_vector(scope, h) for h in weights)]
+    if through_library and weights:
+        operands.append(scope.own_rows(node))
+    if single or not through_library:
+        operands.append(scope.fixed_scratch(node))
+    scope.writer.line(f"gram.{kernel}({', '.join(operands)}, {scope.total(node)})")
 
 
 def _values(scope: Scope, node: Node) -> str:
@@ -98,13 +126,14 @@ def _take(scope: Scope, node: Node) -> None:
     table, index = node.src
     table_name = scope.input(table, "vector" if width(node) is None else "matrix")
     out = scope.stored(node)
-    scope.writer.line(f"indexed.take({table_name}, {_vector(scope, index)}, m, {out}, {scope.faults(node)})")
+    operands = f"{table_name}, {_vector(scope, index)}, m, {node.arg is None}"
+    scope.writer.line(f"indexed.take({operands}, {out}, {scope.faults(node)})")
 
 
 def _pick(scope: Scope, node: Node) -> None:
     x, index = node.src
-    operands = f"{_matrix(scope, x)}, {_vector(scope, index)}"
-    scope.writer.line(f"indexed.pick({operands}, m, {scope.stored(node)}, {scope.faults(node)})")
+    operands = f"{_matrix(scope, x)}, {_vector(scope, index)}, m, {node.arg is None}"
+    scope.writer.line(f"indexed.pick({operands}, {scope.stored(node)}, {scope.faults(node)})")
 
 
 def _by_columns(kernel: str) -> Callable[[Scope, Node], None]:
@@ -140,6 +169,9 @@ def _segment_count(scope: Scope, node: Node) -> None:
 CALL_RULES: dict[str, Callable[[Scope, Node], None]] = {
     "kernel:row_product": _row_product,
     "kernel:contract_rows": _contract_rows,
+    "kernel:centred_matmul": _centred_matmul,
+    "kernel:centred_contract": _centred_contract,
+    "kernel:gram": _gram,
     "kernel:logsumexp": _logsumexp,
     "kernel:deviations": _deviations,
     "kernel:lines": _lines,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from lazyml.codegen.calls import CALL_RULES
 from lazyml.codegen.loops import LoopWriter
+from lazyml.codegen.packing import pack
+from lazyml.codegen.parts import grouped, into_parts
 from lazyml.codegen.scope import Scope
 from lazyml.codegen.tile import TileSource
 from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
 from lazyml.kernel_cache import NAME
-from lazyml.plan.plan import Pass
+from lazyml.plan.plan import Pass, Step
 from lazyml.plan.steps import resolve
 
 
@@ -19,33 +21,42 @@ def lower(a_pass: Pass) -> TileSource:
     Its text has no value of the user's in it: row counts, widths, parameters and constants are all arguments.
     """
     scope = Scope(a_pass)
-    body = scope.writer
-    body.depth = 1
-    with body.indented("for first in range(0, rows, block):"):
-        body.line("last = min(first + block, rows)")
-        body.line("m = last - first")
-        start = len(body.lines)
-        for step in a_pass.steps:
-            if step.kind == "loop":
-                LoopWriter(scope, step).write()
-            else:
-                (node,) = step.nodes
-                at = len(body.lines)
-                CALL_RULES[OPS[node.op].emit](scope, node)
-                # With the arguments' names, which the rule has just asked for: a value in a comment would recompile.
-                body.lines.insert(at, "    " * body.depth + f"# {formula(node, scope.shown, depth=3)}")
-        for sink in a_pass.sinks:
-            body.line(f"{scope.sink(sink)}[first:last] = {_rows_of(scope, resolve(sink))}")
-        body.lines[start:start] = ["    " * body.depth + line for line in scope.block_slices()]
+    scope.writer.depth = 2
+    texts = [_step(scope, step) for step in a_pass.steps]
+    texts += [[f"        {scope.sink(sink)}[first:last] = {_rows_of(scope, resolve(sink))}"] for sink in a_pass.sinks]
+    slices = scope.block_slices()
     arguments = scope.arguments()
-    header = f"def {NAME}({', '.join(a.name for a in arguments)}):"
-    return TileSource(
-        "\n".join([header, f'    """{_summary(a_pass)}"""', body.text()]),
-        arguments,
-        tuple(scope.columns),
-        tuple(scope.checked),
-        tuple((name, digest) for digest, name in scope.functions.items()),
-    )
+    parts: list[str] = []
+    body = [line for text in texts for line in text]
+    groups = grouped([*(len(step.nodes) for step in a_pass.steps), *(1 for _ in a_pass.sinks)])
+    if len(groups) > 1:
+        arguments, packed = pack(arguments, a_pass.buffers, scope.names)
+        known = {"first", "last", "m", *slices, *(argument.name for argument in arguments)}
+        body, parts = into_parts(groups, texts, known, packed, scope.names)
+    lines = [
+        f"def {NAME}({', '.join(a.name for a in arguments)}):",
+        f'    """{_summary(a_pass)}"""',
+        "    for first in range(0, rows, block):",
+        "        last = min(first + block, rows)",
+        "        m = last - first",
+        *(f"        {name} = {text}" for name, text in slices.items()),
+        *body,
+    ]
+    functions = tuple((name, digest) for digest, name in scope.functions.items())
+    return TileSource("\n".join([*lines, ""]), arguments, tuple(scope.columns), tuple(scope.checked), functions,
+                      "\n".join(parts))  # fmt: skip
+
+
+def _step(scope: Scope, step: Step) -> list[str]:
+    """The lines of one step, as they stand in the loop over blocks."""
+    lines, start = scope.writer.lines, len(scope.writer.lines)
+    if step.kind == "loop":
+        LoopWriter(scope, step).write()
+        return lines[start:]
+    (node,) = step.nodes
+    CALL_RULES[OPS[node.op].emit](scope, node)
+    # With the arguments' names, which the rule has just asked for: a value in a comment would recompile.
+    return [f"        # {formula(node, scope.shown, depth=3)}", *lines[start:]]
 
 
 def _summary(a_pass: Pass) -> str:

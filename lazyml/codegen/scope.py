@@ -42,6 +42,10 @@ class Scope:
     def is_stored(self, node: Node) -> bool:
         return (resolve(node), True) in self._scratch
 
+    def own_rows(self, node: Node) -> str:
+        """Scratch with a line a row that a kernel of this node has for itself."""
+        return self._scratch[node, True]
+
     def fixed_scratch(self, node: Node) -> str:
         return self._scratch[node, False]
 
@@ -69,8 +73,8 @@ class Scope:
             self._slices[node] = self.names.new(f"{self._sources[node]}_block")
         return self._slices[node]
 
-    def block_slices(self) -> list[str]:
-        return [f"{name} = {self._sources[node]}[first:last]" for node, name in self._slices.items()]
+    def block_slices(self) -> dict[str, str]:
+        return {name: f"{self._sources[node]}[first:last]" for node, name in self._slices.items()}
 
     def input(self, node: Node, form: str = "") -> str:
         """A small value: a scalar where it has one element, else a vector over columns, unless a form is asked for."""
@@ -109,7 +113,7 @@ class Scope:
             *(Argument(name, "source", node, "vector" if width(node) is None else "matrix")
               for node, name in self._sources.items()),
             *(Argument(name, "input", node, form) for (node, form), name in self._inputs.items()),
-            *(Argument(name, "total", node) for node, name in self._totals.items()),
+            *(Argument(name, "total", node, index=i) for i, (node, name) in enumerate(self._totals.items())),
             *(Argument(self._scratch[b.node, b.per_row], "scratch", b.node, index=i)
               for i, b in enumerate(self._buffers)),
             *(Argument(name, "sink", node, index=i) for i, (node, name) in enumerate(self._sinks.items())),

@@ -11,6 +11,7 @@ KERNEL_MODULES = (
     "bits",
     "dense",
     "divide",
+    "gram",
     "indexed",
     "lines",
     "jit",
@@ -70,6 +71,3 @@ class Writer:
         self.depth += 1
         yield
         self.depth -= 1
-
-    def text(self) -> str:
-        return "\n".join(self.lines) + "\n"

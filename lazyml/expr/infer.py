@@ -128,23 +128,18 @@ def elementwise(ufunc: np.ufunc) -> Infer:
 
     def infer(src: tuple[Node, ...], arg: Any) -> Typed:
         dtype = resolve(*[s.dtype for s in src])
+        if ufunc is np.power and dtype.kind in "iu":
+            _check_power(src[1])
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 
     return infer
 
 
-def power(src: tuple[Node, ...], arg: Any) -> Typed:
-    """x ** y; that an integer has no negative power is said at once where the exponent is a constant."""
-    shape, dtype = _plain_power(src, arg)
-    exponent = src[1]
-    if dtype.kind in "iu" and exponent.op == "const" and np.any(exponent.arg.value < 0):
-        raise DomainError("an integer to a negative power is not an integer", expected="an exponent of 0 or more",
-                          found=f"{src[0].dtype} ** {np.min(exponent.arg.value)}",
-                          fix='use a floating-point exponent, as in x ** -1.0, or x.astype("float64")')  # fmt: skip
-    return shape, dtype
-
-
-_plain_power = elementwise(np.power)
+def _check_power(exponent: Node) -> None:
+    """Of whole numbers a power is a whole number, so a negative one that can be seen is refused, as by NumPy."""
+    if exponent.op == "const" and np.any(exponent.arg.value < 0):
+        raise DomainError("a negative power of whole numbers is no whole number", found=formula(exponent),
+                          fix='compute in floating point, as x.astype("float64") ** -1, or x ** -1.0')  # fmt: skip
 
 
 def select(src: tuple[Node, ...], arg: Any) -> Typed:
@@ -229,6 +224,39 @@ def contract_rows(src: tuple[Node, ...], arg: Any) -> Typed:
         raise ShapeError("a contraction needs two row-aligned sides of as many rows",
                          found=f"{show_shape(left.shape)} and {show_shape(right.shape)}")  # fmt: skip
     return left.shape[1:] + right.shape[1:], total(widen(np.result_type(left.dtype, right.dtype)), over_rows=True)
+
+
+def centred_matmul(src: tuple[Node, ...], arg: Any) -> Typed:
+    """(X - m) @ w for X (n, d), m and w (d,)."""
+    x, m, w = src
+    _check_centred(x, m, w.shape == x.shape[1:], w)
+    return x.shape[:1], np.result_type(x.dtype, m.dtype, w.dtype)
+
+
+def centred_contract(src: tuple[Node, ...], arg: Any) -> Typed:
+    """(X - m)' r summed over the rows, for X (n, d), m (d,) and r (n,)."""
+    x, m, r = src
+    _check_centred(x, m, r.shape == x.shape[:1], r)
+    return m.shape, total(np.result_type(x.dtype, m.dtype, r.dtype), over_rows=True)
+
+
+def _check_centred(x: Node, m: Node, fits: bool, other: Node) -> None:
+    if x.ndim != 2 or x.row_axis != 0 or m.shape != x.shape[1:] or not fits:
+        raise ShapeError("a centred product needs a row-aligned matrix, one value a column, and a vector",
+                         found=", ".join(show_shape(s.shape) for s in (x, m, other)))  # fmt: skip
+    if m.dtype.kind != "f":
+        raise DtypeError("a centred product is one of floating point", found=m.dtype)
+
+
+def gram(src: tuple[Node, ...], arg: Any) -> Typed:
+    """X' X, or X' diag(h) X with a weight a row: (d, d), symmetric. One floating type: nothing is converted inside."""
+    x, *weights = src
+    if x.ndim != 2 or x.row_axis != 0 or any(h.shape != x.shape[:1] for h in weights):
+        raise ShapeError("a Gram matrix needs a row-aligned matrix, and one weight a row",
+                         found=" and ".join(show_shape(s.shape) for s in src))  # fmt: skip
+    if x.dtype.kind != "f" or any(h.dtype != x.dtype for h in weights):
+        raise DtypeError("a Gram matrix needs one floating-point type", found=", ".join(str(s.dtype) for s in src))
+    return (x.shape[1], x.shape[1]), total(x.dtype, over_rows=True)
 
 
 def transpose(src: tuple[Node, ...], arg: Any) -> Typed:

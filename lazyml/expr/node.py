@@ -191,8 +191,8 @@ Derivative = Callable[[Node, Node], tuple["Node | None", ...]]
 
 @dataclass(frozen=True)
 class Doc:
-    """What docs/language.md says of an operator: `meaning` in terms of its operands, its derivative in each of them,
-    and an example on plain values, or on X (n, d) and y (n,) where that can not be."""
+    """What docs/language.md says of an operator: what it means in terms of its operands, its derivative in each of them
+    (g is the derivative of the loss in its value), and an example: on plain values, or on X (n, d) and y (n,)."""
 
     meaning: str
     derivative: str

@@ -13,6 +13,11 @@ def key_bits(dtype: np.dtype[Any]) -> int:
     return 64 if dtype.itemsize == 8 else 32
 
 
+def downwards(x: NDArray[Any]) -> NDArray[Any]:
+    """Values of the same type that are ordered the other way round; the smallest integer has no negative."""
+    return -x if x.dtype.kind == "f" else ~x
+
+
 def sort_key(x: NDArray[Any]) -> NDArray[np.uint64]:
     """The keys of values, as uint64.
 

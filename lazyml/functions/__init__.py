@@ -6,9 +6,11 @@ from lazyml.functions import (
     indexed,
     indexing,
     linalg,
+    nan_reductions,
     random,
     reductions,
     registry,
+    shapes,
     special,
     statistics,
 )
@@ -16,10 +18,12 @@ from lazyml.functions.calculus import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
+from lazyml.functions.nan_reductions import *
 from lazyml.functions.parameters import *
 from lazyml.functions.random import *
 from lazyml.functions.reductions import *
 from lazyml.functions.run import *
+from lazyml.functions.shapes import *
 from lazyml.functions.special import *
 from lazyml.functions.statistics import *
 
@@ -27,7 +31,9 @@ PARTS = (
     elementwise,
     special,
     reductions,
+    nan_reductions,
     indexed,
+    shapes,
     statistics,
     linalg,
     random,

@@ -23,8 +23,7 @@ from lazyml.functions.elementwise import (
     at_once,
     equal,
     exp,
-    isnan,
-    logical_not,
+    maximum,
     not_equal,
     sqrt,
     square,
@@ -34,7 +33,7 @@ from lazyml.plan.accumulators import worst
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "log_softmax", "logsumexp", "max",
-    "mean", "min", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "norm", "prod", "ptp",
+    "mean", "min", "norm", "prod", "ptp",
     "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
@@ -82,7 +81,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
     if where is None:
         return arrays.mean(x, axis, keepdims)
     mask = _mask(x, where)
-    return sum(x, axis, keepdims, where=mask) / sum(mask, axis, keepdims)
+    return _over(sum(x, axis, keepdims, where=mask), sum(mask, axis, keepdims))
 
 
 def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
@@ -107,7 +106,7 @@ def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, wh
     mask = None if where is None else _mask(x, where)
     count = _count(x, axes, keepdims, mask)
     squares = _deviations(x, axes, keepdims, mask)
-    return squares / (count - ddof if ddof else count)
+    return _over(squares, maximum(count - ddof, 0) if ddof else count)  # of too few elements it is nan or inf
 
 
 def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
@@ -246,11 +245,7 @@ def average(x: Any, axis: Any = None, weights: Any = None, keepdims: bool = Fals
     w = arrays.beside(x, weights)
     if w.ndim == 1 and x.ndim == 2 and axis in (0, -2):
         w = w[:, None]
-    try:
-        spread = Array(build.broadcast(w.node, x.node.shape))
-    except ShapeError as error:
-        raise error.with_details(formula=f"average({x.name}, weights={w.name})", where=arrays.here()) from None
-    return sum(w * x, axis, keepdims) / sum(spread, axis, keepdims)
+    return _over(sum(w * x, axis, keepdims), sum(_in_shape_of(x, w), axis, keepdims))
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -263,7 +258,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     0.693147180559...
     """
     if isinstance(x, Array):
-        return arrays.reduce("logsumexp", x, axis, keepdims)
+        return arrays.reduce("logsumexp", x if x.dtype.kind == "f" else x.astype(np.float64), axis, keepdims)
     x = np.asarray(x)
     axes = arrays.normalise_axes(axis, build.param("x", x.shape, widen(x.dtype)))
     value = at_once("logsumexp", x, arg=axes)
@@ -301,7 +296,7 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
     `ord` may be 0 (how many are not 0), 1, 2, any other number, inf or -inf. Of a matrix as a whole only the default
     ("fro", the root of the sum of squares) is there; its spectral norm needs a decomposition.
 
-    Derivative: x / norm(x) for the default, so nan where all is 0; otherwise that of the formula.
+    Derivative: x / norm(x) for the default, 0 where all is 0; for another ord that of the formula.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.norm(lz.from_array([[3.0, 4.0], [0.0, 2.0]]), axis=1))
@@ -316,7 +311,7 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
         raise UnsupportedError("a matrix norm other than the root of the sum of squares", found=f"ord={ord!r}",
                                expected="ord=None, or one axis and a number", where=arrays.here())  # fmt: skip
     if ord is None or ord == 2 or isinstance(ord, str):
-        return sqrt(sum(square(x), axes, keepdims))
+        return _root(sum(square(x), axes, keepdims))
     if ord in (np.inf, -np.inf):
         return (max if ord > 0 else min)(absolute(x), axes, keepdims)
     if ord == 0:
@@ -326,53 +321,13 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
     return sum(absolute(x) ** ord, axes, keepdims) ** (1 / ord)
 
 
-# --- what passes over nan --------------------------------------------------------------------------------------------
-
-
-def _over_nan(reduction: Callable[..., Any], name: str, formula: str, example: str) -> Callable[..., Any]:
-    def reduced(x: Any, axis: Any, keepdims: bool, **options: Any) -> Any:
-        if not isinstance(x, Array):
-            return getattr(np, name)(x, axis=axis, keepdims=keepdims, **options)
-        known = logical_not(isnan(x)) if x.dtype.kind == "f" else None
-        found = reduction(x, axis, keepdims=keepdims, where=known, **options)
-        if known is not None and name in ("nanmin", "nanmax"):  # of nan alone it is nan, as in NumPy
-            return where(any(known, axis, keepdims), found, build_nan(found))
-        return found
-
-    def plain(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        return reduced(x, axis, keepdims)
-
-    def with_ddof(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-        return reduced(x, axis, keepdims, ddof=ddof)
-
-    function = with_ddof if name in ("nanvar", "nanstd") else plain
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""{formula} of the elements that are not nan.
-
-    Derivative: that of {name[3:]}, and 0 at nan.
-
-    >>> import lazyml as lz
-    >>> float(lz.compute(lz.{name}(lz.from_array([1.0, float("nan"), 3.0]))))
-    {example}
-    """
-    return function
-
-
-def build_nan(like: Array) -> Array:
-    """nan in the type of an Array."""
-    return Array(build.scalar_like(np.nan, like.node))
-
-
-nansum = _over_nan(sum, "nansum", "The sum", "4.0")
-nanprod = _over_nan(prod, "nanprod", "The product", "3.0")
-nanmean = _over_nan(mean, "nanmean", "The mean", "2.0")
-nanvar = _over_nan(var, "nanvar", "The variance", "1.0")
-nanstd = _over_nan(std, "nanstd", "The standard deviation", "1.0")
-nanmin = _over_nan(min, "nanmin", "The smallest", "1.0")
-nanmax = _over_nan(max, "nanmax", "The largest", "3.0")
-
-
 # --- steps of the above ----------------------------------------------------------------------------------------------
+
+
+def _root(x: Array) -> Any:
+    """The square root of a sum of squares: where all of them are 0 its gradient is 0, and not 0 times inf."""
+    nothing = equal(x, _zero(x))
+    return where(nothing, _zero(x), sqrt(where(nothing, 1.0, x)))
 
 
 def _or_true(where: Any) -> Any:
@@ -388,10 +343,14 @@ def _mask(x: Array, where: Any) -> Any:
     mask = arrays.beside(x, where)
     if mask.dtype.kind != "b":
         mask = not_equal(mask, 0)
+    return _in_shape_of(x, mask)
+
+
+def _in_shape_of(x: Array, spread: Array) -> Array:
     try:
-        return Array(build.broadcast(mask.node, x.node.shape))
+        return Array(build.broadcast(spread.node, x.node.shape))
     except ShapeError as error:
-        raise error.with_details(formula=x.name, where=arrays.here()) from None
+        raise error.with_details(formula=f"{x.name} with {spread.name}", where=arrays.here()) from None
 
 
 def _chosen(x: Array, mask: Any, neutral: Any) -> Any:
@@ -415,11 +374,19 @@ def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool
     if isinstance(axis, tuple):
         raise ShapeError("one axis, or all", expected="an axis or None", found=repr(axis),
                          where=arrays.here())  # fmt: skip
-    if x.node.row_axis == 1 and axis is None:  # rows come first: from a place in x.T to one in x
-        flat, (columns, rows) = _place(op, plain, x.T, None, False), x.shape
-        found = (flat % columns) * rows + flat // columns
+    if not arrays.normalise_axes(axis, x.node):  # the only one there is
+        return Array(build.const(0, np.int64))
+    if x.node.row_axis == 1 and axis is None:  # the first of the lines of x that have the best, and the first in it
+        rows, best = _place(op, plain, x, 1, False), (min if op == "argmin" else max)(x, 1)
+        line = arrays.reduce(op, best, None, False)
+        found = line * x.shape[1] + Array(arrays.wrap("take", rows.node, line.node).node)
         return Array(build.expand_axes(found.node, (0, 1))) if keepdims else found
     return arrays.reduce(op, x, axis, keepdims)
+
+
+def _over(total: Array, count: Array) -> Any:
+    """A total over a number of elements, which does not widen it."""
+    return total / (count.astype(total.dtype) if total.dtype.kind == "f" else count)
 
 
 def _count(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | None) -> Any:

@@ -25,9 +25,11 @@ from lazyml.functions.elementwise import (
     maximum,
     minimum,
     not_equal,
+    rint,
     where,
 )
 from lazyml.functions.indexed import searchsorted, segment_sum, take
+from lazyml.functions.nan_reductions import build_nan
 
 __all__ = ["histogram", "median", "nanmedian", "nanquantile", "percentile", "quantile"]
 
@@ -36,7 +38,7 @@ WIDE_DIGIT_BYTES = 32 * 2**20
 
 
 def histogram(
-    v: Any, bins: int | Sequence[float] | Array = 10, range: Any = None, weights: Any = None, density: bool = False
+    v: Any, bins: int | Sequence[float] | Array = 10, range: Any = None, density: bool = False, weights: Any = None
 ) -> tuple[Any, Any]:
     """How many values are in each of equal bins over a range, or in bins between given edges: counts and edges, two
     results. The last bin holds its upper edge; values outside, and nan, are left out.
@@ -128,7 +130,7 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,); several q come along a first axis, (q,) or (q, d).
 
-    Derivative: none.
+    Derivative: none; a gradient through it raises UnsupportedError.
 
     Passes: 2 for float32 and integers of up to 32 bits, 4 for 64-bit types; 3 and 6 with many columns and quantiles,
     when the counts of 16-bit digits would take much memory.
@@ -147,7 +149,7 @@ def nanquantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdi
 
     Shapes: those of quantile.
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -165,7 +167,7 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,).
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -181,7 +183,7 @@ def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,).
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -197,7 +199,7 @@ def percentile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdim
 
     Shapes: those of quantile.
 
-    Derivative: none.
+    Derivative: none, as of quantile.
 
     Passes: those of quantile.
 
@@ -240,10 +242,12 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     ranks = arrays.wrap("concatenate", low.node, high.node, arg=0).astype(np.int64)
     ranks = Array(build.broadcast(ranks.node, (2 * shares.size, columns)))
     found = Array(_select(x.node, ranks.node)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
-    value = _between(found[: shares.size], found[shares.size :], place - low, method)
-    if unknown is not None:
-        spoiled = equal(known, 0) if skip_nan else unknown > 0
-        value = where(spoiled, reductions.build_nan(value), value)
+    nearest = rint(place) if method == "nearest" else place  # halves to the even rank
+    value = _between(found[: shares.size], found[shares.size :], nearest - low, method)
+    spoiled = equal(known, 0)  # of nothing, when a condition chooses no row
+    if unknown is not None and not skip_nan:
+        spoiled = logical_or(spoiled, unknown > 0)
+    value = where(spoiled, build_nan(value), value)
     shape = ((shares.size,) if shares.ndim else ()) + ((1,) if keepdims else ()) + x.shape[1:]
     return Array(build.reshape(value.node, shape))
 
@@ -253,10 +257,8 @@ def _between(a: Array, b: Array, t: Array, method: str) -> Any:
     t = t.astype(a.dtype)
     if method == "lower":
         return a
-    if method == "higher":
+    if method in ("higher", "nearest"):
         return where(equal(t, 0), a, b)
-    if method == "nearest":
-        return where(t < 0.5, a, where(t > 0.5, b, a))
     if method == "midpoint":
         t = where(equal(t, 0), 0.0, 0.5).astype(a.dtype)
     same = logical_or(equal(a, b), equal(t, 0))

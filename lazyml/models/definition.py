@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lazyml.errors import FormulaError, SourceError, SourceNotFoundError
-from lazyml.models.grammar import FUNCTIONS, did_you_mean, syntax_tree, with_place
+from lazyml.models.grammar import CONSTANTS, did_you_mean, syntax_tree, with_place
+from lazyml.models.signatures import FUNCTIONS
 
 REQUIRED = ("data", "params", "model")
 OPTIONAL = ("hyper", "solver", "predict", "metrics")
@@ -228,6 +229,8 @@ class _Reader:
                                      "letters, digits and _, starting with a letter", name)  # fmt: skip
                 if section == "metrics":  # no formula refers to a metric, so it may be called what it likes
                     continue
+                if name in CONSTANTS:
+                    raise self.wrong(section, name, "the name of a constant cannot be reused", "another name", name)
                 if name in FUNCTIONS:
                     raise self.wrong(section, name, "the name of a function cannot be reused", "another name", name)
                 if name in taken:

@@ -1,13 +1,13 @@
-"""What a formula may contain: limits, functions, operators; and the words of its errors."""
+"""What a formula may contain: limits, operators, constants; and the words of its errors."""
 
 from __future__ import annotations
 
 import ast
 import difflib
+import math
 import operator
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lazyml.errors import LazymlError
@@ -17,44 +17,29 @@ Error = TypeVar("Error", bound=LazymlError)
 MAX_CHARACTERS = 4000  # Python's own parser is safe from stack overflow well above this
 MAX_DEPTH = 150  # nodes above one another; `a + b + c` is two deep
 MAX_EXPONENT = 1000
+MAX_TEXT = 60  # characters of a quoted text, such as the subscripts of einsum
 
 ALLOWED = (
-    "names of data, parameters, hypers and earlier formulas; numbers; + - * / ** @ and parentheses; "
-    "one comparison < <= > >= == !=; & | ~; .T; data.columns, data.rows; x[1], x[:, 0:3], x[:, None]; functions"
+    "names of data, parameters, hypers and earlier formulas; numbers, inf, nan, pi, e; + - * / // % ** @ and "
+    "parentheses; one comparison < <= > >= == !=; & | ^ ~ << >>; .T; data.columns, data.rows; x[1], x[:, 0:3], "
+    "x[:, [0, 3]], x[y > 0], x[:, None]; functions"
 )
-
-
-@dataclass(frozen=True)
-class Signature:
-    """How many positional arguments a function takes, and which keywords."""
-
-    least: int
-    most: int
-    keywords: tuple[str, ...] = ()
-
-
-_ELEMENTWISE = Signature(1, 1)
-_PAIR = Signature(2, 2)
-_REDUCTION = Signature(1, 2, ("axis", "keepdims"))
-
-FUNCTIONS: dict[str, Signature] = {
-    **dict.fromkeys(("abs", "sign", "sqrt", "exp", "expm1", "log", "log1p"), _ELEMENTWISE),
-    **dict.fromkeys(("tanh", "sigmoid", "softplus"), _ELEMENTWISE),
-    **dict.fromkeys(("maximum", "minimum"), _PAIR),
-    "where": Signature(3, 3),
-    **dict.fromkeys(("sum", "mean", "logsumexp"), _REDUCTION),
-}
-"""Every function a formula may call, by the name it has in `lazyml.functions`."""
+CONSTANTS = {"inf": math.inf, "nan": math.nan, "pi": math.pi, "e": math.e}
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
     ast.Pow: operator.pow,
     ast.MatMult: operator.matmul,
     ast.BitAnd: operator.and_,
     ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
 }
 COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -64,33 +49,49 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.Invert: operator.invert}
-LOGICAL = (ast.BitAnd, ast.BitOr, ast.Invert)
+UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Invert: operator.invert,
+}
+OF_ARRAYS_ONLY = (ast.BitAnd, ast.BitOr, ast.BitXor, ast.LShift, ast.RShift, ast.Invert)
 
 _REFUSED: dict[type[ast.AST], tuple[str, str | None]] = {
     ast.BoolOp: ("and / or", "write & for and, | for or, with parentheses around each comparison"),
     ast.Not: ("not", "write ~ for not, with parentheses around the comparison"),
     ast.IfExp: ("if ... else", "write where(condition, a, b)"),
-    ast.BitXor: ("^", "write ** for a power"),
-    ast.FloorDiv: ("//", "only / divides"),
-    ast.Mod: ("%", None),
-    ast.UAdd: ("a leading +", "leave it out"),
     ast.Lambda: ("lambda", None),
     ast.NamedExpr: (":=", "give the part a name of its own under [model]"),
     ast.JoinedStr: ("an f-string", None),
     ast.Starred: ("a * argument", None),
-    ast.Tuple: ("a tuple", None),
-    ast.List: ("a list", None),
+    ast.Tuple: ("a tuple here", "a tuple goes into a function, as in sum(x, axis=(0, 1))"),
+    ast.List: ("a list here", "a list of numbers goes into [ ], into a function, or beside an array: x[:, [0, 3]]"),
+    ast.Slice: ("a slice here", "a slice goes into [ ], as in x[:, 0:3]"),
     ast.ListComp: ("a comprehension", None),
     ast.GeneratorExp: ("a comprehension", None),
 }
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a plain number, or a truth value, and no array."""
+    return isinstance(value, int | float)
+
+
+def fits(number: float) -> bool:
+    """Whether a number fits 64 bits: whole numbers must not grow without end from one formula to the next."""
+    return isinstance(number, float) or -(2**63) <= number < 2**63
+
+
+def has_data(value: Any) -> bool:
+    """Whether a value is an array, or a list with one."""
+    return any(map(has_data, value)) if isinstance(value, list | tuple) else hasattr(value, "shape")
+
+
 def refused(node: ast.AST) -> tuple[str, str | None]:
     """A piece of syntax without a rule, in words, and what to write instead.
 
-    >>> refused(ast.BitXor())
-    ('^ is not allowed in a formula', 'write ** for a power')
+    >>> refused(ast.Not())
+    ('not is not allowed in a formula', 'write ~ for not, with parentheses around the comparison')
     """
     words, fix = _REFUSED.get(type(node), (type(node).__name__, None))
     return f"{words} is not allowed in a formula", fix

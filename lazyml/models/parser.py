@@ -1,8 +1,8 @@
 """Formula strings to expressions, through a whitelist.
 
 The text is parsed into Python's syntax tree and each node of it is looked up in `_RULES`. What has no rule is refused,
-so nothing is ever evaluated as Python: a formula can name data and parameters, calculate, and call the functions of
-`grammar.FUNCTIONS`, and that is all it can do.
+so nothing is ever evaluated as Python: a formula can name data and parameters, calculate, choose parts, and call the
+functions of `signatures.FUNCTIONS`, and that is all it can do.
 """
 
 from __future__ import annotations
@@ -10,35 +10,44 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from lazyml.errors import FormulaError, LazymlError
+from lazyml.models.calls import call, numbers
 from lazyml.models.grammar import (
     ALLOWED,
     BINARY,
     COMPARE,
-    FUNCTIONS,
-    LOGICAL,
+    CONSTANTS,
     MAX_CHARACTERS,
     MAX_DEPTH,
     MAX_EXPONENT,
+    OF_ARRAYS_ONLY,
     UNARY,
     did_you_mean,
+    fits,
+    has_data,
+    is_number,
     refused,
     syntax_tree,
     underline,
     with_place,
 )
+from lazyml.models.indexes import subscript
+from lazyml.models.signatures import FUNCTIONS, Takes, signature_of
 
-Functions = Mapping[str, Callable[..., Any]]
+_ELEMENT = Takes("an element", "float")
 _SPLIT = "split it into several formulas"
 
 
-def parse_formula(text: str, namespace: Mapping[str, Any], functions: Functions | None = None) -> Any:
+def parse_formula(text: str, namespace: Mapping[str, Any]) -> Any:
     """The expression that `text` describes, over the values of `namespace`; a plain number if it names no array.
 
-    `functions` is where calls are looked up, `lazyml.functions` unless given; only the names of `FUNCTIONS` count.
     Raises FormulaError, with a caret under the part, for anything that is not allowed or not known. An error of the
     operation itself, such as ShapeError, keeps its class and gets the caret too.
 
@@ -53,18 +62,17 @@ def parse_formula(text: str, namespace: Mapping[str, Any], functions: Functions 
                 ^^^^^^
       fix       did you mean 'score'?
     """
-    return _Parser(text, namespace, functions).parse()
+    return Parser(text, namespace).parse()
 
 
-class _Parser:
+class Parser:
     """One formula on its way from text to value."""
 
-    def __init__(self, text: str, namespace: Mapping[str, Any], functions: Functions | None) -> None:
+    def __init__(self, text: str, namespace: Mapping[str, Any]) -> None:
         if not isinstance(text, str):
             raise FormulaError("a formula is text", expected='a string such as "mean(x)"', found=repr(text))
         self.text = " ".join(text.split())
         self.namespace = namespace
-        self.functions = _library() if functions is None else functions
 
     def parse(self) -> Any:
         if not self.text:
@@ -89,6 +97,15 @@ class _Parser:
             raise self.error_at("the formula is too deeply nested", 0, len(self.text), _SPLIT) from error
 
     def value(self, node: ast.expr, depth: int) -> Any:
+        """The value of a part: an expression, or a plain number."""
+        value = self.results(node, depth)
+        if isinstance(value, tuple):
+            shown = self.source(node)
+            raise self.error(node, f"this has {len(value)} results", expected="one", fix=f"write {shown}[0], or so")
+        return value
+
+    def results(self, node: ast.expr, depth: int) -> Any:
+        """The same, or the several results of a function that has them."""
         rule = _RULES.get(type(node))
         if rule is None:
             raise self.error(node, *refused(node))
@@ -97,22 +114,37 @@ class _Parser:
         return rule(self, node, depth + 1)
 
     def compute(self, node: ast.expr, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
-        """Apply an allowed operation; what it raises gets the formula and the caret."""
+        """Apply an allowed operation; what it raises gets the formula and the caret. Without data it gives a number."""
+        of_data = any(map(has_data, (*args, *keywords.values())))
         try:
-            return function(*args, **keywords)
+            found = (function if of_data else partial(_of_numbers, function))(*args, **keywords)
         except LazymlError as error:
-            raise with_place(error, formula=self.marked(node), where=None) from error
-        except (ArithmeticError, TypeError, ValueError, IndexError, AttributeError) as error:
+            fix = error.details["fix"]
+            fix = fix.replace("lz.", "") if isinstance(fix, str) else None  # as a formula would write it
+            raise with_place(error, formula=self.marked(node), where=None, fix=fix) from error
+        except (ArithmeticError, TypeError, ValueError, IndexError, AttributeError, RuntimeWarning) as error:
             raise FormulaError(str(error) or "this cannot be calculated", formula=self.marked(node)) from error
+        found = found.item() if isinstance(found, np.generic) else found
+        if is_number(found) and not fits(found):
+            raise self.error(node, "the number is too large", expected="a number that fits 64 bits")
+        if not is_number(found) and not of_data:
+            raise self.error(node, "there are only numbers in this", expected="data or a parameter among them")
+        return found
 
     def look_up(self, node: ast.Name) -> Any:
         if node.id.startswith("_"):
             raise self.error(node, "names that start with an underscore are not allowed")
         if node.id in self.namespace:
             return self.namespace[node.id]
+        if node.id in CONSTANTS:
+            return CONSTANTS[node.id]
         if node.id in FUNCTIONS:
-            raise self.error(node, f"{node.id} is a function", expected=f"{node.id}(...)")
-        raise self.unknown(node, "name", node.id, self.namespace)
+            raise self.error(node, f"{node.id} is a function", expected=signature_of(node.id).text)
+        names = [name for name in self.namespace if not name.startswith("_")]
+        raise self.unknown(node, "name", node.id, names, ", ".join(names) or "no names here")
+
+    def source(self, node: ast.expr) -> str:
+        return self.text[node.col_offset : node.end_col_offset]
 
     def marked(self, node: ast.expr) -> str:
         return underline(self.text, node.col_offset, node.end_col_offset or node.col_offset + 1)
@@ -123,161 +155,119 @@ class _Parser:
     def error_at(self, what: str, start: int, end: int, fix: str | None = None) -> FormulaError:
         return FormulaError(what, expected=ALLOWED, formula=underline(self.text, start, end), fix=fix)
 
-    def unknown(self, node: ast.expr, kind: str, name: str, known: Iterable[str]) -> FormulaError:
-        names = [k for k in known if not k.startswith("_")]
-        expected = ", ".join(names) or "no names here"
-        return self.error(node, f"unknown {kind} {name!r}", did_you_mean(name, names), expected)
+    def unknown(self, node: ast.expr, kind: str, name: str, known: Iterable[str], expected: str) -> FormulaError:
+        return self.error(node, f"unknown {kind} {name!r}", did_you_mean(name, known), expected)
 
 
 # --- one rule a kind of node: (parser, node, depth) -> value -------------------------------------------------------
 
 
-def _constant(parser: _Parser, node: ast.Constant, depth: int) -> int | float:
+def _constant(parser: Parser, node: ast.Constant, depth: int) -> int | float:
     value = node.value
-    if type(value) is int and value < 2**63:
-        return value
-    if type(value) is float and math.isfinite(value):
-        return value
-    if type(value) in (int, float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise parser.error(node, "only numbers can be written out here")
+    if not fits(value) or math.isinf(value):
         raise parser.error(node, "the number is too large", expected="a number that fits 64 bits")
-    raise parser.error(node, "only numbers can be written out in a formula")
+    return value
 
 
-def _name(parser: _Parser, node: ast.Name, depth: int) -> Any:
+def _name(parser: Parser, node: ast.Name, depth: int) -> Any:
     return parser.look_up(node)
 
 
-def _binary(parser: _Parser, node: ast.BinOp, depth: int) -> Any:
+def _binary(parser: Parser, node: ast.BinOp, depth: int) -> Any:
     function = BINARY.get(type(node.op))
     if function is None:
         raise parser.error(node, *refused(node.op))
-    left, right = parser.value(node.left, depth), parser.value(node.right, depth)
+    left, right = _operands(parser, node.left, node.right, depth)
     if isinstance(node.op, ast.Pow):
         return _power(parser, node, left, right)
-    _check_logical(parser, node, node.op, left, right)
+    if isinstance(node.op, ast.BitXor) and any(_is_float(value) for value in (left, right)):
+        raise parser.error(node, "^ combines truth values, or the bits of whole numbers", "write ** for a power",
+                           expected="comparisons, or data of an integer type")  # fmt: skip
+    _check_arrays(parser, node, node.op, left, right)
     return parser.compute(node, function, left, right)
 
 
-def _power(parser: _Parser, node: ast.BinOp, base: Any, exponent: Any) -> Any:
-    if _is_number(exponent) and not abs(exponent) <= MAX_EXPONENT:
+def _power(parser: Parser, node: ast.BinOp, base: Any, exponent: Any) -> Any:
+    if is_number(exponent) and not abs(exponent) <= MAX_EXPONENT:
         raise parser.error(node.right, "the exponent is too large", expected=f"at most {MAX_EXPONENT}")
-    power = math.pow if _is_number(base) and _is_number(exponent) else operator.pow
+    power = math.pow if is_number(base) and is_number(exponent) else operator.pow
     return parser.compute(node, power, base, exponent)
 
 
-def _unary(parser: _Parser, node: ast.UnaryOp, depth: int) -> Any:
+def _unary(parser: Parser, node: ast.UnaryOp, depth: int) -> Any:
     function = UNARY.get(type(node.op))
     if function is None:
         raise parser.error(node, *refused(node.op))
     value = parser.value(node.operand, depth)
-    _check_logical(parser, node, node.op, value)
+    _check_arrays(parser, node, node.op, value)
     return parser.compute(node, function, value)
 
 
-def _compare(parser: _Parser, node: ast.Compare, depth: int) -> Any:
+def _compare(parser: Parser, node: ast.Compare, depth: int) -> Any:
     if len(node.ops) > 1:
         raise parser.error(node, "comparisons cannot be chained", "put each in parentheses, as in (a > 0) == (b > 0)",
                       expected="one comparison, or several joined with & and |")  # fmt: skip
     function = COMPARE.get(type(node.ops[0]))
     if function is None:
         raise parser.error(node, *refused(node.ops[0]))
-    return parser.compute(node, function, parser.value(node.left, depth), parser.value(node.comparators[0], depth))
+    return parser.compute(node, function, *_operands(parser, node.left, node.comparators[0], depth))
 
 
-def _call(parser: _Parser, node: ast.Call, depth: int) -> Any:
-    if not isinstance(node.func, ast.Name):
-        raise parser.error(node.func, "only a function's plain name can be called", expected=", ".join(FUNCTIONS))
-    name = node.func.id
-    signature = FUNCTIONS.get(name)
-    if signature is None or name not in parser.functions:
-        raise parser.unknown(node.func, "function", name, FUNCTIONS)
-    options: dict[str, Any] = {}
-    for keyword in node.keywords:
-        if keyword.arg not in signature.keywords:
-            raise parser.error(keyword.value, f"{name} does not take {keyword.arg or '** arguments'}",
-                               expected=", ".join(signature.keywords) or "no keywords")  # fmt: skip
-        options[keyword.arg] = _option(parser, keyword.arg, keyword.value)
-    if not signature.least <= len(node.args) <= signature.most:
-        raise parser.error(node, f"wrong number of arguments for {name}",
-                      expected=" or ".join(str(n) for n in sorted({signature.least, signature.most})))  # fmt: skip
-    arguments = [parser.value(argument, depth) for argument in node.args[: signature.least]]
-    for argument in node.args[signature.least :]:
-        if "axis" in options:
-            raise parser.error(argument, "axis is given twice", expected="one axis")
-        options["axis"] = _option(parser, "axis", argument)
-    return parser.compute(node, parser.functions[name], *arguments, **options)
-
-
-def _attribute(parser: _Parser, node: ast.Attribute, depth: int) -> Any:
+def _attribute(parser: Parser, node: ast.Attribute, depth: int) -> Any:
     if node.attr == "T":
         value = parser.value(node.value, depth)
-        return value if _is_number(value) else parser.compute(node, operator.attrgetter("T"), value)
+        return value if is_number(value) else parser.compute(node, operator.attrgetter("T"), value)
     axis = {"rows": 0, "columns": 1}.get(node.attr)
     if axis is None or not isinstance(node.value, ast.Name):
-        raise parser.error(node, f".{node.attr} is not allowed", expected=".T, or .columns and .rows of data")
+        raise parser.error(node, f".{node.attr} is not allowed", expected=".T, or .columns and .rows of a name")
     shape = getattr(parser.look_up(node.value), "shape", ())
     if axis >= len(shape):
         raise parser.error(node, f"{node.value.id} has no {node.attr}", expected="a matrix" if axis else "an array")
+    if math.isnan(shape[axis]):
+        raise parser.error(node, "how many rows a condition chooses is not known",
+                           "write sum(condition) for their number", expected="rows of data")  # fmt: skip
     return int(shape[axis])
 
 
-def _subscript(parser: _Parser, node: ast.Subscript, depth: int) -> Any:
-    value = parser.value(node.value, depth)
-    items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    indices = tuple(_index(parser, item) for item in items)
-    return parser.compute(node, operator.getitem, value, indices if len(indices) != 1 else indices[0])
-
-
-_RULES: dict[type[ast.expr], Callable[[_Parser, Any, int], Any]] = {
+_RULES: dict[type[ast.expr], Callable[[Parser, Any, int], Any]] = {
     ast.Constant: _constant,
     ast.Name: _name,
     ast.BinOp: _binary,
     ast.UnaryOp: _unary,
     ast.Compare: _compare,
-    ast.Call: _call,
+    ast.Call: call,
     ast.Attribute: _attribute,
-    ast.Subscript: _subscript,
+    ast.Subscript: subscript,
 }
 
 
-# --- literals ------------------------------------------------------------------------------------------------------
+def _operands(parser: Parser, left: ast.expr, right: ast.expr, depth: int) -> tuple[Any, Any]:
+    """The two sides of an operator; one of them may be a list of numbers when the other is an array."""
+    lists = isinstance(left, ast.List), isinstance(right, ast.List)
+    sides = [
+        numbers(parser, node, _ELEMENT, depth) if is_list else parser.value(node, depth)
+        for node, is_list in zip((left, right), lists, strict=True)
+    ]
+    for node, is_list, other in zip((left, right), lists, reversed(sides), strict=True):
+        if is_list and not hasattr(other, "shape"):
+            raise parser.error(node, *refused(node))
+    return sides[0], sides[1]
 
 
-def _option(parser: _Parser, name: str, node: ast.expr) -> int | bool:
-    """The literal of `axis=` or `keepdims=`."""
-    if name == "axis":
-        return _integer(parser, node, "axis")
-    if isinstance(node, ast.Constant) and type(node.value) in (bool, int) and node.value in (0, 1):
-        return bool(node.value)
-    raise parser.error(node, f"{name} must be a literal", expected="True or False")
+def _check_arrays(parser: Parser, node: ast.expr, op: ast.AST, *values: Any) -> None:
+    if isinstance(op, OF_ARRAYS_ONLY) and all(is_number(value) for value in values):
+        raise parser.error(node, "& | ^ ~ << >> work on arrays: comparisons, or data of an integer type",
+                           expected="as in (a > 0) & ~(b > 0)")  # fmt: skip
 
 
-def _integer(parser: _Parser, node: ast.expr, what: str) -> int:
-    sign, literal = (-1, node.operand) if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else (1, node)
-    if isinstance(literal, ast.Constant) and type(literal.value) is int and literal.value < 2**63:
-        return sign * literal.value
-    raise parser.error(node, f"{what} must be a whole number", expected="a literal such as 0 or -1")
+def _of_numbers(function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """Computed at once; what NumPy would only warn of, such as log(0), is an error."""
+    with np.errstate(divide="raise", over="raise", invalid="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        return function(*args, **keywords)
 
 
-def _index(parser: _Parser, node: ast.expr) -> int | slice | None:
-    if isinstance(node, ast.Slice):
-        parts = (node.lower, node.upper, node.step)
-        return slice(*(None if part is None else _integer(parser, part, "a bound of a slice") for part in parts))
-    if isinstance(node, ast.Constant) and node.value is None:
-        return None
-    return _integer(parser, node, "an index")
-
-
-def _check_logical(parser: _Parser, node: ast.expr, op: ast.AST, *values: Any) -> None:
-    if isinstance(op, LOGICAL) and all(_is_number(value) for value in values):
-        raise parser.error(node, "& | ~ work on comparisons of arrays", expected="as in (a > 0) & ~(b > 0)")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _library() -> dict[str, Callable[..., Any]]:
-    from lazyml import functions  # late: the parser itself needs nothing but the standard library
-
-    return {name: getattr(functions, name) for name in FUNCTIONS if hasattr(functions, name)}
+def _is_float(value: Any) -> bool:
+    return bool(np.dtype(getattr(value, "dtype", type(value))).kind == "f")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lazyml.errors import EmptyDataError, ShapeError
 from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
+from lazyml.expr.sort_keys import downwards
 
 Values = NDArray[Any]
 Dtype = np.dtype[Any]
@@ -106,7 +107,15 @@ def _times(a: Values, b: Values) -> Values:
     return np.asarray(a * b)
 
 
+def _mirrored(state: Values, node: Node) -> Values:
+    """A symmetric total, of which the part below the diagonal was not computed: filled in place, as it may be large."""
+    for column in range(1, len(state)):
+        state[column, :column] = state[:column, column]
+    return _shaped(state, node)
+
+
 SUM = Accumulator(_add_tile, _add, _shaped, _kept, _own)
+SYMMETRIC = Accumulator(_add_tile, _add, _mirrored, _exact, _own)
 
 
 # --- the smallest and the largest ------------------------------------------------------------------------------------
@@ -197,7 +206,7 @@ def _largest(a: Values, b: Values) -> Values:
     both = np.concatenate([a, b], axis=2)
     kept = np.empty_like(a)
     for out, (values, rows) in zip(kept, both, strict=True):
-        order = np.lexsort((rows, -values, ~np.isnan(values), rows < 0))[: a.shape[2]]
+        order = np.lexsort((rows, downwards(values), ~np.isnan(values), rows < 0))[: a.shape[2]]
         out[0], out[1] = values[order], rows[order]
     return kept
 
@@ -275,6 +284,9 @@ def _moments(node: Node) -> tuple[int, ...]:
 ACCUMULATORS: dict[str, Accumulator] = {
     "sum": SUM,
     "contract_rows": SUM,
+    "centred_contract": SUM,
+    "gram": SYMMETRIC,
+    "weighted_gram": SYMMETRIC,
     "prod": Accumulator(_times_tile, _times, _shaped, _kept, _own, lambda node: 1),
     "min": _extreme(np.minimum, "min"),
     "max": _extreme(np.maximum, "max"),

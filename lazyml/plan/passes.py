@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lazyml.expr.node import Node, topological
 from lazyml.expr.show import formula
+from lazyml.plan.cut_loops import cut_loops
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Pass
 from lazyml.plan.prologue import row_domain, stages
@@ -42,7 +43,7 @@ def make_pass(
     """Collect what the targets need of the rows, stopping at small values, which are inputs. `originals` says what a
     target is in the formulas, where that is another node."""
     order = topological(targets, row_sources)
-    steps = schedule(order)
+    steps = cut_loops(schedule(order))
     named = originals or {}
     sources = tuple(node for node in order if node.op == "source")
     accumulators = tuple(node for node in order if is_accumulator(node))

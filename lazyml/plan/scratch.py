@@ -15,9 +15,26 @@ LOOP_COLUMNS = 8
 """Up to this many right-hand columns the register-blocked loops beat the library's product."""
 
 
+GRAM_LOOP_COLUMNS = 6
+"""Up to this many columns the loops of a Gram matrix beat the library's product; measured."""
+
+GRAM_PANEL = 64
+"""Columns of the widest panel that a Gram matrix sends through the library (lazyml_kernels.gram)."""
+
+
+def _of_centred(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The block's own sum, in the type of the product."""
+    return (int(node.shape[0]),), np.dtype(np.result_type(*(s.dtype for s in node.src)))
+
+
+GRAMS = ("gram", "weighted_gram")
+
+
 def by_blas(node: Node) -> bool:
     """Whether a product is wide enough for the library: both sides of one float dtype, more than a few columns."""
-    if OPS[node.op].kind != "product":
+    if node.op in GRAMS:
+        return (width(node.src[0]) or 1) > GRAM_LOOP_COLUMNS
+    if OPS[node.op].kind != "product" or len(node.src) != 2:
         return False
     left, right = node.src
     if left.dtype != right.dtype or left.dtype.kind != "f" or node.dtype.kind != "f":
@@ -60,6 +77,8 @@ def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
                 shape, dtype = FIXED[node.op](node)
                 if shape:
                     found.append(Buffer(node, shape, dtype, per_row=False))
+            if node.op == "weighted_gram" and by_blas(node):  # the weighted rows
+                found.append(Buffer(node, _line(node.src[0]), node.src[0].dtype, per_row=True))
     return tuple(found)
 
 
@@ -67,6 +86,14 @@ def _of_contraction(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """The block's own sum, in the type of its rows."""
     dtype = np.dtype(np.result_type(node.src[0].dtype, node.src[1].dtype))
     return tuple(w for w in map(width, node.src) if w is not None), dtype if dtype.kind == "f" else node.dtype
+
+
+def _of_gram(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The block's own sum in loops; through the library one panel of float32. float64 is added where it belongs."""
+    dtype, columns = node.src[0].dtype, width(node.src[0]) or 1
+    if not by_blas(node):
+        return (columns, columns), dtype
+    return () if dtype == np.float64 else (GRAM_PANEL, columns), dtype
 
 
 def _of_logsumexp(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -83,6 +110,8 @@ def _of_deviations(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 FIXED: dict[str, Callable[[Node], tuple[tuple[int, ...], np.dtype[Any]]]] = {
     "contract_rows": _of_contraction,
+    "centred_contract": _of_centred,
+    **dict.fromkeys(GRAMS, _of_gram),
     "logsumexp": _of_logsumexp,
     "deviations": _of_deviations,
 }

@@ -10,6 +10,9 @@ from typing import Any
 
 Work = Callable[[int, threading.Event], None]
 
+SIGNAL_SECONDS = 0.2
+"""How often the caller, while it waits for the others, looks for a signal that one of their threads took."""
+
 
 def run_workers(count: int, work: Work) -> None:
     """Run `work(worker, cancelled)` on `count` threads and return when all are over.
@@ -32,7 +35,8 @@ def run_workers(count: int, work: Work) -> None:
             thread.start()
         guarded(0)
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(SIGNAL_SECONDS)
     except BaseException:  # Ctrl-C between the lines above
         cancelled.set()
         for thread in threads:

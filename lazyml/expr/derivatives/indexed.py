@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lazyml.errors import UnsupportedError
 from lazyml.expr import build as b
 from lazyml.expr.derivatives.common import Cotangents, like_rows
 from lazyml.expr.node import Node, apply
@@ -66,3 +67,9 @@ def top_values(node: Node, g: Node) -> Cotangents:
     number = b.row_index(x.shape[0]) if x.row_axis is not None else b.const(np.arange(int(x.shape[0])))
     chosen = apply("equal", b.expand(number, 1), b.expand(rows, 0))
     return (b.matmul(b.cast(chosen, x.dtype), like_rows(g, x)),)
+
+
+def from_key(node: Node, g: Node) -> Cotangents:
+    """A quantile is found by counting: the rows it comes from are not known. Zeros would be wrong without a word."""
+    raise UnsupportedError("quantiles have no derivative here", expected="a loss of sums, means, minima or maxima",
+                           fix="compute the quantile first and put its value into the formula")  # fmt: skip

@@ -12,7 +12,7 @@ from lazyml.expr.derivatives.common import constant_derivative as none
 from lazyml.expr.infer import INDEXED, index_error
 from lazyml.expr.node import Doc, Node
 from lazyml.expr.ops.table import row
-from lazyml.expr.sort_keys import from_key, sort_key
+from lazyml.expr.sort_keys import downwards, from_key, sort_key
 
 
 def _checked(node: Node, index: Any) -> Any:
@@ -48,7 +48,7 @@ def _search(side: Literal["left", "right"]) -> Any:
 def _order(x: Any, count: int) -> Any:
     """Rows of the largest, nan first, the earlier of equals first."""
     x = np.asarray(x)
-    return np.lexsort((-x.astype(np.float64) if x.dtype.kind in "bu" else -x, ~np.isnan(x)))[:count]
+    return np.lexsort((downwards(x), ~np.isnan(x)))[:count]
 
 
 def _digit_counts(node: Node, x: Any, prefix: Any, shift: Any) -> Any:
@@ -84,13 +84,14 @@ row("take", "gather", infer.take, lambda node, table, index: np.take(table, _che
 row("pick", "gather", infer.pick,
     lambda node, x, index: np.take_along_axis(x, _checked(node, index)[:, None], axis=1)[:, 0], d.pick,
     "kernel:pick", 1, "pick({0}, {1})",
-    Doc("for each row of x the value in column y; -1 is the last", "g in that column, 0 elsewhere",
-        "pick([[1.0, 2.0], [3.0, 4.0]], [1, 0])"))
+    Doc("for each row of X the value in the column that c has there; -1 is the last", "g in that column, 0 elsewhere",
+        "X[row_index(X), c]", ("X", "c")))
 row("one_hot", "gather", infer.one_hot, _one_hot, none, "loop:one_hot", 1, "one_hot({0}, {arg})",
     Doc("1 in column x, 0 elsewhere", "0", "one_hot([1, 0], 3)"))
 row("columns", "gather", infer.columns, lambda node, x, numbers: np.take(x, _checked(node, numbers), axis=1), d.columns,
     "kernel:take_columns", 0, "{0}[:, {1}]",
-    Doc("columns of x by their numbers", "g added at these columns, 0 elsewhere", "X[:, [0, 3, 5]]"))
+    Doc("columns by a list of their numbers, or of a truth value for each", "g added at these columns, 0 elsewhere",
+        "X[:, [2, 0]]"))
 row("put_columns", "gather", infer.put_columns, _put_columns, d.put_columns, "kernel:add_columns", 1,
     "put_columns({0}, {1})",
     Doc("zeros with x added at columns y: what the derivative of choosing columns is made of", "these columns",
@@ -122,5 +123,5 @@ row("digit", "gather", infer.digit, _digit, none, "plan:small", 1, "digit({0}, {
     Doc("the digit at which a rank falls", "0", "a step of quantile(x, 0.5)"))
 row("rank_left", "gather", infer.digit, _rank_left, none, "plan:small", 1, "rank_left({0}, {1})",
     Doc("the rank among the values of that digit", "0", "a step of quantile(x, 0.5)"))
-row("from_key", "gather", infer.from_key, lambda node, key: from_key(key, node.dtype), none, "plan:small", 1,
-    "from_key({0})", Doc("the value of a sort key", "0", "the last step of quantile(x, 0.5)"))
+row("from_key", "gather", infer.from_key, lambda node, key: from_key(key, node.dtype), d.from_key, "plan:small", 1,
+    "from_key({0})", Doc("the value of a sort key", "none: it is refused", "the last step of quantile(x, 0.5)"))

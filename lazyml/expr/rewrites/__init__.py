@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from lazyml.expr.node import Node, Note
+from lazyml.expr.rewrites.centre import centre
+from lazyml.expr.rewrites.chains import chains
 from lazyml.expr.rewrites.choose_rows import choose_rows
+from lazyml.expr.rewrites.fold_constants import fold_constants
+from lazyml.expr.rewrites.gram import gram
+from lazyml.expr.rewrites.one_hot import one_hot
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
@@ -23,10 +28,15 @@ class Rewrite(Protocol):
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("stabilise", stabilise),
+    ("fold_constants", fold_constants),
     ("simplify", simplify),
+    ("chains", chains),
     ("rows_first", rows_first),
     ("choose_rows", choose_rows),
+    ("one_hot", one_hot),
     ("pull_factors", pull_factors),
+    ("gram", gram),
+    ("centre", centre),
 )
 NAMES = tuple(name for name, _ in REWRITES)
 
