@@ -13,6 +13,7 @@ from lazyml.array import Array
 from lazyml.errors import DtypeError, LazymlError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build, forward
 from lazyml.expr import grad as reverse
+from lazyml.expr.collecting import no_collecting
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node
 
@@ -101,6 +102,7 @@ def hvp(loss: Array, params: Any, vectors: Any) -> Any:
     return trees.unflatten(params, map(Array, found))
 
 
+@no_collecting()
 def _derived(of: Any, derive: Callable[[], list[Node]]) -> list[Node]:
     """The derivatives; an error gets the formula and the user's line."""
     try:
