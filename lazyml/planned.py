@@ -12,7 +12,6 @@ from lazyml.codegen.interpret import prepare_users
 from lazyml.config import Settings, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.expr import verify
-from lazyml.expr.collecting import no_collecting
 from lazyml.expr.node import ChosenRows, Node, topological
 from lazyml.expr.rewrites import optimise
 from lazyml.expr.rewrites.explain import LineOf
@@ -69,7 +68,6 @@ class Options:
 class Planned:
     """All that is known of a program before it runs."""
 
-    @no_collecting()
     def __init__(self, given: Sequence[Node], options: Options, settings: Settings) -> None:
         self.budget, self.threads = memory_budget(options.memory), thread_count(options.threads)
         for node in given:

@@ -15,7 +15,7 @@ _was_on = False
 @contextmanager
 def no_collecting() -> Iterator[None]:
     """Switch Python's cyclic collector off, and on again where it was on. It would walk over the whole graph each time
-    that this has grown by a quarter, which took a quarter of the time of planning. Also a decorator.
+    that this has grown by a quarter, which took a quarter of the time of planning.
     """
     global _paused, _was_on
     with _lock:

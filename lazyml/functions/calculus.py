@@ -102,11 +102,11 @@ def hvp(loss: Array, params: Any, vectors: Any) -> Any:
     return trees.unflatten(params, map(Array, found))
 
 
-@no_collecting()
 def _derived(of: Any, derive: Callable[[], list[Node]]) -> list[Node]:
     """The derivatives; an error gets the formula and the user's line."""
     try:
-        return derive()
+        with no_collecting():
+            return derive()
     except LazymlError as error:
         shown = of.name if isinstance(of, Array) else None
         raise error.with_details(formula=shown, where=arrays.here()) from None
