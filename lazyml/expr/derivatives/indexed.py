@@ -10,9 +10,19 @@ from lazyml.expr.derivatives.common import Cotangents, like_rows
 from lazyml.expr.node import Node, apply
 
 
+def never_negative(index: Node) -> bool:
+    """Whether an index can not count from the end: by its type, or by how it is made."""
+    if index.dtype.kind == "u" or index.op in ("argmin", "argmax", "search_left", "search_right", "row_index"):
+        return True
+    if index.op != "where" or index.src[1].op != "const" or index.src[0].op != "less":
+        return False
+    condition, other, kept = index.src
+    return bool((other.arg.value >= 0).all()) and condition.src == (kept, b.const(0))
+
+
 def _from_start(index: Node, size: int) -> Node:
     """The index with negative numbers counted from the start, as scatters have them."""
-    if index.dtype.kind == "u":
+    if never_negative(index):
         return index
     wide = b.cast(index, np.int64)
     return b.where(apply("less", wide, b.const(0)), b.add(wide, b.const(size)), wide)

@@ -11,6 +11,7 @@ from lazyml.expr.rewrites.chains import chains
 from lazyml.expr.rewrites.choose_rows import choose_rows
 from lazyml.expr.rewrites.fold_constants import fold_constants
 from lazyml.expr.rewrites.gram import gram
+from lazyml.expr.rewrites.one_hot import one_hot
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
@@ -26,6 +27,7 @@ class Rewrite(Protocol):
 
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
+    ("one_hot", one_hot),
     ("stabilise", stabilise),
     ("fold_constants", fold_constants),
     ("simplify", simplify),
