@@ -17,6 +17,7 @@ from lazyml.codegen.interpret import InterpretedTile, evaluate_small
 from lazyml.config import SETTINGS
 from lazyml.errors import ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
+from lazyml.expr.collecting import no_collecting
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, encode, rebuild_all, topological
 from lazyml.expr.rewrites import NAMES
@@ -74,7 +75,8 @@ class Program:
         """What planning gave. It is done at once, but for a program that came by pickle: if that can not run, since a
         file changed, its first use says so and not the unpickling, which a pool of processes would not survive."""
         if self._planned is None:
-            self._planned = Planned(self._given, self._options, SETTINGS)
+            with no_collecting():
+                self._planned = Planned(self._given, self._options, SETTINGS)
         return self._planned
 
     @property

@@ -74,6 +74,12 @@ def test_rows_not_chosen_do_not_count_be_they_nan(sizes):
           sizes)  # fmt: skip
 
 
+def test_of_no_rows_none_is_chosen():
+    X = lz.from_array(np.empty(0))
+    for backend in ("numpy", "numba"):
+        assert lz.compute(lz.sum(X[X > 0]), lz.any(X[X > 0] < 1), backend=backend) == (0.0, False)
+
+
 def test_ranges_and_numbers_of_rows(leaves, plain, sizes):
     (X, y, Z), (x, t) = leaves, plain
     w = lz.param("w", 5)

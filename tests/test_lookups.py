@@ -33,10 +33,12 @@ def by_group(values, codes, size):
 def test_look_ups(plain, sizes):
     x, k, t = plain
     X, C, T, v = lz.from_array(x), lz.from_array(k), lz.param("T", (K, 3)), lz.param("v", K)
-    thin = t[:, :1].astype("f4")
+    thin, U = t[:, :1].astype("f4"), lz.from_array(k.astype("u8"), "unsigned")
     check([
         (lz.take(T, C), t[k]), (lz.take(v, C) * X[:, 0], t[:, 0][k] * x[:, 0]), (lz.take(v, C - K), t[:, 0][k]),
-        (lz.take(thin, C), thin[k]), (lz.take([2, 3, 5, 7], C), np.array([2, 3, 5, 7])[k]),
+        (lz.take(thin, C), thin[k]),
+        (lz.take(thin, U), thin[k]), (X[lz.row_index(X), U % 3], x[np.arange(N), k % 3]),
+        (lz.take([2, 3, 5, 7], C), np.array([2, 3, 5, 7])[k]),
         (lz.take(T, [[0, -1], [2, 2]][0]), t[[0, -1]]), (np.take(T, C, axis=0).sum(axis=0), t[k].sum(0)),
         (lz.take_along_axis(X, (C % 3)[:, None], axis=1), np.take_along_axis(x, (k % 3)[:, None], axis=1)),
         (lz.take_along_axis(X, lz.stack([C % 3, -1 - C % 3], axis=1), axis=1),
@@ -128,11 +130,13 @@ def test_an_index_out_of_range_is_told(backend):
     X = lz.from_array(np.ones((50, 3)), "X")
     C = lz.from_array(np.r_[np.zeros(49, int), 7], "codes")
     for formula in (lz.take(np.ones(4), C), lz.segment_sum(X, C, 4), lz.bincount(C, minlength=7), lz.one_hot(C, 7),
-                    X[lz.row_index(X), C], lz.one_hot(C - 8, 9)):  # fmt: skip
+                    X[lz.row_index(X), C], lz.one_hot(C - 8, 9), lz.one_hot(C - 8, 9) @ np.ones(9)):  # fmt: skip
         with pytest.raises(IndexRangeError, match="index in the data is out of range") as caught:
             lz.compute(lz.sum(formula), backend=backend)
         assert "codes" in caught.value.details["formula"] and isinstance(caught.value, IndexError)
     assert lz.compute(lz.sum(lz.take(np.ones(8), C)), backend=backend) == 50
+    with pytest.raises(IndexRangeError, match="out of range"):  # not the last
+        lz.compute(lz.take(np.ones(8), lz.from_array(np.array([2**64 - 1], "u8"))), backend=backend)
 
 
 def test_what_is_refused():
@@ -147,6 +151,8 @@ def test_what_is_refused():
         (lambda: lz.searchsorted([2.0, 1.0], X), ParameterError), (lambda: lz.top_k(X, 1), ShapeError),
         (lambda: lz.top_k(X[:, 0], 6), ShapeError), (lambda: lz.take_along_axis(X, C, axis=0), UnsupportedError),
         (lambda: lz.row_index(lz.param("w", 3)), ShapeError),
+        (lambda: lz.take_along_axis(X.T, lz.from_array(np.zeros((5, 3), int)).T, axis=1), UnsupportedError),
+        (lambda: X[:, 0] @ np.ones((5, 2, 2)), ShapeError), (lambda: lz.inv(np.ones(3)), ShapeError),
     ):  # fmt: skip
         with pytest.raises(error) as caught:
             bad()

@@ -126,13 +126,14 @@ def _take(scope: Scope, node: Node) -> None:
     table, index = node.src
     table_name = scope.input(table, "vector" if width(node) is None else "matrix")
     out = scope.stored(node)
-    scope.writer.line(f"indexed.take({table_name}, {_vector(scope, index)}, m, {out}, {scope.faults(node)})")
+    operands = f"{table_name}, {_vector(scope, index)}, m, {node.arg is None}"
+    scope.writer.line(f"indexed.take({operands}, {out}, {scope.faults(node)})")
 
 
 def _pick(scope: Scope, node: Node) -> None:
     x, index = node.src
-    operands = f"{_matrix(scope, x)}, {_vector(scope, index)}"
-    scope.writer.line(f"indexed.pick({operands}, m, {scope.stored(node)}, {scope.faults(node)})")
+    operands = f"{_matrix(scope, x)}, {_vector(scope, index)}, m, {node.arg is None}"
+    scope.writer.line(f"indexed.pick({operands}, {scope.stored(node)}, {scope.faults(node)})")
 
 
 def _by_columns(kernel: str) -> Callable[[Scope, Node], None]:

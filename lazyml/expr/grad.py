@@ -52,7 +52,6 @@ def pull_back(outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Sequence
 
 
 def _conform(g: Node, source: Node) -> Node:
-    g = b.unbroadcast(g, source.shape)
     if g.shape != source.shape:
-        g = b.broadcast(g, source.shape)
+        g = b.broadcast(b.unbroadcast(g, source.shape), source.shape)
     return b.cast(g, source.dtype) if source.row_axis is not None and source.dtype.kind == "f" else g

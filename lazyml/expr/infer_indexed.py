@@ -11,8 +11,8 @@ from lazyml.expr.infer import INDEXED, Typed, check_one_row_axis, show_shape, to
 from lazyml.expr.node import ChosenRows, Node, Rows, Shape
 
 INDEXED.update(
-    take=lambda node: (int(node.src[0].shape[0]), True),
-    pick=lambda node: (int(node.src[0].shape[1]), True),
+    take=lambda node: (int(node.src[0].shape[0]), node.arg is None),
+    pick=lambda node: (int(node.src[0].shape[1]), node.arg is None),
     one_hot=lambda node: (int(node.shape[1]), False),
     segment_sum=lambda node: (int(node.shape[0]), False),
     segment_count=lambda node: (int(node.shape[0]), False),
@@ -56,6 +56,9 @@ def pick(src: tuple[Node, ...], arg: Any) -> Typed:
     values, index = src
     _check_index(index, "picking a column a row")
     _check_vector(index, "picking a column a row")
+    if values.row_axis == 1:
+        raise UnsupportedError("values are picked along each row", expected="a matrix, rows first",
+                               found=show_shape(values.shape), fix="pick from its .T")  # fmt: skip
     if values.ndim != 2 or values.shape[0] != index.shape[0]:
         raise ShapeError("one column number for each row of a matrix", expected=f"({index.shape[0]!r}, columns)",
                          found=show_shape(values.shape))  # fmt: skip

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from lazyml import array as arrays
 from lazyml.array import Array
-from lazyml.errors import ParameterError
+from lazyml.errors import LazymlError, ParameterError
 from lazyml.expr import build
 from lazyml.expr.infer import widen
 from lazyml.expr.node import OPS, apply
@@ -116,8 +116,11 @@ HIGHEST_DECIMALS = 300
 def at_once(op: str, *operands: Any, arg: Any = None) -> Any:
     """The value of an operator on plain numbers and ndarrays, in the type that it has in a formula."""
     values = [np.asarray(x) for x in operands]
-    node = apply(op, *(build.param(f"x{i}", x.shape, widen(x.dtype)) for i, x in enumerate(values)), arg=arg)
-    return OPS[op].reference(node, *operands)[()]
+    try:
+        node = apply(op, *(build.param(f"x{i}", x.shape, widen(x.dtype)) for i, x in enumerate(values)), arg=arg)
+        return OPS[op].reference(node, *operands)[()]
+    except LazymlError as error:
+        raise error.with_details(where=arrays.here()) from None
 
 
 def call(op: str, *operands: Any) -> Any:

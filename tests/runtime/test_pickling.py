@@ -82,8 +82,9 @@ if __name__ == "__main__":
             pool.apply(program, (), {"w": np.full(5, 2.0)})
         except lz.errors.FileChangedError as error:
             said = str(error)
-    print(json.dumps({"here": here, "there": [found[0] for found in there], "hits": [found[1] for found in there],
-                      "said": said, "called": [float(v).hex() for v in (called[0], *called[1])]}))
+    print(json.dumps({"here": here, "there": [found[0] for found in there], "said": said,
+                      "hits": [found[1] for found in there],
+                      "called": [float(v).hex() for v in (called[0], *called[1])]}))
 """
 
 

@@ -23,7 +23,7 @@ from lazyml.expr.substitute import renew_rows
 
 def choose_rows(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
     roots = list(roots)
-    if not any(_chosen(node) for node in topological(roots)):
+    if all(_chosen(node) is None for node in topological(roots)):
         return roots
     masks: dict[ChosenRows, Node] = {}
 
@@ -40,7 +40,7 @@ def choose_rows(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
             chosen = _chosen(node if node.op == "choose_rows" else node.src[0])
             assert chosen is not None
             return src[0] if node.op == "choose_rows" else _where(mask_of(chosen), src[0], 0)
-        chosen = next((rows for s in node.src if (rows := _chosen(s))), None)
+        chosen = next((rows for s in node.src if (rows := _chosen(s)) is not None), None)
         if node.row_axis is None and chosen is not None:
             return TOTALS[node.op](node, src, mask_of(chosen))
         rows = _chosen(node)

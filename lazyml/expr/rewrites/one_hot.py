@@ -2,7 +2,7 @@
 
 one_hot(c) @ W                 ->  take(W, c)                 W @ one_hot(c).T   ->  take(W.T, c).T
 one_hot(c).T @ r               ->  segment_sum(r, c, size)    X.T @ one_hot(c)   ->  segment_sum(X, c, size).T
-sum(one_hot(c) * Z, axis=1)    ->  pick(Z, c)
+sum(one_hot(c) * Z, axis=1)    ->  pick(Z, c)                 sum(one_hot(c) * v, axis=1)  ->  take(v, c)
 sum(one_hot(c), axis=0)        ->  bincount(c, size)
 
 and the same with h[:, None] * one_hot(c) where there is a sum over the rows. A code that has no column is an error as
@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import numpy as np
-
 from lazyml.expr import build as b
-from lazyml.expr.derivatives.indexed import never_negative
 from lazyml.expr.node import Node, Note, apply, transform, with_sources
+
+FORWARD = "forward"
+"""Look-ups made here count no negative index from the end, as one_hot has none."""
 
 
 class _Hot(NamedTuple):
@@ -51,21 +51,13 @@ def _hot(node: Node) -> _Hot | None:
     return None
 
 
-def _strict(index: Node, size: int) -> Node:
-    """The index for a look-up; a negative one, which has no column in one_hot, is made too large."""
-    if never_negative(index):
-        return index
-    wide = b.cast(index, np.int64)
-    return b.where(apply("less", wide, b.const(0)), b.const(size), wide)
-
-
 def _product(node: Node) -> Node | None:
     left, right = node.src
     if left.op == "one_hot" and right.row_axis is None:
-        return apply("take", right, _strict(left.src[0], int(left.shape[1])))
+        return apply("take", right, left.src[0], arg=FORWARD)
     if right.op == "transpose" and right.src[0].op == "one_hot" and left.ndim == 2 and left.row_axis is None:
         (hot,) = right.src
-        return b.transpose(apply("take", b.transpose(left), _strict(hot.src[0], int(hot.shape[1]))))
+        return b.transpose(apply("take", b.transpose(left), hot.src[0], arg=FORWARD))
     found = _hot(left.src[0]) if left.op == "transpose" else None
     if found is not None:
         return _by_group(right, found, node)
@@ -94,8 +86,11 @@ def _sum(node: Node) -> Node | None:
     if 1 not in node.arg or x.op != "multiply":
         return None
     for hot, values in (x.src, x.src[::-1]):
-        if hot.op == "one_hot" and values.shape == hot.shape == x.shape:
-            value = b.cast(apply("pick", values, _strict(hot.src[0], int(hot.shape[1]))), x.dtype)
+        if hot.op != "one_hot" or hot.shape != x.shape:
+            continue
+        op = {x.shape: "pick", x.shape[1:]: "take"}.get(values.shape)
+        if op is not None:
+            value = b.cast(apply(op, values, hot.src[0], arg=FORWARD), x.dtype)
             return b.reduce("sum", value, [0]) if node.arg == (0, 1) else value
     return None
 
