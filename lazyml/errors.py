@@ -61,8 +61,8 @@ class DtypeError(LazymlError, TypeError):
     """A type of element that the operation is not defined for."""
 
 
-class DomainError(LazymlError, ValueError):
-    """A value that the operation is not defined for."""
+class DomainError(DtypeError, ValueError):
+    """A value that the operation is not defined for in its type, such as a negative power of integers."""
 
 
 class UnsupportedError(LazymlError, TypeError):

@@ -128,23 +128,18 @@ def elementwise(ufunc: np.ufunc) -> Infer:
 
     def infer(src: tuple[Node, ...], arg: Any) -> Typed:
         dtype = resolve(*[s.dtype for s in src])
+        if ufunc is np.power and dtype.kind in "iu":
+            _check_power(src[1])
         return check_one_row_axis(broadcast_shapes([s.shape for s in src]), dtype), dtype
 
     return infer
 
 
-def power(src: tuple[Node, ...], arg: Any) -> Typed:
-    """x ** y; that an integer has no negative power is said at once where the exponent is a constant."""
-    shape, dtype = _plain_power(src, arg)
-    exponent = src[1]
-    if dtype.kind in "iu" and exponent.op == "const" and np.any(exponent.arg.value < 0):
-        raise DomainError("an integer to a negative power is not an integer", expected="an exponent of 0 or more",
-                          found=f"{src[0].dtype} ** {np.min(exponent.arg.value)}",
-                          fix='use a floating-point exponent, as in x ** -1.0, or x.astype("float64")')  # fmt: skip
-    return shape, dtype
-
-
-_plain_power = elementwise(np.power)
+def _check_power(exponent: Node) -> None:
+    """Of whole numbers a power is a whole number, so a negative one that can be seen is refused, as by NumPy."""
+    if exponent.op == "const" and np.any(exponent.arg.value < 0):
+        raise DomainError("a negative power of whole numbers is no whole number", found=formula(exponent),
+                          fix='compute in floating point, as x.astype("float64") ** -1, or x ** -1.0')  # fmt: skip
 
 
 def select(src: tuple[Node, ...], arg: Any) -> Typed:

@@ -74,7 +74,8 @@ elementwise(np.remainder, d.remainder, "divide.remainder({0}, {1})", 8,
             Doc("x - y * (x // y), with the sign of y", "1 and -(x // y)", "remainder(-7, 3)"), "{0} % {1}")
 elementwise(np.fmod, d.fmod, "divide.fmod({0}, {1})", 8,
             Doc("x - y * trunc(x / y), with the sign of x", "1 and -trunc(x / y)", "fmod(-7, 3)"))
-row("power", "elementwise", infer.power, _power, d.power, "whole.power({T}({0}), {T}({1}))", 40, "{0} ** {1}",
+row("power", "elementwise", infer.elementwise(np.power), _power, d.power, "whole.power({T}({0}), {T}({1}))", 40,
+    "{0} ** {1}",
     Doc("x to the power y; a negative power of an integer is refused, or loses its fraction where only the data has it",
         "y * x**(y - 1) and x**y * log(x), the second 0 where x <= 0", "power(2.0, 3.0)"))
 elementwise(np.negative, d.negative, "-{0}", 1, Doc("-x", "-1", "negative(2.0)"), "-{0}")
