@@ -44,7 +44,7 @@ def test_large_means_cost_no_digits(backend, dtype):
     np.testing.assert_allclose(score.astype("f8"), exact.astype("f8"), rtol=0, atol=1e-14 * np.abs(scaled).max() * D)
     residual = 1 / (1 + np.exp(-exact)) - y
     np.testing.assert_allclose(gradient, (scaled.T @ residual / N).astype("f8"), rtol=0, atol=5e-14)
-    np.testing.assert_allclose(moment, (scaled.T @ y).astype("f8"), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(moment, (scaled.T @ y).astype("f8"), rtol=0, atol=1e-11)
 
 
 def test_no_centred_copy_is_made():

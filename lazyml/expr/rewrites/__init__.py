@@ -27,13 +27,13 @@ class Rewrite(Protocol):
 
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
+    ("one_hot", one_hot),
     ("stabilise", stabilise),
     ("fold_constants", fold_constants),
     ("simplify", simplify),
     ("chains", chains),
     ("rows_first", rows_first),
     ("choose_rows", choose_rows),
-    ("one_hot", one_hot),
     ("pull_factors", pull_factors),
     ("gram", gram),
     ("centre", centre),

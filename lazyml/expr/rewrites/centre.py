@@ -4,7 +4,7 @@
 (X - m)' @ r   ->  centred_contract(X, m, r)
 
 The kernels subtract m in registers, as X is read: measured, that costs 1.0 to 1.3 times the product without it, where
-centred and scaled columns in scratch cost 1.5 to 2.6 times. X @ w - m @ w would save little more, and cancels where a
+centred and scaled columns in scratch cost 1.2 to 2.6 times. X @ w - m @ w would save little more, and cancels where a
 mean is large beside its deviation: at 1e8 and 1 it loses eight digits. Scaling is no such matter: (X - m) / s @ w has
 become (X - m) @ (w / s) before, in pull_factors, and each term of the sum is the same to two roundings. Matrices on the
 right, and Gram matrices, take the centred columns of a block from scratch, where they are in the cache.

@@ -63,7 +63,7 @@ def _stable(node: Node, logs: Logs) -> Node:
 
 def _by_rule(node: Node) -> Node | None:
     rule = RULES.get(node.op)
-    return rule(node) if rule is not None and node.dtype.kind == "f" else None
+    return rule(node) if rule is not None and (node.dtype.kind == "f" or node.op == "index") else None
 
 
 def _log(node: Node, logs: Logs) -> Node | None:
