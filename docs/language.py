@@ -60,7 +60,7 @@ FAMILIES: dict[str, str] = {
 MODULES = {
     "elementwise": "arithmetic", "special": "special", "reductions": "reductions", "indexed": "groups",
     "statistics": "statistics", "random": "random", "linalg": "linear", "calculus": "calculus", "user_function": "own",
-    "run": "running", "parameters": "running", "minimize": "running", "inspect": "running",
+    "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "inspect": "running",
 }  # fmt: skip
 """The table of a function that no table names: that of the module it is written in."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lazyml.config import format_bytes
-from lazyml.errors import DtypeError, IndexRangeError, ShapeError, UnsupportedError
+from lazyml.errors import DomainError, DtypeError, IndexRangeError, ShapeError, UnsupportedError
 from lazyml.expr.node import ChosenRows, Infer, Node, Rows, Shape
 from lazyml.expr.show import formula
 
@@ -138,8 +138,8 @@ def elementwise(ufunc: np.ufunc) -> Infer:
 def _check_power(exponent: Node) -> None:
     """Of whole numbers a power is a whole number, so a negative one that can be seen is refused, as by NumPy."""
     if exponent.op == "const" and np.any(exponent.arg.value < 0):
-        raise DtypeError("a negative power of whole numbers is no whole number", found=formula(exponent),
-                         fix='compute in floating point, as x.astype("float64") ** -1')  # fmt: skip
+        raise DomainError("a negative power of whole numbers is no whole number", found=formula(exponent),
+                          fix='compute in floating point, as x.astype("float64") ** -1, or x ** -1.0')  # fmt: skip
 
 
 def select(src: tuple[Node, ...], arg: Any) -> Typed:
