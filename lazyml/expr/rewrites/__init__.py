@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from lazyml.expr.node import Node, Note
+from lazyml.expr.node import Node, Note, topological
 from lazyml.expr.rewrites.centre import centre
 from lazyml.expr.rewrites.chains import chains
 from lazyml.expr.rewrites.choose_rows import choose_rows
@@ -40,6 +40,10 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
 )
 NAMES = tuple(name for name, _ in REWRITES)
 
+PRODUCTS = frozenset(("matmul", "contract_rows"))
+NEEDS = {"one_hot": frozenset(("one_hot",)), "chains": PRODUCTS, "gram": PRODUCTS, "centre": PRODUCTS}
+"""Operators without which a rewrite has nothing to do: a long formula of others is not walked for it."""
+
 
 def optimise(
     roots: Iterable[Node], until: str | None = None, check: bool = False, trace: Trace | None = None
@@ -49,7 +53,11 @@ def optimise(
     `check` verifies the graph after each; `trace`, where one is given, collects what each did.
     """
     roots = list(roots)
-    for name, rewrite in REWRITES:
+    present = {node.op for node in topological(roots)}
+    last = len(REWRITES) if until is None else NAMES.index(until) + 1
+    for name, rewrite in REWRITES[:last]:
+        if name in NEEDS and not NEEDS[name] & present:
+            continue
         if trace is None:
             roots = rewrite(roots)
         else:
@@ -57,6 +65,4 @@ def optimise(
             roots = rewrite(roots, trace.note)
         if check:
             verify(roots, rows_are_first=NAMES.index(name) >= NAMES.index("rows_first"))
-        if name == until:
-            break
     return roots
