@@ -29,14 +29,22 @@ def run_workers(count: int, work: Work) -> None:
             errors.append(error)
             cancelled.set()
 
-    threads = [threading.Thread(target=guarded, args=(w,), name=f"lazyml-worker-{w}") for w in range(1, count)]
+    finished = threading.Semaphore(0)
+
+    def counted(worker: int) -> None:
+        guarded(worker)
+        finished.release()
+
+    threads = [threading.Thread(target=counted, args=(w,), name=f"lazyml-worker-{w}") for w in range(1, count)]
     try:
         for thread in threads:
             thread.start()
         guarded(0)
+        for _ in threads:  # not by join, which an interrupt leaves in doubt whether the thread is over
+            while not finished.acquire(timeout=SIGNAL_SECONDS):
+                continue
         for thread in threads:
-            while thread.is_alive():
-                thread.join(SIGNAL_SECONDS)
+            thread.join()
     except BaseException:  # Ctrl-C between the lines above
         cancelled.set()
         for thread in threads:
