@@ -111,7 +111,9 @@ class Program:
     @property
     def fingerprint(self) -> str:
         """Identifies the formulas and the data: equal in two processes when both are the same."""
-        text = repr([encode(node) for node in self._ready.outputs])
+        outputs = self._ready.outputs
+        place = {node: at for at, node in enumerate(topological(outputs))}
+        text = repr((encode(*outputs), [place[node] for node in outputs]))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

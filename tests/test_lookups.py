@@ -152,6 +152,7 @@ def test_what_is_refused():
         (lambda: lz.top_k(X[:, 0], 6), ShapeError), (lambda: lz.take_along_axis(X, C, axis=0), UnsupportedError),
         (lambda: lz.row_index(lz.param("w", 3)), ShapeError),
         (lambda: lz.take_along_axis(X.T, lz.from_array(np.zeros((5, 3), int)).T, axis=1), UnsupportedError),
+        (lambda: lz.segment_sum(X.T, np.array([0, 1, 0]), 2), UnsupportedError),
         (lambda: X[:, 0] @ np.ones((5, 2, 2)), ShapeError), (lambda: lz.inv(np.ones(3)), ShapeError),
     ):  # fmt: skip
         with pytest.raises(error) as caught:

@@ -274,7 +274,7 @@ def squeeze(src: tuple[Node, ...], axis: int) -> Typed:
 
 
 def broadcast(src: tuple[Node, ...], shape: Shape) -> Typed:
-    if broadcast_shapes([src[0].shape, shape]) != shape:
+    if any(size < 0 for size in shape) or broadcast_shapes([src[0].shape, shape]) != shape:
         raise ShapeError("can not broadcast", expected=show_shape(shape), found=show_shape(src[0].shape))
     return check_one_row_axis(shape, src[0].dtype), src[0].dtype
 

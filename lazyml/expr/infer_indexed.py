@@ -78,6 +78,9 @@ def segment_sum(src: tuple[Node, ...], size: int) -> Typed:
     values, index = src
     _check_index(index, "segment_sum")
     _check_vector(index, "segment_sum")
+    if values.row_axis == 1:
+        raise UnsupportedError("rows are summed by their own codes", expected="values, rows first",
+                               found=show_shape(values.shape), fix="sum columns by X @ one_hot(codes, size)")  # fmt: skip
     if values.ndim not in (1, 2) or values.shape[0] != index.shape[0]:
         raise ShapeError("values and index are not of the same rows", expected=f"{index.shape[0]!r} rows",
                          found=show_shape(values.shape))  # fmt: skip
