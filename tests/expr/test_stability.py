@@ -108,6 +108,8 @@ FORMS = {
     "sqrt(z**2)": (lambda z: lz.sqrt(z**2), abs, mp.sign, everywhere),
     "(z * z)**0.5": (lambda z: (z * z) ** 0.5, abs, mp.sign, everywhere),
     "log(z**2)": (lambda z: log(z**2), lambda x: 2 * mp.log(abs(x)), lambda x: 2 / x, not_zero),
+    "z * log(z)": (lambda z: z * log(z), lambda x: x * mp.log(x) if x > 0 else mpf(0), lambda x: mp.log(x) + 1,
+                   lambda x: x > 0 and abs(x - 1 / np.e) > 0.01),
     "log(exp(z) * 3)": (lambda z: log(exp(z) * 3), lambda x: x + mp.log(3), lambda x: ONE, lambda x: abs(x + 1) > 0.5),
     "log(exp(z) + exp(1 - z))": (lambda z: log(exp(z) + exp(1 - z)),
                                  lambda x: max(x, 1 - x) + softplus(-abs(2 * x - 1)),
