@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import html
 import re
 from collections.abc import Callable
 from typing import Any
@@ -81,8 +82,7 @@ def _cell(lines: list[tuple[str, Any]], passes: int) -> str:
     shown = []
     for source, value in lines:
         source = re.sub(r"^(?:float|int|bool)\((.*)\)$", r"\1", " ".join(source.split()))
-        text = f"`{source}`".replace("|", "\\|")
-        shown.append(text if value is None else f"{text} → `{show(value)}`")
+        shown.append(code(source) if value is None else f"{code(source)} → {code(show(value))}")
     return "<br>".join(shown) + (f" in {passes} passes" if passes > 1 else "")
 
 
@@ -103,3 +103,8 @@ def show(value: Any) -> str:
         text = f"{float(value):.{DIGITS}g}"
         return text if re.search(r"[.en]", text) else f"{text}.0"
     return str(value) if isinstance(value, np.generic) else repr(value)
+
+
+def code(text: str) -> str:
+    """Code for a cell. A | in backticks would end the cell, or keep its backslash, depending on who reads it."""
+    return f"<code>{html.escape(text, quote=False)}</code>".replace("|", "&#124;") if "|" in text else f"`{text}`"

@@ -8,6 +8,7 @@ The prose of the page is written by hand, and so are the data of its examples. A
 
 from __future__ import annotations
 
+import html
 import inspect
 import re
 import types
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import lazyml as lz
-from docs.examples import Examples
+from docs.examples import Examples, code
 from lazyml import array
 from lazyml.expr.node import OPS, Doc
 from lazyml.expr.ops.special import SCIPY
@@ -59,7 +60,7 @@ FAMILIES: dict[str, str] = {
 MODULES = {
     "elementwise": "arithmetic", "special": "special", "reductions": "reductions", "indexed": "groups",
     "statistics": "statistics", "random": "random", "linalg": "linear", "calculus": "calculus", "user_function": "own",
-    "run": "running", "parameters": "running", "minimize": "running", "inspect": "running",
+    "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "inspect": "running",
 }  # fmt: skip
 """The table of a function that no table names: that of the module it is written in."""
 
@@ -211,14 +212,10 @@ def internal() -> dict[str, str]:
 
 
 def words(text: str) -> str:
-    """Text for a cell: formulas in it are to be seen as they are."""
+    """Text for a cell: formulas in it are to be seen as they are, on GitHub and by MkDocs."""
     parts = text.split("`")
-    parts[::2] = [re.sub(r"([*|<_\[\]])", r"\\\1", part) for part in parts[::2]]
-    return "`".join(parts)
-
-
-def code(text: str) -> str:
-    return f"`{text}`".replace("|", "\\|")
+    parts[::2] = [re.sub(r"([*_\[\]])", r"\\\1", html.escape(part, quote=False)) for part in parts[::2]]
+    return "`".join(parts).replace("|", "&#124;")
 
 
 def table(header: list[str], lines: Iterable[list[str]]) -> str:

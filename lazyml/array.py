@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lazyml import engine
+from lazyml import engine, manners
 from lazyml.config import SETTINGS, format_bytes
-from lazyml.errors import DtypeError, LazymlError, ShapeError, UnsupportedError
+from lazyml.errors import DtypeError, LazymlError, ParameterError, UnsupportedError
 from lazyml.expr import build
-from lazyml.expr.infer import total, widen
-from lazyml.expr.node import OPS, ChosenRows, Node, Rows, SourceKey, apply, topological
+from lazyml.expr.infer import widen
+from lazyml.expr.node import OPS, ChosenRows, Node, Rows, apply, topological
 from lazyml.expr.ops.special import scipy_operators
 from lazyml.expr.show import attempt, formula
 from lazyml.origins import here as here
@@ -137,27 +137,55 @@ class Array:
                                    fix="use lz.compute(lz.sum(condition))")  # fmt: skip
         return int(self.node.shape[0])
 
+    def item(self) -> Any:
+        """The value of a scalar without parameters, computed now, as a Python number."""
+        return self._number("a number").item()
+
+    def _number(self, what: str) -> NDArray[Any]:
+        refused = manners.refused_number(self.node, what, [p.name for p in self.parameters()])
+        if refused is not None:
+            raise refused.with_details(where=here())
+        return np.asarray(self)
+
     def __float__(self) -> float:
-        return float(np.asarray(self))
+        return float(self._number("a float"))
 
     def __int__(self) -> int:
-        return int(np.asarray(self))
+        return int(self._number("an int"))
+
+    def __format__(self, spec: str) -> str:
+        return format(self._number("a number to format").item(), spec) if spec else str(self)
+
+    def __index__(self) -> int:
+        raise UnsupportedError("an index must be known, and a lazy Array is not", formula=formula(self.node),
+                               where=here(), fix="use int(lz.compute(...))")  # fmt: skip
 
     def __bool__(self) -> bool:
-        raise UnsupportedError("the truth of a lazy Array is known only when computed", formula=formula(self.node),
-                               fix="use lz.compute(...) first, or & | ~ and lz.where in a formula")  # fmt: skip
+        raise manners.refused_truth(self.node).with_details(where=here())
 
     def __contains__(self, value: object) -> bool:
         raise UnsupportedError("what an Array contains is not known until it is computed", formula=formula(self.node),
-                               fix=f"use lz.compute(lz.sum(... == {value!r}))")  # fmt: skip
+                               fix=f"use lz.compute(lz.any(x == {value!r:.40}))")  # fmt: skip
 
     def __iter__(self) -> Iterator[Array]:
         raise UnsupportedError("iterating over an Array would read it row by row", formula=formula(self.node),
                                fix="write the statistic as a formula, or lz.compute(...) a small result")  # fmt: skip
 
+    def __reversed__(self) -> Iterator[Array]:
+        return iter(self)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise UnsupportedError("a lazy Array can not be written to", formula=formula(self.node), where=here(),
+                               fix="make another formula: lz.where(condition, value, x)")  # fmt: skip
+
+    def __delitem__(self, key: Any) -> None:
+        raise UnsupportedError("nothing can be deleted from a lazy Array", formula=formula(self.node), where=here(),
+                               fix="choose the others: x[condition]")  # fmt: skip
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("a lazy Array has no memory to share: its value is always a new ndarray")
+            raise ParameterError("a lazy Array has no memory to share", found="copy=False",
+                                 expected="its value as a new ndarray", fix="leave copy out")  # fmt: skip
         if self.nbytes > SETTINGS.asarray_bytes:
             raise UnsupportedError(
                 "turning this Array into an ndarray would read it all into memory",
@@ -169,16 +197,14 @@ class Array:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Array:
         if ufunc is np.matmul and method == "__call__" and not options:
             return matmul(*inputs)
-        package = "np" if getattr(np, ufunc.__name__, None) is ufunc else "ufunc"
         name = _UFUNCS.get(ufunc)
-        if name is None and package == "np" and ufunc.__name__ in METHODS and method == "__call__" and not options:
-            made: Array = METHODS[ufunc.__name__](*inputs)  # one that is made of several operators, such as np.square
+        ours = METHODS.get(ufunc.__name__) if getattr(np, ufunc.__name__, None) is ufunc else None
+        if name is None and ours is not None and method == "__call__" and not options:
+            made: Array = ours(*inputs)  # one that is made of several operators, such as np.square
             return made
         names = (name,) if name else scipy_operators(ufunc)
         if names is None or method != "__call__" or options:
-            how = f"{package}.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            raise UnsupportedError(f"{how} is not available on a lazy Array", found=", ".join(options) or None,
-                                   fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
+            raise manners.refused_ufunc(ufunc, method, options, METHODS, here())
         result = operation(names[0], *inputs)
         for name in names[1:]:
             result = operation(name, result)
@@ -187,8 +213,7 @@ class Array:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         ours = ARRAY_FUNCTIONS.get(function)
         if ours is None:
-            raise UnsupportedError(f"np.{function.__name__} is not available on a lazy Array",
-                                   fix="see the functions of lazyml, or lz.compute(...) it first")  # fmt: skip
+            raise manners.refused_function(function, METHODS, here())
         try:
             bound = inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
@@ -200,11 +225,16 @@ class Array:
         return ours(*args, **kwargs)
 
     def __repr__(self) -> str:
-        rows = " rows" if self.node.row_axis == 0 and self.ndim == 1 else ""
-        what = formula(self.node, depth=4)
-        if isinstance(self.node.arg, SourceKey):
-            what = f"{self.node.arg.location}:{what}" if self.node.arg.kind == "hdf5" else f"{what} in memory"
-        return f"<lazyml.Array {self.shape}{rows} {self.dtype}: {what}, {format_bytes(self.nbytes)}>"
+        return manners.described(self.node)
+
+    def _repr_html_(self) -> str:
+        return manners.html_table("lazyml.Array", {**manners.particulars(self.node), "written in": self.where or ""})
+
+    def __copy__(self) -> Array:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Array:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Array, (self.node,)
@@ -230,6 +260,10 @@ class Array:
     def __divmod__(self, other: Any) -> tuple[Array, Array]:
         return self // other, self % other
 
+    def __round__(self, digits: int = 0) -> Array:
+        rounded: Array = METHODS["round"](self, digits)
+        return rounded
+
     def __pos__(self) -> Array:
         return self
 
@@ -254,9 +288,6 @@ def _has_array(value: Any) -> bool:
     return isinstance(value, (Array, str)) or (isinstance(value, (list, tuple)) and any(map(_has_array, value)))
 
 
-COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
-
-
 def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
     """An operand as a node; a Python number takes the dtype that it would in NumPy beside others of dtype `like`."""
     if isinstance(value, Array):
@@ -265,9 +296,10 @@ def coerce(value: Any, like: np.dtype[Any] | None, op: str) -> Node:
         if isinstance(value, (bool, int, float)) and like is not None:
             try:
                 return build.const(value, np.result_type(like, value))
-            except OverflowError:  # as in NumPy: any two integers compare, but a sum must fit
-                if op not in COMPARISONS:
-                    raise
+            except OverflowError:  # as in NumPy: any two integers compare or divide, but a sum must fit
+                if op in manners.COMPARISONS:
+                    return build.const(value)
+                return build.const(value, manners.loop_type(op, like))
         if isinstance(value, np.ma.MaskedArray):
             raise DtypeError("a masked array would lose its mask", found="a mask", fix="use array.filled(value)")
         array = np.asarray(value)
@@ -319,14 +351,6 @@ def beside(rows: Array, value: Any) -> Array:
     return Array(node)
 
 
-def drop_axes(x: Array, axes: tuple[int, ...]) -> Array:
-    """Without axes of size 1."""
-    node = x.node
-    for axis in sorted(axes, reverse=True):
-        node = build.squeeze(node, axis)
-    return Array(node)
-
-
 def wrap(op: str, *src: Node, arg: Any = None) -> Array:
     """Apply an operator; an error gets the formula and the user's line."""
     try:
@@ -356,34 +380,6 @@ def matmul(left: Any, right: Any) -> Array:
     if y.op == "const" and y.ndim and x.ndim and isinstance(x.shape[-1], Rows):
         y = from_ndarray(y.arg.value).node
     return wrap("matmul", x, y)
-
-
-def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
-    axes = tuple(range(node.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    for one in axes:
-        if not isinstance(one, (int, np.integer)) or not -node.ndim <= one < node.ndim:
-            raise ShapeError("no such axis", expected=f"-{node.ndim} to {node.ndim - 1}" if node.ndim else "None",
-                             found=repr(axis), formula=formula(node), where=here())  # fmt: skip
-    return tuple(sorted({int(one) % node.ndim for one in axes}))
-
-
-def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
-    axes = normalise_axes(axis, x.node)
-    if not axes:  # of one number: itself, in the type that the reduction has
-        return x if op in ("min", "max") else x.astype(total(x.dtype, over_rows=False))
-    result = wrap(op, x.node, arg=axes)
-    return Array(build.expand_axes(result.node, axes)) if keepdims else result
-
-
-def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    axes = normalise_axes(axis, x.node)
-    summed = reduce("sum", x, axes, keepdims).node
-    plain = float(np.prod([x.shape[a] for a in axes if a != x.node.row_axis], dtype=np.float64))
-    count = build.scalar_like(plain, summed)
-    if x.node.row_axis in axes:
-        rows = build.row_count(x.node.shape[x.node.row_axis or 0])
-        count = build.multiply(rows, count) if plain != 1 else rows
-    return Array(build.divide(summed, count))
 
 
 _UFUNCS: dict[np.ufunc, str] = {

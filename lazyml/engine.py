@@ -17,6 +17,7 @@ from lazyml.codegen.interpret import InterpretedTile, evaluate_small
 from lazyml.config import SETTINGS
 from lazyml.errors import ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
+from lazyml.expr.collecting import no_collecting
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, encode, rebuild_all, topological
 from lazyml.expr.rewrites import NAMES
@@ -74,7 +75,8 @@ class Program:
         """What planning gave. It is done at once, but for a program that came by pickle: if that can not run, since a
         file changed, its first use says so and not the unpickling, which a pool of processes would not survive."""
         if self._planned is None:
-            self._planned = Planned(self._given, self._options, SETTINGS)
+            with no_collecting():
+                self._planned = Planned(self._given, self._options, SETTINGS)
         return self._planned
 
     @property
@@ -109,7 +111,9 @@ class Program:
     @property
     def fingerprint(self) -> str:
         """Identifies the formulas and the data: equal in two processes when both are the same."""
-        text = repr([encode(node) for node in self._ready.outputs])
+        outputs = self._ready.outputs
+        place = {node: at for at, node in enumerate(topological(outputs))}
+        text = repr((encode(*outputs), [place[node] for node in outputs]))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -194,7 +198,7 @@ class Program:
 
     def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
-        results = self._run(params, rows, {})
+        results, _ = self._run(params, rows, {})
         kept, pairs = self.plan.kept, zip(self._ready.outputs, self._given, strict=True)
         values = [_outward(results[node], given.row_axis == 1, node in kept) for node, given in pairs]
         return values[0] if self._single else tuple(values)
@@ -228,13 +232,13 @@ class Program:
         nodes = [node for node in ready.outputs if node.row_axis is not None]
         with OutputFiles() as files:
             wanted = list(zip(nodes, places, strict=True))
-            results = self._run(params, None, open_sinks(files, plan, wanted, ready.written, overwrite))
+            results, stats = self._run(params, None, open_sinks(files, plan, wanted, ready.written, overwrite))
             files.commit()
-        assert self.last_run is not None
         totals = [node for node in ready.outputs if node.row_axis is None]
         values = tuple(_outward(results[node], False, node in plan.kept) for node in totals)
-        self.last_run = Stored(**asdict(self.last_run), values=values)
-        return self.last_run
+        stored = Stored(**asdict(stats), values=values)
+        self.last_run = stored
+        return stored
 
     def locate_nonfinite(self) -> str | None:
         """A sentence that names the first NaN or infinity in the data, by column and row; None when there is none."""
@@ -242,7 +246,8 @@ class Program:
 
     def _run(
         self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink]
-    ) -> dict[Node, Any]:
+    ) -> tuple[dict[Node, Any], RunStats]:
+        """The values of the outputs, and what the run did."""
         begin = time.perf_counter()
         ready, plan = self._ready, self.plan
         spans = tuple(_span(rows, a_pass.rows) for a_pass in plan.passes)
@@ -262,10 +267,11 @@ class Program:
         stated = {**run.known, **results}
         peak = run.peak + sum(value.nbytes for node, value in stated.items() if node.op != "row_count")
         peak += ready.remembered.nbytes(besides=spans)
-        self.last_run = RunStats(run.passes, run.bytes_read, time.perf_counter() - begin, peak, ready.threads,
-                                 kernels_there, kept_bytes=run.kept_bytes,
-                                 spilled_bytes=run.spilled_bytes)  # fmt: skip
-        return results
+        seconds = time.perf_counter() - begin
+        stats = RunStats(run.passes, run.bytes_read, seconds, peak, ready.threads, kernels_there,
+                         kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes)  # fmt: skip
+        self.last_run = stats
+        return results, stats
 
     def _prologue(self, run: Run) -> int:
         """Make what no parameter touches known: from an earlier call, or by the passes that run once. How many passes

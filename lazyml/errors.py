@@ -61,6 +61,10 @@ class DtypeError(LazymlError, TypeError):
     """A type of element that the operation is not defined for."""
 
 
+class DomainError(DtypeError, ValueError):
+    """A value that the operation is not defined for in its type, such as a negative power of integers."""
+
+
 class UnsupportedError(LazymlError, TypeError):
     """An expression that lazyml can not plan, or a use of an Array that would read the data by accident."""
 

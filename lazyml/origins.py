@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import sys
 import weakref
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from lazyml.expr.node import Node
 
-_PACKAGE = str(Path(__file__).parent)
+_OURS = (str(Path(__file__).parent), contextlib.__file__)
+"""Files whose frames are not the user's: lazyml's, and that through which its decorated functions are called."""
+
 _origins: weakref.WeakKeyDictionary[Node, tuple[str, int]] = weakref.WeakKeyDictionary()
 
 
@@ -33,7 +36,7 @@ def line_of(node: Node) -> str | None:
 def _user_line() -> tuple[str, int]:
     """File and line of the nearest caller outside lazyml and NumPy's dispatch."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 

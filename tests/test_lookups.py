@@ -130,7 +130,7 @@ def test_an_index_out_of_range_is_told(backend):
     X = lz.from_array(np.ones((50, 3)), "X")
     C = lz.from_array(np.r_[np.zeros(49, int), 7], "codes")
     for formula in (lz.take(np.ones(4), C), lz.segment_sum(X, C, 4), lz.bincount(C, minlength=7), lz.one_hot(C, 7),
-                    X[lz.row_index(X), C], lz.one_hot(C - 8, 9)):  # fmt: skip
+                    X[lz.row_index(X), C], lz.one_hot(C - 8, 9), lz.one_hot(C - 8, 9) @ np.ones(9)):  # fmt: skip
         with pytest.raises(IndexRangeError, match="index in the data is out of range") as caught:
             lz.compute(lz.sum(formula), backend=backend)
         assert "codes" in caught.value.details["formula"] and isinstance(caught.value, IndexError)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lazyml as lz
-from lazyml.errors import ParameterError, ShapeError
+from lazyml.errors import ParameterError, ShapeError, UnsupportedError
 from lazyml.expr.sort_keys import from_key, sort_key
 from lazyml.functions import statistics
 
@@ -145,6 +145,14 @@ def test_what_is_no_histogram():
                        (lambda: lz.histogram(x[:, 0], [2.0, 1.0]), ParameterError)):  # fmt: skip
         with pytest.raises(error):
             bad()
+
+
+def test_a_gradient_through_a_quantile_is_refused_and_beside_one_is_not():
+    y, w = lz.from_array(np.array([1.0, 2.0, 4.0, 8.0])), lz.param("w")
+    with pytest.raises(UnsupportedError, match="quantiles have no derivative"):
+        lz.grad(lz.median(y * w) ** 2, w)
+    above = lz.sum(lz.where(y > lz.median(y), y, 0.0)) * w
+    assert lz.compute(lz.grad(above, w)) == 12.0
 
 
 def test_the_nearest_of_two_is_the_even_rank():

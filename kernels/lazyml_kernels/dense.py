@@ -57,6 +57,40 @@ def row_dot(A: Any, first: int, count: int, w: Any, out: Any) -> None:
 
 
 @sum_kernel
+def centred_row_dot(A: Any, first: int, count: int, m: Any, w: Any, out: Any) -> None:
+    """out[i] = sum_j (A[first + i, j] - m[j]) w[j] for i < count: centred in registers, so that nothing cancels.
+
+    >>> out = np.empty(1)
+    >>> centred_row_dot(np.array([[1e9, 1e9 + 1]]), 0, 1, np.full(2, 1e9), np.array([1.0, 3.0]), out)
+    >>> out.tolist()
+    [3.0]
+    """
+    rows = A[first : first + count]
+    d = rows.shape[1]
+    zero = out.dtype.type(0)
+    whole = count // 4 * 4
+    for i in range(0, whole, 4):
+        x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        s0 = s1 = s2 = s3 = zero
+        for j in range(d):
+            wj, mj = w[j], m[j]
+            s0 += (x0[j] - mj) * wj
+            s1 += (x1[j] - mj) * wj
+            s2 += (x2[j] - mj) * wj
+            s3 += (x3[j] - mj) * wj
+        out[i] = s0
+        out[i + 1] = s1
+        out[i + 2] = s2
+        out[i + 3] = s3
+    for i in range(whole, count):
+        x0 = rows[i]
+        s0 = zero
+        for j in range(d):
+            s0 += (x0[j] - m[j]) * w[j]
+        out[i] = s0
+
+
+@sum_kernel
 def _four_rows_two_columns(rows: Any, i: int, u: Any, v: Any, out: Any, c: int) -> None:
     """Columns c and c + 1 of the product, u and v those of W, for rows i .. i + 4: eight sums in registers."""
     x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
@@ -121,6 +155,34 @@ def add_vector_product(A: Any, first: int, count: int, r: Any, block: Any, acc: 
         x0, r0 = rows[i], r[i]
         for j in range(d):
             block[j] += x0[j] * r0
+    for j in range(d):
+        acc[j] += block[j]
+
+
+@sum_kernel
+def add_centred_vector_product(A: Any, first: int, count: int, m: Any, r: Any, block: Any, acc: Any) -> None:
+    """acc[j] += sum_i (A[first + i, j] - m[j]) r[i] for i < count: centred in registers, so that nothing cancels.
+
+    >>> acc = np.zeros(1)
+    >>> add_centred_vector_product(np.array([[1e9], [1e9 + 1]]), 0, 2, np.array([1e9]), np.ones(2), np.empty(1), acc)
+    >>> acc.tolist()
+    [1.0]
+    """
+    rows = A[first : first + count]
+    d = rows.shape[1]
+    for j in range(d):
+        block[j] = 0
+    whole = count // 4 * 4
+    for i in range(0, whole, 4):
+        x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
+        for j in range(d):
+            mj = m[j]
+            block[j] += (x0[j] - mj) * r0 + (x1[j] - mj) * r1 + (x2[j] - mj) * r2 + (x3[j] - mj) * r3
+    for i in range(whole, count):
+        x0, r0 = rows[i], r[i]
+        for j in range(d):
+            block[j] += (x0[j] - m[j]) * r0
     for j in range(d):
         acc[j] += block[j]
 

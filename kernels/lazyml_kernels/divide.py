@@ -55,39 +55,55 @@ def _int_floor_divide(x: Any, y: Any) -> Any:
     return np.floor_divide(x, y)
 
 
+def _signed_floor_divide(x: Any, y: Any) -> Any:
+    """The smallest integer over -1 wraps around; the processor's own division would end the process there."""
+    return -x if y == -1 else np.floor_divide(x, y)
+
+
 def _int_remainder(x: Any, y: Any) -> Any:
     return np.remainder(x, y)
 
 
-def _int_fmod(x: Any, y: Any) -> Any:
+def _signed_remainder(x: Any, y: Any) -> Any:
+    return y - y if y == -1 else np.remainder(x, y)
+
+
+def _signed_fmod(x: Any, y: Any) -> Any:
+    if y == -1:
+        return y - y
     rest = np.remainder(x, y)
     return rest - y if rest != 0 and (x < 0) != (y < 0) else rest
 
 
-def _compiled(on_floats: Callable[[Any, Any], Any], on_integers: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    def decorate(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+Pair = Callable[[Any, Any], Any]
+
+
+def _compiled(on_floats: Pair, on_unsigned: Pair, on_signed: Pair) -> Callable[[Pair], Pair]:
+    def decorate(function: Pair) -> Pair:
         @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
         def choose(x: Any, y: Any) -> Any:
-            return on_floats if isinstance(x, types.Float) or isinstance(y, types.Float) else on_integers
+            if isinstance(x, types.Float) or isinstance(y, types.Float):
+                return on_floats
+            return on_signed if getattr(y, "signed", False) else on_unsigned
 
         return function
 
     return decorate
 
 
-@_compiled(_float_floor_divide, _int_floor_divide)
+@_compiled(_float_floor_divide, _int_floor_divide, _signed_floor_divide)
 def floor_divide(x: Any, y: Any) -> Any:
     """x / y rounded down; of integers 0 where y is 0."""
     raise NotImplementedError("call this from compiled code")
 
 
-@_compiled(_float_remainder, _int_remainder)
+@_compiled(_float_remainder, _int_remainder, _signed_remainder)
 def remainder(x: Any, y: Any) -> Any:
     """x - y * floor(x / y), with the sign of y; of integers 0 where y is 0."""
     raise NotImplementedError("call this from compiled code")
 
 
-@_compiled(_float_fmod, _int_fmod)
+@_compiled(_float_fmod, _int_remainder, _signed_fmod)
 def fmod(x: Any, y: Any) -> Any:
     """x - y * trunc(x / y), with the sign of x; of integers 0 where y is 0."""
     raise NotImplementedError("call this from compiled code")

@@ -14,12 +14,12 @@ from lazyml_kernels.jit import kernel
 
 
 @kernel
-def take(table: Any, index: Any, first: int, count: int, out: Any, faults: Any, slot: int) -> None:
-    """out[i] = table[index[first + i]], a number or a line each; negative numbers count from the end.
+def take(table: Any, index: Any, first: int, count: int, from_end: bool, out: Any, faults: Any, slot: int) -> None:
+    """out[i] = table[index[first + i]], a number or a line each; `from_end`: -1 is the last.
 
     >>> import numpy as np
     >>> out = np.empty(3)
-    >>> take(np.array([5.0, 7.0]), np.array([1, 0, -1]), 0, 3, out, np.zeros(1, np.int64), 0)
+    >>> take(np.array([5.0, 7.0]), np.array([1, 0, -1]), 0, 3, True, out, np.zeros(1, np.int64), 0)
     >>> out.tolist()
     [7.0, 5.0, 7.0]
     """
@@ -27,7 +27,7 @@ def take(table: Any, index: Any, first: int, count: int, out: Any, faults: Any, 
     for i in range(count):
         code = index[first + i]
         k = np.int64(code)  # of uint64 too: a sum of it and an int64 would be a float
-        k = k + size if code < 0 else k
+        k = k + size if from_end and code < 0 else k
         if k < 0 or k >= size:
             faults[slot] += 1
         else:
@@ -35,12 +35,14 @@ def take(table: Any, index: Any, first: int, count: int, out: Any, faults: Any, 
 
 
 @kernel
-def pick(A: Any, first_a: int, index: Any, first: int, count: int, out: Any, faults: Any, slot: int) -> None:
-    """out[i] = A[first_a + i, index[first + i]]; negative numbers count from the end.
+def pick(
+    A: Any, first_a: int, index: Any, first: int, count: int, from_end: bool, out: Any, faults: Any, slot: int
+) -> None:
+    """out[i] = A[first_a + i, index[first + i]]; `from_end`: -1 is the last.
 
     >>> import numpy as np
     >>> out = np.empty(2)
-    >>> pick(np.arange(4.0).reshape(2, 2), 0, np.array([1, 0]), 0, 2, out, np.zeros(1, np.int64), 0)
+    >>> pick(np.arange(4.0).reshape(2, 2), 0, np.array([1, 0]), 0, 2, True, out, np.zeros(1, np.int64), 0)
     >>> out.tolist()
     [1.0, 2.0]
     """
@@ -49,7 +51,7 @@ def pick(A: Any, first_a: int, index: Any, first: int, count: int, out: Any, fau
     for i in range(count):
         code = index[first + i]
         k = np.int64(code)  # of uint64 too: a sum of it and an int64 would be a float
-        k = k + size if code < 0 else k
+        k = k + size if from_end and code < 0 else k
         if k < 0 or k >= size:
             faults[slot] += 1
         else:

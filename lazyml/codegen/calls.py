@@ -46,6 +46,19 @@ def _contract_rows(scope: Scope, node: Node) -> None:
     )
 
 
+def _centred_matmul(scope: Scope, node: Node) -> None:
+    x, m, w = node.src
+    small = ", ".join(scope.input(part, "vector") for part in (m, w))
+    scope.writer.line(f"dense.centred_row_dot({_matrix(scope, x)}, m, {small}, {scope.stored(node)})")
+
+
+def _centred_contract(scope: Scope, node: Node) -> None:
+    x, m, r = node.src
+    operands = f"{_matrix(scope, x)}, m, {scope.input(m, 'vector')}, {_values(scope, r)}"
+    totals = f"{scope.fixed_scratch(node)}, {scope.total(node)}"
+    scope.writer.line(f"dense.add_centred_vector_product({operands}, {totals})")
+
+
 def _gram(scope: Scope, node: Node) -> None:
     """X' X or X' diag(h) X added to the total, above the diagonal."""
     x, *weights = node.src
@@ -113,13 +126,14 @@ def _take(scope: Scope, node: Node) -> None:
     table, index = node.src
     table_name = scope.input(table, "vector" if width(node) is None else "matrix")
     out = scope.stored(node)
-    scope.writer.line(f"indexed.take({table_name}, {_vector(scope, index)}, m, {out}, {scope.faults(node)})")
+    operands = f"{table_name}, {_vector(scope, index)}, m, {node.arg is None}"
+    scope.writer.line(f"indexed.take({operands}, {out}, {scope.faults(node)})")
 
 
 def _pick(scope: Scope, node: Node) -> None:
     x, index = node.src
-    operands = f"{_matrix(scope, x)}, {_vector(scope, index)}"
-    scope.writer.line(f"indexed.pick({operands}, m, {scope.stored(node)}, {scope.faults(node)})")
+    operands = f"{_matrix(scope, x)}, {_vector(scope, index)}, m, {node.arg is None}"
+    scope.writer.line(f"indexed.pick({operands}, {scope.stored(node)}, {scope.faults(node)})")
 
 
 def _by_columns(kernel: str) -> Callable[[Scope, Node], None]:
@@ -155,6 +169,8 @@ def _segment_count(scope: Scope, node: Node) -> None:
 CALL_RULES: dict[str, Callable[[Scope, Node], None]] = {
     "kernel:row_product": _row_product,
     "kernel:contract_rows": _contract_rows,
+    "kernel:centred_matmul": _centred_matmul,
+    "kernel:centred_contract": _centred_contract,
     "kernel:gram": _gram,
     "kernel:logsumexp": _logsumexp,
     "kernel:deviations": _deviations,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from lazyml import user_functions
 from lazyml.expr.node import OPS, Node, Rows, topological
 from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.levels import is_accumulator
+from lazyml.plan.passes import row_sources
 from lazyml.plan.plan import Pass
 
 Values = NDArray[Any]
@@ -45,7 +46,9 @@ class InterpretedTile:
 
     def __init__(self, a_pass: Pass) -> None:
         self.a_pass = a_pass
-        self.rows_order = _row_order(a_pass)
+        targets = [*a_pass.accumulators, *a_pass.sinks]
+        self.rows_order = [node for node in topological(targets, row_sources) if node.op != "source"]
+        self._over = _over(self.rows_order, set(a_pass.sinks))
         self._position = {node: index for index, node in enumerate(a_pass.accumulators)}
         prepare_users(self.rows_order)
 
@@ -71,7 +74,7 @@ class InterpretedTile:
         shapes = [(rows, *(int(size) for size in node.shape[1:])) for node in self.a_pass.sources]
         values.update((n, p.reshape(s)) for n, p, s in zip(self.a_pass.sources, pages, shapes, strict=True))
         with np.errstate(all="ignore"):
-            for node in self.rows_order:
+            for node, over in zip(self.rows_order, self._over, strict=True):
                 if is_accumulator(node):
                     ACCUMULATORS[node.op].step(
                         totals[self._position[node]], node, first, *(values[s] for s in node.src)
@@ -80,24 +83,17 @@ class InterpretedTile:
                     values[node] = np.arange(first, first + rows)
                 else:
                     values[node] = evaluate(node, [values[s] for s in node.src], rows)
+                for used in over:
+                    del values[used]
             for node, out in zip(self.a_pass.sinks, sinks, strict=True):
                 out[...] = values[node].reshape(out.shape)
 
 
-def _row_order(a_pass: Pass) -> list[Node]:
-    """Row-aligned nodes and totals of the pass, aliases too, sources first and left out."""
-    inputs = set(a_pass.inputs)
-    order = topological([*a_pass.accumulators, *a_pass.sinks])
-    reached = _inside(a_pass, inputs)
-    return [node for node in order if node in reached and node.op != "source"]
-
-
-def _inside(a_pass: Pass, inputs: set[Node]) -> set[Node]:
-    reached: set[Node] = set()
-    stack = [*a_pass.accumulators, *a_pass.sinks]
-    while stack:
-        node = stack.pop()
-        if node not in reached and node not in inputs:
-            reached.add(node)
-            stack.extend(s for s in node.src if s.row_axis is not None)
-    return reached
+def _over(order: Sequence[Node], kept: Collection[Node]) -> list[list[Node]]:
+    """For each node of an order the values that nothing after it uses, so that a page does not hold them all."""
+    last = {source: at for at, node in enumerate(order) for source in node.src}
+    over: list[list[Node]] = [[] for _ in order]
+    for node in order:
+        if node in last and node not in kept:
+            over[last[node]].append(node)
+    return over

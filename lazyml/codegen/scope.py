@@ -29,8 +29,10 @@ class Scope:
         self._slices: dict[Node, str] = {}
         self._totals = {node: self.names.new(f"total_{i}") for i, node in enumerate(a_pass.accumulators, 1)}
         self._buffers = a_pass.buffers
-        self._scratch = {(b.node, b.per_row): self.names.new(("row_" if b.per_row else "sum_") + str(i))
-                         for i, b in enumerate(self._buffers, 1)}  # fmt: skip
+        self._buffer_names = [self.names.new(f"{'row' if b.per_row else 'sum'}_{i}")
+                              for i, b in enumerate(self._buffers, 1)]  # fmt: skip
+        self._scratch = {(node, b.per_row): name for b, name in zip(self._buffers, self._buffer_names, strict=True)
+                         for node in b.nodes}  # fmt: skip
         self._sinks = {node: self.names.new(f"out_{i}") for i, node in enumerate(a_pass.sinks, 1)}
         self._column_names: list[str] = []
         self.shown.update(self._sources)
@@ -114,7 +116,7 @@ class Scope:
               for node, name in self._sources.items()),
             *(Argument(name, "input", node, form) for (node, form), name in self._inputs.items()),
             *(Argument(name, "total", node, index=i) for i, (node, name) in enumerate(self._totals.items())),
-            *(Argument(self._scratch[b.node, b.per_row], "scratch", b.node, index=i)
-              for i, b in enumerate(self._buffers)),
+            *(Argument(name, "scratch", b.nodes[0], index=i)
+              for i, (b, name) in enumerate(zip(self._buffers, self._buffer_names, strict=True))),
             *(Argument(name, "sink", node, index=i) for i, (node, name) in enumerate(self._sinks.items())),
         )  # fmt: skip

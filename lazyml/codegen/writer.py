@@ -19,6 +19,7 @@ KERNEL_MODULES = (
     "reduce",
     "scalar",
     "special",
+    "whole",
 )
 """Modules of lazyml_kernels that generated code may call."""
 

@@ -10,6 +10,7 @@ from lazyml.errors import ShapeError
 from lazyml.expr import build as b
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import OPS, Node, topological
+from lazyml.expr.rewrites.one_hot import one_hot
 from lazyml.expr.rewrites.stabilise import stabilise
 
 
@@ -28,10 +29,10 @@ def pull_back(outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Sequence
     """The sum over outputs of cotangent' d output / d x, for each x, with the shape of x.
 
     The outputs are put into their stable form first, so that the gradient of log(1 + exp(z)) is sigmoid(z) and not
-    inf / inf. Cotangents of float32 rows stay float32; those of parameters keep the precision of the totals they come
-    from.
+    inf / inf, and products with one_hot become look-ups, whose gradient is a sum by group. Cotangents of float32 rows
+    stay float32; those of parameters keep the precision of the totals they come from.
     """
-    outputs = stabilise(outputs)
+    outputs = stabilise(one_hot(outputs))
     order = topological(outputs)
     reaches = set(wrt)
     for node in order:
@@ -51,7 +52,6 @@ def pull_back(outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Sequence
 
 
 def _conform(g: Node, source: Node) -> Node:
-    g = b.unbroadcast(g, source.shape)
     if g.shape != source.shape:
-        g = b.broadcast(g, source.shape)
+        g = b.broadcast(b.unbroadcast(g, source.shape), source.shape)
     return b.cast(g, source.dtype) if source.row_axis is not None and source.dtype.kind == "f" else g

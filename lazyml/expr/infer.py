@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lazyml.config import format_bytes
-from lazyml.errors import DtypeError, IndexRangeError, ShapeError, UnsupportedError
+from lazyml.errors import DomainError, DtypeError, IndexRangeError, ShapeError, UnsupportedError
 from lazyml.expr.node import ChosenRows, Infer, Node, Rows, Shape
 from lazyml.expr.show import formula
 
@@ -138,8 +138,8 @@ def elementwise(ufunc: np.ufunc) -> Infer:
 def _check_power(exponent: Node) -> None:
     """Of whole numbers a power is a whole number, so a negative one that can be seen is refused, as by NumPy."""
     if exponent.op == "const" and np.any(exponent.arg.value < 0):
-        raise DtypeError("a negative power of whole numbers is no whole number", found=formula(exponent),
-                         fix='compute in floating point, as x.astype("float64") ** -1')  # fmt: skip
+        raise DomainError("a negative power of whole numbers is no whole number", found=formula(exponent),
+                          fix='compute in floating point, as x.astype("float64") ** -1, or x ** -1.0')  # fmt: skip
 
 
 def select(src: tuple[Node, ...], arg: Any) -> Typed:
@@ -224,6 +224,28 @@ def contract_rows(src: tuple[Node, ...], arg: Any) -> Typed:
         raise ShapeError("a contraction needs two row-aligned sides of as many rows",
                          found=f"{show_shape(left.shape)} and {show_shape(right.shape)}")  # fmt: skip
     return left.shape[1:] + right.shape[1:], total(widen(np.result_type(left.dtype, right.dtype)), over_rows=True)
+
+
+def centred_matmul(src: tuple[Node, ...], arg: Any) -> Typed:
+    """(X - m) @ w for X (n, d), m and w (d,)."""
+    x, m, w = src
+    _check_centred(x, m, w.shape == x.shape[1:], w)
+    return x.shape[:1], np.result_type(x.dtype, m.dtype, w.dtype)
+
+
+def centred_contract(src: tuple[Node, ...], arg: Any) -> Typed:
+    """(X - m)' r summed over the rows, for X (n, d), m (d,) and r (n,)."""
+    x, m, r = src
+    _check_centred(x, m, r.shape == x.shape[:1], r)
+    return m.shape, total(np.result_type(x.dtype, m.dtype, r.dtype), over_rows=True)
+
+
+def _check_centred(x: Node, m: Node, fits: bool, other: Node) -> None:
+    if x.ndim != 2 or x.row_axis != 0 or m.shape != x.shape[1:] or not fits:
+        raise ShapeError("a centred product needs a row-aligned matrix, one value a column, and a vector",
+                         found=", ".join(show_shape(s.shape) for s in (x, m, other)))  # fmt: skip
+    if m.dtype.kind != "f":
+        raise DtypeError("a centred product is one of floating point", found=m.dtype)
 
 
 def gram(src: tuple[Node, ...], arg: Any) -> Typed:

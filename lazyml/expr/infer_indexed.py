@@ -11,8 +11,8 @@ from lazyml.expr.infer import INDEXED, Typed, check_one_row_axis, show_shape, to
 from lazyml.expr.node import ChosenRows, Node, Rows, Shape
 
 INDEXED.update(
-    take=lambda node: (int(node.src[0].shape[0]), True),
-    pick=lambda node: (int(node.src[0].shape[1]), True),
+    take=lambda node: (int(node.src[0].shape[0]), node.arg is None),
+    pick=lambda node: (int(node.src[0].shape[1]), node.arg is None),
     one_hot=lambda node: (int(node.shape[1]), False),
     segment_sum=lambda node: (int(node.shape[0]), False),
     segment_count=lambda node: (int(node.shape[0]), False),
@@ -80,7 +80,7 @@ def segment_sum(src: tuple[Node, ...], size: int) -> Typed:
     _check_vector(index, "segment_sum")
     if values.row_axis == 1:
         raise UnsupportedError("rows are summed by their own codes", expected="values, rows first",
-                               found=show_shape(values.shape), fix="sum columns by X @ one_hot(codes, size)")  # fmt: skip
+                               found=show_shape(values.shape), fix="sum columns by X @ one_hot(codes, k)")  # fmt: skip
     if values.ndim not in (1, 2) or values.shape[0] != index.shape[0]:
         raise ShapeError("values and index are not of the same rows", expected=f"{index.shape[0]!r} rows",
                          found=show_shape(values.shape))  # fmt: skip

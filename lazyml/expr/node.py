@@ -157,14 +157,31 @@ class Node:
         return rebuild, (encode(self),)
 
 
-_interned: weakref.WeakValueDictionary[Hashable, Node] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+class _Reference(weakref.ref[Node]):
+    """A weak reference that knows the key it stands under."""
+
+    __slots__ = ("key",)
+    key: Hashable
+
+
+_interned: dict[Hashable, _Reference] = {}
+_lock = threading.RLock()  # a collection while it is held may call _forget
+
+
+def _forget(reference: weakref.ref[Node]) -> None:
+    """The node is gone, and so is its place, unless a new one has taken it."""
+    assert isinstance(reference, _Reference)
+    with _lock:
+        if _interned.get(reference.key) is reference:
+            del _interned[reference.key]
 
 
 def intern_node(op: str, src: tuple[Node, ...], arg: Any, dtype: np.dtype[Any], shape: Shape) -> Node:
+    """The one node of these fields. (A WeakValueDictionary would do the same in three times the time.)"""
     key = (op, src, arg, dtype, shape)
     with _lock:
-        node = _interned.get(key)
+        found = _interned.get(key)
+        node = None if found is None else found()
         if node is None:
             node = object.__new__(Node)
             put = object.__setattr__
@@ -174,7 +191,8 @@ def intern_node(op: str, src: tuple[Node, ...], arg: Any, dtype: np.dtype[Any], 
             put(node, "dtype", dtype)
             put(node, "shape", shape)
             put(node, "row_axis", _row_axis(shape))
-            _interned[key] = node
+            reference = _interned[key] = _Reference(node, _forget)
+            reference.key = key
         return node
 
 

@@ -13,6 +13,7 @@ from lazyml.array import Array
 from lazyml.errors import DtypeError, LazymlError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build, forward
 from lazyml.expr import grad as reverse
+from lazyml.expr.collecting import no_collecting
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node
 
@@ -104,7 +105,8 @@ def hvp(loss: Array, params: Any, vectors: Any) -> Any:
 def _derived(of: Any, derive: Callable[[], list[Node]]) -> list[Node]:
     """The derivatives; an error gets the formula and the user's line."""
     try:
-        return derive()
+        with no_collecting():
+            return derive()
     except LazymlError as error:
         shown = of.name if isinstance(of, Array) else None
         raise error.with_details(formula=shown, where=arrays.here()) from None

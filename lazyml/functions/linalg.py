@@ -20,6 +20,7 @@ from lazyml.expr import einsum as contraction
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, Rows, apply
 from lazyml.expr.show import formula
+from lazyml.functions import along
 from lazyml.functions.elementwise import at_once
 
 __all__ = ["cholesky", "det", "diag", "diagonal", "einsum", "inv", "outer", "reshape", "slogdet", "solve", "trace"]
@@ -181,7 +182,7 @@ def trace(A: Any) -> Any:
     np.float64(30.0)
     """
     found = diagonal(A)
-    return arrays.reduce("sum", found, None, False) if isinstance(found, Array) else np.sum(found)
+    return along.reduce("sum", found, None, False) if isinstance(found, Array) else np.sum(found)
 
 
 def outer(a: Any, b: Any) -> Any:

@@ -18,6 +18,7 @@ from lazyml.errors import ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.infer import widen
 from lazyml.expr.node import Rows
+from lazyml.functions import along
 from lazyml.functions.elementwise import (
     absolute,
     at_once,
@@ -50,7 +51,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) 
     """
     if not isinstance(x, Array):
         return np.sum(x, axis=axis, keepdims=keepdims, where=_or_true(where))
-    return arrays.reduce("sum", _chosen(x, where, 0), axis, keepdims)
+    return along.reduce("sum", _chosen(x, where, 0), axis, keepdims)
 
 
 def prod(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
@@ -64,7 +65,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
     """
     if not isinstance(x, Array):
         return np.prod(x, axis=axis, keepdims=keepdims, where=_or_true(where))
-    return arrays.reduce("prod", _chosen(x, where, 1), axis, keepdims)
+    return along.reduce("prod", _chosen(x, where, 1), axis, keepdims)
 
 
 def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) -> Any:
@@ -79,7 +80,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
     if not isinstance(x, Array):
         return np.mean(x, axis=axis, keepdims=keepdims, where=_or_true(where))
     if where is None:
-        return arrays.mean(x, axis, keepdims)
+        return along.mean(x, axis, keepdims)
     mask = _mask(x, where)
     return _over(sum(x, axis, keepdims, where=mask), sum(mask, axis, keepdims))
 
@@ -99,10 +100,10 @@ def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, wh
     if not isinstance(x, Array):
         return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=_or_true(where))
     if x.node.row_axis == 1:
-        axes = tuple(1 - a for a in arrays.normalise_axes(axis, x.node))
+        axes = tuple(1 - a for a in along.normalise_axes(axis, x.node))
         found = var(x.T, axes, ddof, keepdims=True, where=None if where is None else _mask(x, where).T).T
-        return found if keepdims else arrays.drop_axes(found, tuple(1 - a for a in axes))
-    axes = arrays.normalise_axes(axis, x.node)
+        return found if keepdims else along.drop_axes(found, tuple(1 - a for a in axes))
+    axes = along.normalise_axes(axis, x.node)
     mask = None if where is None else _mask(x, where)
     count = _count(x, axes, keepdims, mask)
     squares = _deviations(x, axes, keepdims, mask)
@@ -258,9 +259,9 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     0.693147180559...
     """
     if isinstance(x, Array):
-        return arrays.reduce("logsumexp", x if x.dtype.kind == "f" else x.astype(np.float64), axis, keepdims)
+        return along.reduce("logsumexp", x if x.dtype.kind == "f" else x.astype(np.float64), axis, keepdims)
     x = np.asarray(x)
-    axes = arrays.normalise_axes(axis, build.param("x", x.shape, widen(x.dtype)))
+    axes = along.normalise_axes(axis, build.param("x", x.shape, widen(x.dtype)))
     value = at_once("logsumexp", x, arg=axes)
     return np.expand_dims(value, axes) if keepdims else value
 
@@ -296,7 +297,7 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
     `ord` may be 0 (how many are not 0), 1, 2, any other number, inf or -inf. Of a matrix as a whole only the default
     ("fro", the root of the sum of squares) is there; its spectral norm needs a decomposition.
 
-    Derivative: x / norm(x) for the default, so nan where all is 0; otherwise that of the formula.
+    Derivative: x / norm(x) for the default, 0 where all is 0; for another ord that of the formula.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.norm(lz.from_array([[3.0, 4.0], [0.0, 2.0]]), axis=1))
@@ -306,12 +307,12 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
         return np.linalg.norm(x, ord, axis, keepdims)
     if x.dtype.kind != "f":
         x = x.astype(np.float64)
-    axes = arrays.normalise_axes(axis, x.node)
+    axes = along.normalise_axes(axis, x.node)
     if (len(axes) == 2 and ord not in (None, "fro")) or (isinstance(ord, str) and ord != "fro"):
         raise UnsupportedError("a matrix norm other than the root of the sum of squares", found=f"ord={ord!r}",
                                expected="ord=None, or one axis and a number", where=arrays.here())  # fmt: skip
     if ord is None or ord == 2 or isinstance(ord, str):
-        return sqrt(sum(square(x), axes, keepdims))
+        return _root(sum(square(x), axes, keepdims))
     if ord in (np.inf, -np.inf):
         return (max if ord > 0 else min)(absolute(x), axes, keepdims)
     if ord == 0:
@@ -322,6 +323,12 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
 
 
 # --- steps of the above ----------------------------------------------------------------------------------------------
+
+
+def _root(x: Array) -> Any:
+    """The square root of a sum of squares: where all of them are 0 its gradient is 0, and not 0 times inf."""
+    nothing = equal(x, _zero(x))
+    return where(nothing, _zero(x), sqrt(where(nothing, 1.0, x)))
 
 
 def _or_true(where: Any) -> Any:
@@ -359,7 +366,7 @@ def _extreme(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bo
     if not isinstance(x, Array):
         limit = {} if mask is None else {"where": mask, "initial": worst(op, np.asarray(x).dtype)}
         return plain(x, axis=axis, keepdims=keepdims, **limit)
-    return arrays.reduce(op, _chosen(x, mask, worst(op, x.dtype)), axis, keepdims)
+    return along.reduce(op, _chosen(x, mask, worst(op, x.dtype)), axis, keepdims)
 
 
 def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool) -> Any:
@@ -368,14 +375,14 @@ def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool
     if isinstance(axis, tuple):
         raise ShapeError("one axis, or all", expected="an axis or None", found=repr(axis),
                          where=arrays.here())  # fmt: skip
-    if not arrays.normalise_axes(axis, x.node):  # the only one there is
+    if not along.normalise_axes(axis, x.node):  # the only one there is
         return Array(build.const(0, np.int64))
     if x.node.row_axis == 1 and axis is None:  # the first of the lines of x that have the best, and the first in it
         rows, best = _place(op, plain, x, 1, False), (min if op == "argmin" else max)(x, 1)
-        line = arrays.reduce(op, best, None, False)
+        line = along.reduce(op, best, None, False)
         found = line * x.shape[1] + Array(arrays.wrap("take", rows.node, line.node).node)
         return Array(build.expand_axes(found.node, (0, 1))) if keepdims else found
-    return arrays.reduce(op, x, axis, keepdims)
+    return along.reduce(op, x, axis, keepdims)
 
 
 def _over(total: Array, count: Array) -> Any:

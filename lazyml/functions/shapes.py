@@ -13,6 +13,7 @@ from lazyml.array import Array
 from lazyml.errors import ShapeError
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Rows
+from lazyml.functions import along
 
 __all__ = [
     "broadcast_to",
@@ -46,7 +47,7 @@ def concatenate(parts: Sequence[Any], axis: int = 0) -> Any:
     if first is None:
         return np.concatenate([np.asarray(x) for x in parts], axis)
     made = [arrays.beside(first, x) for x in parts]
-    (at,) = arrays.normalise_axes(axis, made[0].node)
+    (at,) = along.normalise_axes(axis, made[0].node)
     if len(made) == 1:
         return made[0]
     like = np.result_type(*(x.dtype for x in made))
@@ -204,11 +205,11 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     if not isinstance(x, Array):
         return np.squeeze(x, axis)
     plain = [at for at, size in enumerate(x.node.shape) if size == 1 and not isinstance(size, Rows)]
-    axes = tuple(plain) if axis is None else arrays.normalise_axes(axis, x.node)
+    axes = tuple(plain) if axis is None else along.normalise_axes(axis, x.node)
     if not set(axes) <= set(plain):
         raise ShapeError("only axes of size 1 can go", found=f"axis {axis} of {show_shape(x.node.shape)}",
                          where=arrays.here())  # fmt: skip
-    return arrays.drop_axes(x, axes)
+    return along.drop_axes(x, axes)
 
 
 def _some_array(parts: Sequence[Any]) -> bool:

@@ -14,7 +14,7 @@ from lazyml.errors import ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.node import Node, apply
 from lazyml.expr.sort_keys import key_bits
-from lazyml.functions import reductions
+from lazyml.functions import along, reductions
 from lazyml.functions.elementwise import (
     equal,
     floor,
@@ -221,7 +221,7 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     shares = np.asarray(q, np.float64)
     if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
         raise ParameterError("not shares", expected="a number from 0 to 1, or several", found=repr(q))
-    axes = arrays.normalise_axes(axis, x.node)
+    axes = along.normalise_axes(axis, x.node)
     if x.node.row_axis == 1:
         x, axes = x.T, tuple(sorted(1 - a for a in axes))
     if x.node.row_axis is None or axes != (0,):

@@ -29,7 +29,7 @@ class Takes:
     @cached_property
     def parts(self) -> frozenset[str]:
         """The alternatives of the annotation, such as "int", "None", "Sequence[Any]"."""
-        return frozenset(part.strip() for part in self.annotation.split("|"))
+        return frozenset(part.strip().replace("Iterable[", "Sequence[") for part in self.annotation.split("|"))
 
     @property
     def formula(self) -> bool:

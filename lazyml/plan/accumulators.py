@@ -284,6 +284,7 @@ def _moments(node: Node) -> tuple[int, ...]:
 ACCUMULATORS: dict[str, Accumulator] = {
     "sum": SUM,
     "contract_rows": SUM,
+    "centred_contract": SUM,
     "gram": SYMMETRIC,
     "weighted_gram": SYMMETRIC,
     "prod": Accumulator(_times_tile, _times, _shaped, _kept, _own, lambda node: 1),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Step
@@ -34,14 +34,11 @@ def cut_loops(steps: Sequence[Step], most: int = LOOP_NODES) -> tuple[Step, ...]
     return tuple(made)
 
 
-def _uses(nodes: Sequence[Node]) -> dict[Node, list[Node]]:
-    """For each node, those of the others that work on it."""
-    users: dict[Node, list[Node]] = {node: [] for node in nodes}
-    for node in nodes:
-        for source in dict.fromkeys(map(resolve, node.src)):
-            if source in users:
-                users[source].append(node)
-    return users
+def _sources(nodes: Sequence[Node]) -> list[list[int]]:
+    """For each node the places of those of the others that it works on."""
+    place = {node: index for index, node in enumerate(nodes)}
+    found = [[place[s] for s in map(resolve, node.src) if s in place] for node in nodes]
+    return [list(dict.fromkeys(sources)) if len(sources) > 1 else sources for sources in found]
 
 
 def _few_waiting(nodes: Sequence[Node]) -> list[Node]:
@@ -49,38 +46,40 @@ def _few_waiting(nodes: Sequence[Node]) -> list[Node]:
 
     Of those that could come next, the one after which the fewest values wait; the first as given among equals.
     """
-    users = _uses(nodes)
-    sources: dict[Node, list[Node]] = {node: [] for node in nodes}
-    for node, after in users.items():
-        for user in after:
-            sources[user].append(node)
-    position = {node: index for index, node in enumerate(nodes)}
-    missing = {node: len(sources[node]) for node in nodes}
-    left = {node: len(users[node]) for node in nodes}
-    taken: set[Node] = set()
+    sources = _sources(nodes)
+    users: list[list[int]] = [[] for _ in nodes]
+    for index, found in enumerate(sources):
+        for source in found:
+            users[source].append(index)
+    missing = [len(found) for found in sources]
+    left = [len(found) for found in users]
+    taken = [False] * len(nodes)
+    ready: list[tuple[int, int]] = []
 
-    def waiting(node: Node) -> int:
-        return bool(users[node]) - sum(left[source] == 1 for source in sources[node])
+    def offer(index: int) -> None:
+        ended = sum([left[source] == 1 for source in sources[index]])
+        heapq.heappush(ready, ((1 if users[index] else 0) - ended, index))
 
-    ready = [(waiting(node), position[node]) for node in nodes if not missing[node]]
-    heapq.heapify(ready)
+    for index, count in enumerate(missing):
+        if not count:
+            offer(index)
     order: list[Node] = []
     while ready:
-        node = nodes[heapq.heappop(ready)[1]]
-        if node in taken:  # entered again when it became the last user of a source
+        _, index = heapq.heappop(ready)
+        if taken[index]:  # it was offered again when it became the last user of a source
             continue
-        taken.add(node)
-        order.append(node)
-        for source in sources[node]:
+        taken[index] = True
+        order.append(nodes[index])
+        for source in sources[index]:
             left[source] -= 1
             if left[source] == 1:
-                last = next(user for user in users[source] if user not in taken)
+                last = next(user for user in users[source] if not taken[user])
                 if not missing[last]:
-                    heapq.heappush(ready, (waiting(last), position[last]))
-        for user in users[node]:
+                    offer(last)
+        for user in users[index]:
             missing[user] -= 1
             if not missing[user]:
-                heapq.heappush(ready, (waiting(user), position[user]))
+                offer(user)
     return order
 
 
@@ -96,15 +95,13 @@ def _cuts(order: Sequence[Node], most: int) -> list[int]:
 
 def _waiting(order: Sequence[Node]) -> list[int]:
     """How many values made before each place are used at it or after."""
-    users = _uses(order)
-    position = {node: index for index, node in enumerate(order)}
+    last = [0] * len(order)
+    for index, sources in enumerate(_sources(order)):
+        for source in sources:
+            last[source] = index
     change = [0] * (len(order) + 1)
-    for node, after in users.items():
-        if after:
-            change[position[node] + 1] += 1
-            change[max(position[user] for user in after) + 1] -= 1
-    waiting, now = [], 0
-    for step in change:
-        now += step
-        waiting.append(now)
-    return waiting
+    for index, end in enumerate(last):
+        if end:
+            change[index + 1] += 1
+            change[end + 1] -= 1
+    return list(accumulate(change))

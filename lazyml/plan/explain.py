@@ -151,7 +151,7 @@ def _reused(a_pass: Pass) -> set[Node]:
             for source in map(resolve, node.src):
                 uses[source] = uses.get(source, 0) + 1
     costly = {n for n, count in uses.items() if count > 1 and n.row_axis is not None and OPS[n.op].flops > 0}
-    return costly | {buffer.node for buffer in a_pass.buffers if buffer.per_row}
+    return costly | {node for buffer in a_pass.buffers if buffer.per_row for node in buffer.nodes}
 
 
 def _results(plan: Plan, names: dict[Node, str]) -> str:

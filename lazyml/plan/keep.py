@@ -7,7 +7,7 @@ the cheapest cut between its sources and its totals: behind it is what it need n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from lazyml.expr.node import OPS, Node, topological
@@ -82,13 +82,32 @@ def choose(passes: Sequence[Pass], sources: Mapping[Node, Source]) -> list[Hande
         making = _making(order, sources)
         makers = _makers(order, before, reads, known_after, handed)
         keeping = {node: row_bytes(node) * (READ_AGAIN if node in handed else 1.0) for node in makers}
-        found = cheapest_cut(order, targets, making, keeping)
-        if found is None or found[0] > (1 - LEAST_SAVING) * sum(making.values()):
+        hidden, edge = _behind(order, targets, keeping)
+        least = LEAST_SAVING * sum(making.values())
+        most = sum(making.get(node, 0.0) for node in hidden)  # what can be saved at all
+        found = cheapest_cut(hidden, edge, making, keeping) if most >= least else None
+        if found is None or most - found[0] < least:
             continue
         for node in sorted(found[1], key=order.index):
             handed.setdefault(node, Handed(node, makers[node])).taken_by.append(a_pass.index)
         reads[a_pass.index] = {n for n in row_order(targets, found[1]) if n.op == "source" or n in found[1]}
     return list(handed.values())
+
+
+def _behind(order: Sequence[Node], targets: Sequence[Node], keeping: Collection[Node]) -> tuple[list[Node], list[Node]]:
+    """The nodes that need not be made if enough of those that could be kept are, in order, and those of them that the
+    rest, which is made anyway, needs."""
+    made: set[Node] = set()
+    edge: dict[Node, None] = {}
+    stack = list(targets)
+    while stack:
+        node = stack.pop()
+        if node in keeping:
+            edge[node] = None
+        elif node not in made:
+            made.add(node)
+            stack.extend(row_sources(node))
+    return [node for node in order if node not in made], list(edge)
 
 
 def _making(order: Sequence[Node], sources: Mapping[Node, Source]) -> dict[Node, float]:

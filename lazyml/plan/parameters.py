@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from lazyml.errors import ParameterError
 from lazyml.expr.infer import show_shape
-from lazyml.expr.node import Node, topological
+from lazyml.expr.node import Node
 
 
-def declared(outputs: Sequence[Node]) -> tuple[Node, ...]:
-    """The parameters of the formulas, by name. Raises ParameterError when one name stands for two of them."""
+def declared(order: Iterable[Node]) -> tuple[Node, ...]:
+    """The parameters among nodes, by name. Raises ParameterError when one name stands for two of them."""
     seen: dict[str, Node] = {}
-    for node in topological(outputs):
+    for node in order:
         if node.op == "param" and seen.setdefault(node.arg, node) is not node:
             other = seen[node.arg]
             raise ParameterError(

@@ -31,9 +31,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Buffer:
-    """Scratch of one worker: `per_row` buffers have a line a row of the block, others the fixed `shape`."""
+    """Scratch of one worker: `per_row` buffers have a line a row of the block, others the fixed `shape`. A buffer holds
+    the values of its `nodes` one after the other."""
 
-    node: Node
+    nodes: tuple[Node, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     per_row: bool

@@ -38,12 +38,13 @@ def make_plan(
 
     Raises BudgetError when the stated peak passes the budget.
     """
-    parameters = declared(outputs)
+    order = topological(outputs)
+    parameters = declared(order)
     passes = cut(outputs, repeated)
     for a_pass in passes:
         _check_upright(a_pass)
-    kept = kept_values(outputs, passes) if repeated else ()
-    resident = [*_resident(outputs, written is not None), *_of_other_ranges(kept)]
+    kept = kept_values(order, passes) if repeated else ()
+    resident = [*_resident(outputs, order, written is not None), *_of_other_ranges(kept)]
     left = max(budget - sum(item.bytes for item in resident), 1)
 
     def tiled(passes: Sequence[Pass], values: Sequence[Value]) -> tuple[Tiling, ...]:
@@ -60,7 +61,6 @@ def make_plan(
         room = Room([left - sum(item.bytes for item in tiling.memory) for tiling in tilings], disk())
         passes, values = decide(passes, values, handed, sources, room)
         tilings = tiled(passes, values)
-    order = topological(outputs)
     plan = Plan(
         outputs=tuple(outputs),
         parameters=parameters,
@@ -78,14 +78,14 @@ def make_plan(
     return plan
 
 
-def _resident(outputs: Sequence[Node], to_file: bool) -> list[MemoryItem]:
+def _resident(outputs: Sequence[Node], order: Sequence[Node], to_file: bool) -> list[MemoryItem]:
     items = []
     for node in dict.fromkeys(outputs):
         if node.row_axis is not None and not to_file:
             text = f"result {formula(node, depth=2)}, {int(node.shape[0]):,} rows"
             items.append(MemoryItem(text, node_bytes(node)))
-    small = {node for node in topological(outputs) if node.row_axis is None}
-    return [*items, MemoryItem("parameters, totals and other small values", sum(map(node_bytes, small)))]
+    small = sum([node_bytes(node) for node in order if node.row_axis is None])
+    return [*items, MemoryItem("parameters, totals and other small values", small)]
 
 
 def _of_other_ranges(kept: Sequence[Node]) -> list[MemoryItem]:

@@ -71,13 +71,13 @@ def node_bytes(node: Node) -> int:
     return math.prod(int(s) for s in node.shape) * node.dtype.itemsize
 
 
-def kept_values(outputs: Sequence[Node], passes: Sequence[Pass]) -> tuple[Node, ...]:
-    """Small values that later calls need not compute: totals of the passes that run once, and what is made of them.
+def kept_values(order: Sequence[Node], passes: Sequence[Pass]) -> tuple[Node, ...]:
+    """Small values among nodes, sources first, that later calls need not compute: totals of the passes that run once,
+    and what is made of them.
 
     Leaves are not among them, nor totals that share a pass with others that must be computed again. None are kept where
     all that there is are a few operations on elements, such as 1 / n.
     """
-    order = topological(outputs)
     changing = touched(order) | {node for a_pass in passes if not a_pass.once for node in a_pass.totals}
     found: dict[Node, None] = {}
     for node in order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,11 @@ GRAM_PANEL = 64
 """Columns of the widest panel that a Gram matrix sends through the library (lazyml_kernels.gram)."""
 
 
+def _of_centred(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The block's own sum, in the type of the product."""
+    return (int(node.shape[0]),), np.dtype(np.result_type(*(s.dtype for s in node.src)))
+
+
 GRAMS = ("gram", "weighted_gram")
 
 
@@ -29,7 +35,7 @@ def by_blas(node: Node) -> bool:
     """Whether a product is wide enough for the library: both sides of one float dtype, more than a few columns."""
     if node.op in GRAMS:
         return (width(node.src[0]) or 1) > GRAM_LOOP_COLUMNS
-    if OPS[node.op].kind != "product":
+    if OPS[node.op].kind != "product" or len(node.src) != 2:
         return False
     left, right = node.src
     if left.dtype != right.dtype or left.dtype.kind != "f" or node.dtype.kind != "f":
@@ -65,16 +71,39 @@ def made_by_inner_loop(node: Node) -> bool:
 
 def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
     """Every scratch array of a pass's tile function, in the order it takes them."""
-    found = [Buffer(node, _line(node), node.dtype, per_row=True) for node in stored_values(steps, sinks)]
+    found = [Buffer(tuple(nodes), _line(nodes[0]), nodes[0].dtype, per_row=True) for nodes in _shared(steps, sinks)]
     for step in steps:
         for node in step.nodes if step.kind == "kernel" else ():
             if node.op in FIXED:
                 shape, dtype = FIXED[node.op](node)
                 if shape:
-                    found.append(Buffer(node, shape, dtype, per_row=False))
+                    found.append(Buffer((node,), shape, dtype, per_row=False))
             if node.op == "weighted_gram" and by_blas(node):  # the weighted rows
-                found.append(Buffer(node, _line(node.src[0]), node.src[0].dtype, per_row=True))
+                found.append(Buffer((node,), _line(node.src[0]), node.src[0].dtype, per_row=True))
     return tuple(found)
+
+
+def _shared(steps: Sequence[Step], sinks: Sequence[Node]) -> list[list[Node]]:
+    """The stored values, together where one is over before the step that makes the next of the same form."""
+    made: dict[Node, int] = {}
+    last: dict[Node, int] = {}
+    for index, step in enumerate(steps):
+        for node in step.nodes:
+            made[node] = last[node] = index
+            last.update((resolve(source), index) for source in node.src)
+    last.update((resolve(sink), len(steps)) for sink in sinks)
+    held: list[list[Node]] = []
+    over: dict[tuple[tuple[int, ...], np.dtype[Any]], list[tuple[int, int]]] = {}
+    for node in sorted(stored_values(steps, sinks), key=lambda node: made[node]):
+        ready = over.setdefault((_line(node), node.dtype), [])
+        if ready and ready[0][0] < made[node]:
+            _, number = heapq.heappop(ready)
+            held[number].append(node)
+        else:
+            number = len(held)
+            held.append([node])
+        heapq.heappush(ready, (last[node], number))
+    return held
 
 
 def _of_contraction(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -105,6 +134,7 @@ def _of_deviations(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 FIXED: dict[str, Callable[[Node], tuple[tuple[int, ...], np.dtype[Any]]]] = {
     "contract_rows": _of_contraction,
+    "centred_contract": _of_centred,
     **dict.fromkeys(GRAMS, _of_gram),
     "logsumexp": _of_logsumexp,
     "deviations": _of_deviations,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lazyml.expr.node import OPS, Node
 from lazyml.plan.levels import is_accumulator
@@ -48,40 +48,44 @@ def schedule(order: Sequence[Node]) -> tuple[Step, ...]:
     sources are finished, on the block, before it starts. Then cheap values move down to the loop that uses them.
     """
     made = [node for node in order if node.op != "source" and resolve(node) is node]
+    looped = {node: step_kind(node) == "loop" for node in made}
+    links = _links(made, looped)
     place: dict[Node, int] = {}
     for node in made:
-        place[node] = max((place[s] + (0 if _fuses(s, node) else 1) for s in _made_sources(node)), default=0)
-    _move_down(made, place)
+        place[node] = max([place[source] + gap for source, gap in links[node]], default=0)
+    _move_down(made, looped, links, place)
     buckets: dict[tuple[int, bool, int | None, int], list[Node]] = {}
     for index, node in enumerate(made):
-        looped = step_kind(node) == "loop"
-        columns = loop_width(node) if looped else None
-        buckets.setdefault((place[node], looped, columns, -1 if looped else index), []).append(node)
+        columns = loop_width(node) if looped[node] else None
+        buckets.setdefault((place[node], looped[node], columns, -1 if looped[node] else index), []).append(node)
     ordered = sorted(buckets.items(), key=lambda item: item[0][:2])
     return tuple(
         Step("loop" if looped else "kernel", columns, tuple(nodes)) for (_, looped, columns, _), nodes in ordered
     )
 
 
-def _made_sources(node: Node) -> list[Node]:
-    """The row-aligned values, other than pages, that a node works on."""
-    found = [resolve(s) for s in node.src if s.row_axis is not None]
-    return [s for s in found if s.op != "source"]
+Links = Mapping[Node, Sequence[tuple[Node, int]]]
+"""For each node the row-aligned values, other than pages, that it works on; with 0 where it can use a value in the same
+turn of the loop that makes it, else 1."""
 
 
-def _move_down(made: Sequence[Node], place: dict[Node, int]) -> None:
-    """Compute a loop's value where it is first used, so that it need not be stored in between."""
-    users: dict[Node, list[Node]] = {node: [] for node in made}
+def _links(made: Sequence[Node], looped: Mapping[Node, bool]) -> Links:
+    gives: dict[Node, int | None] = {}  # the width of the loop in which a value can be used at once; other values
+    takes: dict[Node, int | None] = {}  # and users are kept apart by widths that no loop has
+    links: dict[Node, list[tuple[Node, int]]] = {}
     for node in made:
-        for source in _made_sources(node):
-            users[source].append(node)
+        gives[node] = width(node) if looped[node] and OPS[node.op].kind != "reduction" else -1
+        takes[node] = loop_width(node) if looped[node] and node.op not in REINDEXED else -2
+        sources = [resolve(s) for s in node.src if s.row_axis is not None]
+        links[node] = [(s, int(gives[s] != takes[node])) for s in sources if s.op != "source"]
+    return links
+
+
+def _move_down(made: Sequence[Node], looped: Mapping[Node, bool], links: Links, place: dict[Node, int]) -> None:
+    """Compute a loop's value where it is first used, so that it need not be stored in between."""
+    least: dict[Node, int] = {}  # where each value is first used, less the gap
     for node in reversed(made):
-        if step_kind(node) == "loop" and not is_accumulator(node) and users[node]:
-            place[node] = max(place[node], min(place[u] - (0 if _fuses(node, u) else 1) for u in users[node]))
-
-
-def _fuses(made: Node, node: Node) -> bool:
-    """Whether a value just made in a loop can be used in the same turn of it."""
-    if step_kind(made) != "loop" or step_kind(node) != "loop" or node.op in REINDEXED:
-        return False
-    return OPS[made.op].kind != "reduction" and width(made) == loop_width(node)
+        if looped[node] and not is_accumulator(node) and node in least:
+            place[node] = max(place[node], least[node])
+        for source, gap in links[node]:
+            least[source] = min(least.get(source, place[node] - gap), place[node] - gap)

@@ -57,6 +57,13 @@ def test_startup():
             "compiling the logistic pass"} <= set(report["seconds"])  # fmt: skip
 
 
+def test_planning():
+    report = run("planning", "--sizes", 60, 120, "--compile", 20, "--repeats", 1)
+    steps = {f"{shape} of {size}: all" for shape in ("chain", "terms", "outputs") for size in (60, 120)}
+    assert steps | {"compile 20"} <= set(report["seconds"])
+    assert all(value == 1 for name, value in report["checks"].items() if name.endswith("passes"))
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
 def test_memory():
     report = run("memory", "--megabytes", 20, "--memory", "12 MiB", "--columns", 9, "--iterations", 3)

@@ -6,14 +6,19 @@ import tomllib
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import lazyml as lz
 from lazyml import demo
 from lazyml.cli import app
 from lazyml.demo import data
+from lazyml.errors import FormulaError
 from lazyml.models import definition, definition_from_mapping
-from lazyml.models.grammar import FUNCTIONS, MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT
+from lazyml.models.grammar import CONSTANTS, MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT, MAX_TEXT
+from lazyml.models.parser import parse_formula
+from lazyml.models.signatures import MAX_WHOLE
 from lazyml.solvers import SOLVERS
 
 ROOT = Path(__file__).parents[2]
@@ -103,12 +108,32 @@ def test_the_documented_error_is_what_is_printed(demo_folder, monkeypatch):
     assert result.stderr == message
 
 
-def test_every_key_function_and_limit_is_documented():
+def test_every_key_and_limit_is_documented():
     words = set(re.findall(r"[\w-]+", MODEL_FILES))
-    assert set(FUNCTIONS) <= words
+    assert set(CONSTANTS) <= words
     assert {*definition.REQUIRED, *definition.OPTIONAL, *definition.PARAM_KEYS, *definition.SOLVER_KEYS} <= words
-    assert {str(limit) for limit in (MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT)} <= words
+    assert {str(limit) for limit in (MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT, MAX_TEXT, MAX_WHOLE)} <= words
     assert set(SOLVERS) <= words
+
+
+def test_the_formulas_in_the_table_of_what_is_allowed_are_allowed():
+    table = MODEL_FILES.split("| what | written |")[1].split("A formula may span lines")[0]
+    rng = np.random.default_rng(0)
+    columns = {
+        "features": rng.normal(size=(300, 3)),
+        "late": np.arange(300) % 2,
+        "age": np.ones(300),
+        "score": np.ones(300),
+    }
+    names = {name: lz.from_array(value, name) for name, value in columns.items()}
+    formulas = [code for code in re.findall(r"`([^`]+)`", table) if re.search(r"^\w+[.(\[]| @ \[", code)]
+    assert len(formulas) > 12
+    for formula in formulas:
+        if ".mean(" in formula:
+            with pytest.raises(FormulaError, match=r"write mean\(features, axis=0\)"):
+                parse_formula(formula, names)
+        else:
+            assert isinstance(parse_formula(formula, names), lz.Array | int)
 
 
 def test_every_command_and_option_is_documented():

@@ -1,6 +1,7 @@
 """The generated text, and the cache of what was compiled from it."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def test_values_are_not_in_the_text():
         program(scale=s, rows=r, columns=c).source for s in (2.0, -0.1234) for r in (ROWS, ROWS[:77]) for c in (2, 3)
     }
     assert len(texts) == 1
-    (text,) = texts
+    (text,) = (re.sub(r"tile_[0-9a-f]+", "tile", text) for text in texts)  # whose digits are those of a hash
     for value in ("0.1234", "300", "77"):
         assert value not in text
     assert program(dtype="f4").source != text

@@ -126,6 +126,7 @@ OPERATORS = {
     "vector times matrix": (V @ P) * (ROW @ M @ P),
     "vector times vector": (ROW @ ROW) * P + V @ (P @ ROW),
     "transpose": (P.T @ Q).T[1:] * P[:, 1:2],
+    "squeeze": lz.Array(lz.array.apply("squeeze", P[:, 1:2].node, arg=1)) * V,
     "expand": V[:, None] * ROW[None, :],
     "index": P[:, 1:] * Q[:, ::2] + P[0, 1] * P[1] [1:],
     "place": P[:, 1][:, None] * Q,

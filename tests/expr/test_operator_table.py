@@ -80,7 +80,7 @@ def formulas(x, y):
             else:
                 slots = OPS[name].emit.count("{1}")
                 found[name] = operation(name, x, y) if slots else operation(name, x)
-        except lz.array.DtypeError:
+        except lz.errors.DtypeError:
             assert name in UNDEFINED.get(x.dtype.kind, ())
     for dtype in ("float64", "float32", "int64", "bool"):
         if not (x.dtype.kind == "f" and dtype == "int64"):  # nan as an integer is undefined

@@ -22,7 +22,7 @@ N = 5
 DATA = np.random.default_rng(5)
 ROWS = {"X": DATA.normal(size=(N, 3)), "Z": DATA.normal(size=(N, 3)), "r": DATA.normal(size=N),
         "s": DATA.normal(size=N), "I": DATA.integers(0, 9, N).astype("i1"), "U": DATA.normal(size=(N, 1)),
-        "C": np.arange(N) % 3, "J": DATA.integers(0, 9, (N, 3)).astype("i1"),
+        "C": np.arange(N) % 3, "B": np.arange(N, dtype="u1") % 3, "J": DATA.integers(0, 9, (N, 3)).astype("i1"),
         "K": DATA.normal(size=(N, 600))}  # fmt: skip
 SMALL = {"x": (), "y": (), "v": 3, "u": 3, "c": (3, 1), "W": (3, 2), "A": (2, 3), "S": (3, 3), "c2": 2, "k600": 600}
 TYPED = {"f": ((), "f4"), "k": ((), "i1"), "k3": ((3,), "i1")}

@@ -25,7 +25,7 @@ exp, log, sigmoid = lz.exp, lz.log, lz.sigmoid
 
 
 def test_the_rewrites_are_named_in_order():
-    names = "stabilise fold_constants simplify chains rows_first choose_rows pull_factors gram"
+    names = "one_hot stabilise fold_constants simplify chains rows_first choose_rows pull_factors gram centre"
     assert " ".join(name for name, _ in REWRITES) == names
     loss = (log(1 + exp(x)) * 1).node
     assert formula(optimise([loss], until="stabilise")[0]) == "softplus(x) * 1"
@@ -214,3 +214,22 @@ def test_rewriting_is_silent():
 def test_evaluate_broadcasts_and_converts():
     node = apply("broadcast", x.node, arg=(Rows(4), 2))
     assert evaluate(node, [np.float64(2)], rows=3).tolist() == [[2.0, 2.0]] * 3
+
+
+def test_gradients_of_two_losses_share_what_is_common():
+    """Interning finds it: one product forward for both, and one contraction for each."""
+    w, D = lz.param("w", 3), lz.from_array(np.ones((5, 3)), "D")
+    z = D @ w
+    first, second = lz.mean(log(1 + exp(z)) - r * z), lz.mean((z - r) ** 2)
+    roots = [f.node for loss in (first, second) for f in (loss, lz.grad(loss, w))]
+    nodes = topological(optimise(roots, check=True))
+    assert [sum(node.op == op for node in nodes) for op in ("matmul", "contract_rows", "softplus", "sigmoid")] == [
+        1,
+        2,
+        1,
+        1,
+    ]
+    residuals = [node for node in nodes if node.op == "subtract" and node.row_axis == 0]
+    assert sorted(formula(node) for node in residuals) == sorted(
+        ["D @ w - r", "sigmoid(D @ w) - r", "softplus(D @ w) - r * (D @ w)"]
+    )

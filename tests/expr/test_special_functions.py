@@ -160,7 +160,7 @@ def test_orders_that_are_refused(order):
 def test_errors_while_typing():
     with pytest.raises(DtypeError, match="whole number"):
         lz.array.operation("polygamma", lz.from_array([1.0]), lz.from_array([1.0]))
-    with pytest.raises(lz.array.ShapeError):
+    with pytest.raises(lz.errors.ShapeError):
         lz.xlogy(lz.from_array([1.0, 2.0]), np.ones((2, 3)))
 
 

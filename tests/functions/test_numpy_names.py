@@ -64,3 +64,30 @@ def test_an_array_in_another_type():
     x = lz.from_array(np.array([1.5, -2.5], np.float32))
     assert lz.astype(x, "float16").dtype == np.float32
     assert lz.compute(lz.astype(x, int)).tolist() == [1, -2] == lz.astype([1.5, -2.5], "int64").tolist()
+
+
+def test_ufuncs_that_are_made_of_several_operators(y):
+    Y = lz.from_array(y)
+    assert np.square(Y).node is (Y * Y).node and np.degrees(Y).node is lz.rad2deg(Y).node
+    np.testing.assert_allclose(lz.compute(np.deg2rad(Y)), np.deg2rad(y))
+    with pytest.raises(UnsupportedError):
+        np.square(Y, out=np.ones(9))
+
+
+def test_lengths_have_the_gradient_0_where_they_are_0():
+    x = lz.param("x", 2)
+    made = [lz.grad(f, x) for f in (lz.norm(x), lz.norm(x) ** 2, lz.hypot(x[0], x[1]))]
+    for found in lz.compute(made, params={"x": [0.0, 0.0]}):
+        assert found.tolist() == [0.0, 0.0]
+    away = lz.compute(made, params={"x": [3.0, 4.0]})
+    for found, expected in zip(away, ([0.6, 0.8], [6.0, 8.0], [0.6, 0.8]), strict=True):
+        np.testing.assert_allclose(found, expected)
+    assert np.isnan(lz.compute(lz.norm(lz.from_array([np.nan, 0.0]))))
+
+
+def test_a_negative_power_of_whole_numbers_is_refused_while_it_is_typed():
+    c = lz.from_array([2, 1])
+    for power in (-1, np.array([[1, -1]])):
+        with pytest.raises(lz.errors.DomainError, match="negative power"):
+            c[:, None] ** power
+    assert lz.compute(c**2).tolist() == [4, 1] and lz.compute(c**-1.0).tolist() == [0.5, 1.0]

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize as scipy_minimize
 
+import lazyml as lz
 from lazyml.errors import (
     DatasetNotFoundError,
+    DtypeError,
     FormulaError,
     OutputExistsError,
     ParameterError,
     ShapeError,
     SourceNotFoundError,
+    UnsupportedError,
 )
 from lazyml.models import (
     FittedModel,
@@ -152,6 +155,10 @@ BAD = [
     ({"model": {"loss": "2 * l2"}}, FormulaError, "[model] loss", "plain number"),
     ({"predict": {"probability": "sigmoid(late.columns)"}}, FormulaError, "[predict] probability", "no columns"),
     ({"metrics": {"accuracy": "open(score)"}}, FormulaError, "[metrics] accuracy", "unknown function"),
+    ({"model": {"score": "features @ w + one_hot(late, 2)"}}, DtypeError, "[model] score", "^^^"),
+    ({"model": {"score": "features.mean(axis=1) + b"}}, FormulaError, "[model] score", "write mean(features, axis=1)"),
+    ({"metrics": {"worst": "top_k(score, 3)"}}, FormulaError, "[metrics] worst", "write top_k(score, 3)[0]"),
+    ({"metrics": {"rate": "mean(late[::2])"}}, UnsupportedError, "[metrics] rate", "X[row_index(X) % 2 == 0]"),
     ({"params": {"w": {"shape": ["score.columns"]}}}, FormulaError, "[params] w", "unknown name"),
     ({"params": {"w": {"shape": ["features.columns / 2"]}}}, FormulaError, "[params] w", "not a size"),
     ({"data": {"late": "flights.h5:lat"}}, DatasetNotFoundError, "[data] late", "lat"),
@@ -192,6 +199,46 @@ def test_unknown_data(trained, folder):
 def test_a_parameter_that_the_loss_does_not_use(folder):
     with pytest.raises(ParameterError, match=r"model \[params\]"):
         fit(definition_from_mapping(changed(params={"unused": {}}), folder))
+
+
+def test_a_model_of_more_of_the_language(folder, data):
+    """Standardised features, an intercept a group, one fold left out, and statistics of it: all from texts."""
+    X, y = (a.astype(float) for a in data)
+    code = (np.arange(len(y)) % 4).astype("i4")
+    with h5py.File(folder / "groups.h5", "w") as file:
+        file["code"] = code
+    definition = definition_from_mapping({
+        "data": {**SECTIONS["data"], "code": "groups.h5:code"},
+        "params": {"w": {"shape": ["features.columns"]}, "offsets": {"shape": [4]}},
+        "model": {
+            "scaled": "(features - mean(features, axis=0)) / std(features, axis=0, ddof=1)",
+            "score": "scaled @ w + take(offsets, code)",
+            "kept": "fold(late, 5, seed=3) != 0",
+            "loss": "mean(softplus(score) - late * score, where=kept) + l2 * (sum(w ** 2) + norm(offsets) ** 2)",
+        },
+        "hyper": {"l2": 0.1},
+        "metrics": {
+            "high": "quantile(late * 2, 0.75, method='lower')", "best": "top_k(features[:, 0], 2)[0][1]",
+            "left_out": "sum(~kept)", "late_first": "mean(features[late > 0, 0])",
+            "third": "bincount(code, minlength=4)[2]",
+        },
+    }, folder)  # fmt: skip
+    fitted, result = fit(definition, memory="64 MiB", threads=1)
+    assert result.converged
+    kept = np.asarray(lz.compute(lz.fold(lz.from_array(y), 5, seed=3))) != 0
+    scaled = (X - X.mean(0)) / X.std(0, ddof=1)
+
+    def loss(theta):
+        z = scaled @ theta[:3] + theta[3:][code]
+        return np.mean((np.logaddexp(0, z) - y * z)[kept]) + 0.1 * theta @ theta
+
+    best = scipy_minimize(loss, np.zeros(7), method="BFGS", tol=1e-10)
+    np.testing.assert_allclose(np.r_[fitted.params["w"], fitted.params["offsets"]], best.x, atol=1e-5)
+    metrics = evaluate(definition, fitted)
+    np.testing.assert_allclose(metrics["high"], np.quantile(y * 2, 0.75, method="lower"))
+    np.testing.assert_allclose(metrics["best"], np.sort(X[:, 0])[-2])
+    np.testing.assert_allclose(metrics["late_first"], X[y > 0, 0].mean(), rtol=1e-6)
+    assert (metrics["left_out"], metrics["third"]) == ((~kept).sum(), (code == 2).sum())
 
 
 def test_parameters_missing_from_the_fit(trained):

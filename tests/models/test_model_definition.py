@@ -99,6 +99,8 @@ BAD = [
     ('"flights.h5:features"', '":features"', "not a reference", "file.h5:dataset", 3),
     ('"flights.h5:features"', "7", "not a reference", "file.h5:dataset", 3),
     ("b = {}", "mean = {}", "function", "another name", 8),
+    ("b = {}", "quantile = {}", "function", "another name", 8),
+    ("b = {}", "pi = {}", "constant", "another name", 8),
     ("b = {}", "late = {}", "taken by [data]", "another name", 8),
     ("b = {}", "lambda = {}", "not a name", "letters", 8),
     ("b = {}", "_b = {}", "not a name", "letters", 8),

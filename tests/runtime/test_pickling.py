@@ -14,6 +14,7 @@ import pytest
 
 import lazyml as lz
 from lazyml.errors import FileChangedError, SourceNotFoundError, UnsupportedError
+from lazyml.plan.accumulate import empty_partials, merge_groups
 
 N, D = 4000, 5
 POINT = {"w": np.linspace(-1, 1, D)}
@@ -153,6 +154,21 @@ def test_a_program_that_stores_arrives_too(path, tmp_path):
     twin.store(tmp_path / "out.h5", "p", dtype="f4")
     with h5py.File(tmp_path / "out.h5") as file, h5py.File(path) as data:
         np.testing.assert_array_equal(file["p"][...], (data["X"][...] * 2).astype("f4"))
+
+
+def test_states_of_every_kind_of_total_are_plain_arrays(path):
+    """What a distributed engine would send: each survives a pickle, and merges to the same bits."""
+    X, y = lz.open(path, "X"), lz.open(path, "y")
+    code = (y > 0).astype("i8")
+    totals = [lz.sum(X, axis=0), lz.prod(y), lz.max(X, axis=0), lz.argmin(y), lz.logsumexp(y), lz.var(X, axis=0),
+              X.T @ X, lz.any(y > 9), lz.bincount(code, minlength=3), lz.segment_sum(X, code, 2),
+              *lz.top_k(y, 3)]  # fmt: skip
+    nodes = [node for a_pass in lz.compile(totals, backend="numpy").plan.passes for node in a_pass.accumulators]
+    assert len({node.op for node in nodes}) >= 8
+    for node, partial in zip(nodes, empty_partials(nodes, 3), strict=True):
+        sent = pickle.loads(pickle.dumps(partial))
+        assert type(sent) is np.ndarray and sent.dtype == partial.dtype and len(sent) == 3
+        assert merge_groups(node, sent).tobytes() == merge_groups(node, partial).tobytes(), node.op
 
 
 def test_a_program_says_what_it_is(path):

@@ -161,7 +161,8 @@ def log1mexp(node: Node, g: Node) -> Cotangents:
 
 def hypot(node: Node, g: Node) -> Cotangents:
     x, y = node.src
-    return b.multiply(g, b.divide(x, node)), b.multiply(g, b.divide(y, node))
+    length = b.where(apply("equal", node, b.zero_like(node)), _one(node), node)
+    return b.multiply(g, b.divide(x, length)), b.multiply(g, b.divide(y, length))
 
 
 def arctan2(node: Node, g: Node) -> Cotangents:

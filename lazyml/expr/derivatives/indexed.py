@@ -10,9 +10,9 @@ from lazyml.expr.derivatives.common import Cotangents, like_rows
 from lazyml.expr.node import Node, apply
 
 
-def _from_start(index: Node, size: int) -> Node:
+def _from_start(node: Node, index: Node, size: int) -> Node:
     """The index with negative numbers counted from the start, as scatters have them."""
-    if index.dtype.kind == "u":
+    if node.arg is not None or index.dtype.kind == "u":  # a look-up that counts from the start only
         return index
     wide = b.cast(index, np.int64)
     return b.where(apply("less", wide, b.const(0)), b.add(wide, b.const(size)), wide)
@@ -22,17 +22,17 @@ def take(node: Node, g: Node) -> Cotangents:
     table, index = node.src
     size = int(table.shape[0])
     if index.ndim == 1:
-        return apply("segment_sum", g, _from_start(index, size), arg=size), None
+        return apply("segment_sum", g, _from_start(node, index, size), arg=size), None
     flat = int(np.prod(index.shape, dtype=np.int64))
     line = table.shape[1:]
-    turned = _from_start(b.reshape(index, (flat,)), size)
+    turned = _from_start(node, b.reshape(index, (flat,)), size)
     return apply("segment_sum", b.reshape(g, (flat, *line)), turned, arg=size), None
 
 
 def pick(node: Node, g: Node) -> Cotangents:
     values, index = node.src
     size = int(values.shape[1])
-    chosen = apply("one_hot", _from_start(index, size), arg=(size, values.dtype.str))
+    chosen = apply("one_hot", _from_start(node, index, size), arg=(size, values.dtype.str))
     return b.multiply(b.expand(g, 1), chosen), None
 
 

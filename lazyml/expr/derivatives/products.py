@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazyml.expr import build as b
 from lazyml.expr.derivatives.common import Cotangents, like_rows
-from lazyml.expr.node import Node
+from lazyml.expr.node import Node, apply
 
 
 def matmul(node: Node, g: Node) -> Cotangents:
@@ -40,3 +40,18 @@ def weighted_gram(node: Node, g: Node) -> Cotangents:
     along = b.matmul(x, b.add(g, b.transpose(g)))
     to_h = b.reduce("sum", b.multiply(b.matmul(x, g), x), [1])
     return b.multiply(b.expand(h, 1), along), to_h
+
+
+def centred_matmul(node: Node, g: Node) -> Cotangents:
+    """(X - m) w"""
+    x, m, w = node.src
+    to_x = b.multiply(b.expand(g, 1), b.expand(w, 0))
+    return to_x, b.negative(b.multiply(b.reduce("sum", g, [0]), w)), apply("centred_contract", x, m, g)
+
+
+def centred_contract(node: Node, g: Node) -> Cotangents:
+    """(X - m)' r"""
+    x, m, r = node.src
+    rows = like_rows(g, x)
+    to_x = b.multiply(b.expand(r, 1), b.expand(rows, 0))
+    return to_x, b.negative(b.multiply(b.reduce("sum", r, [0]), g)), apply("centred_matmul", x, m, rows)

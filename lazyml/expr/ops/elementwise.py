@@ -49,6 +49,15 @@ def _logcosh(x: Any) -> Any:
     )
 
 
+def _power(node: Node, x: Any, y: Any) -> Any:
+    """NumPy raises where an integer has a negative exponent; here 1 / x**-y loses its fraction, and 0 gives 0."""
+    if node.dtype.kind == "f":
+        return np.power(x, y)
+    x, y = np.asarray(x, node.dtype), np.asarray(y, node.dtype)
+    unit = np.where(y % 2 == 0, x * x, x)
+    return np.where(y < 0, np.where((x == 1) | (x == -1), unit, 0), np.power(x, np.maximum(y, 0)))
+
+
 def _cast(node: Node, x: Any) -> Any:
     return np.asarray(x).astype(node.dtype)
 
@@ -65,9 +74,10 @@ elementwise(np.remainder, d.remainder, "divide.remainder({0}, {1})", 8,
             Doc("x - y * (x // y), with the sign of y", "1 and -(x // y)", "remainder(-7, 3)"), "{0} % {1}")
 elementwise(np.fmod, d.fmod, "divide.fmod({0}, {1})", 8,
             Doc("x - y * trunc(x / y), with the sign of x", "1 and -trunc(x / y)", "fmod(-7, 3)"))
-elementwise(np.power, d.power, "{0} ** {1}", 40,
-            Doc("x to the power y", "y * x**(y - 1) and x**y * log(x), the second 0 where x <= 0", "power(2.0, 3.0)"),
-            "{0} ** {1}")
+row("power", "elementwise", infer.elementwise(np.power), _power, d.power, "whole.power({T}({0}), {T}({1}))", 40,
+    "{0} ** {1}",
+    Doc("x to the power y; a negative power of an integer is refused, or loses its fraction where only the data has it",
+        "y * x**(y - 1) and x**y * log(x), the second 0 where x <= 0", "power(2.0, 3.0)"))
 elementwise(np.negative, d.negative, "-{0}", 1, Doc("-x", "-1", "negative(2.0)"), "-{0}")
 elementwise(np.reciprocal, factor("reciprocal"), "np.reciprocal({0})", 4,
             Doc("1 / x; of integers without its fraction", "-1 / x**2", "reciprocal(4.0)"))
@@ -116,7 +126,7 @@ float_function(np.sqrt, factor("sqrt"), "math.sqrt({0})", 6,
 float_function(np.cbrt, factor("cbrt"), "np.cbrt({0})", 20,
                Doc("the cube root", "1 / (3 * cbrt(x)**2), so inf at 0", "cbrt(-27.0)"))
 float_function(np.hypot, d.hypot, "np.hypot({0}, {1})", 12,
-               Doc("sqrt(x**2 + y**2) without overflow", "x / hypot(x, y) and y / hypot(x, y), so nan at (0, 0)",
+               Doc("sqrt(x**2 + y**2) without overflow", "x / hypot(x, y) and y / hypot(x, y), both 0 at (0, 0)",
                    "hypot(3.0, 4.0)"))
 
 # Trigonometry, in radians
@@ -205,9 +215,9 @@ elementwise(np.bitwise_xor, none, "{0} ^ {1}", 1,
             Doc("the bits that are set in just one, of whole numbers", "0", "bitwise_xor(12, 10)"), "{0} ^ {1}")
 elementwise(np.invert, none, "np.invert({0})", 1,
             Doc("every bit of a whole number turned over: -x - 1 of a signed one", "0", "invert(5)"), "~{0}")
-elementwise(np.left_shift, none, "np.left_shift({0}, {1})", 1,
+elementwise(np.left_shift, none, "whole.left_shift({T}({0}), {T}({1}))", 1,
             Doc("x * 2**y, of whole numbers; bits beyond the type are lost", "0", "left_shift(3, 2)"), "{0} << {1}")
-elementwise(np.right_shift, none, "np.right_shift({0}, {1})", 1,
+elementwise(np.right_shift, none, "whole.right_shift({T}({0}), {T}({1}))", 1,
             Doc("x // 2**y, of whole numbers", "0", "right_shift(12, 2)"), "{0} >> {1}")
 
 # Choice and type

@@ -26,3 +26,13 @@ row("weighted_gram", "product", infer.gram,
     "kernel:gram", 1, "gram({0}, {1})",
     Doc("X' @ (h[:, None] * X) summed over the rows, of which half is computed",
         "h * (x @ (g + g.T)), and each row's x @ g @ x", "X.T @ (h[:, None] * X)"))
+row("centred_matmul", "product", infer.centred_matmul,
+    lambda node, x, m, w: np.matmul(np.subtract(x, m), w, dtype=node.dtype), d.centred_matmul,
+    "kernel:centred_matmul", 3, "centred_matmul({0}, {1}, {2})",
+    Doc("(X - m) @ w, centred in registers: no centred copy of X, and no digits lost to a large mean",
+        "g w', -sum(g) * w and (X - m)' g", "(X - mean(X, axis=0)) @ w"))
+row("centred_contract", "product", infer.centred_contract,
+    lambda node, x, m, r: np.matmul(np.subtract(x, m).T, r, dtype=node.dtype), d.centred_contract,
+    "kernel:centred_contract", 3, "centred_contract({0}, {1}, {2})",
+    Doc("(X - m)' @ r summed over the rows, centred in registers", "r g', -sum(r) * g and (X - m) g",
+        "(X - mean(X, axis=0)).T @ r"))

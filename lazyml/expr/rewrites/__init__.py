@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from lazyml.expr.node import Node, Note
+from lazyml.expr.node import Node, Note, topological
+from lazyml.expr.rewrites.centre import centre
 from lazyml.expr.rewrites.chains import chains
 from lazyml.expr.rewrites.choose_rows import choose_rows
 from lazyml.expr.rewrites.fold_constants import fold_constants
 from lazyml.expr.rewrites.gram import gram
+from lazyml.expr.rewrites.one_hot import one_hot
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
@@ -25,6 +27,7 @@ class Rewrite(Protocol):
 
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
+    ("one_hot", one_hot),
     ("stabilise", stabilise),
     ("fold_constants", fold_constants),
     ("simplify", simplify),
@@ -33,8 +36,13 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("choose_rows", choose_rows),
     ("pull_factors", pull_factors),
     ("gram", gram),
+    ("centre", centre),
 )
 NAMES = tuple(name for name, _ in REWRITES)
+
+PRODUCTS = frozenset(("matmul", "contract_rows"))
+NEEDS = {"one_hot": frozenset(("one_hot",)), "chains": PRODUCTS, "gram": PRODUCTS, "centre": PRODUCTS}
+"""Operators without which a rewrite has nothing to do: a long formula of others is not walked for it."""
 
 
 def optimise(
@@ -45,7 +53,11 @@ def optimise(
     `check` verifies the graph after each; `trace`, where one is given, collects what each did.
     """
     roots = list(roots)
-    for name, rewrite in REWRITES:
+    present = {node.op for node in topological(roots)}
+    last = len(REWRITES) if until is None else NAMES.index(until) + 1
+    for name, rewrite in REWRITES[:last]:
+        if name in NEEDS and not NEEDS[name] & present:
+            continue
         if trace is None:
             roots = rewrite(roots)
         else:
@@ -53,6 +65,4 @@ def optimise(
             roots = rewrite(roots, trace.note)
         if check:
             verify(roots, rows_are_first=NAMES.index(name) >= NAMES.index("rows_first"))
-        if name == until:
-            break
     return roots

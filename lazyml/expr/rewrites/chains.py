@@ -49,7 +49,7 @@ class _Chain:
 def chains(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
     roots = list(roots)
     order = topological(roots)
-    if sum(node.op == "matmul" for node in order) < 2:
+    if not any(node.op == "matmul" and any(_opens(s, at) for at, s in enumerate(node.src)) for node in order):
         return roots
     uses = Counter([*roots, *(source for node in order for source in node.src)])
     inside = _absorbed(order, uses)

@@ -34,8 +34,12 @@ Logs = dict[Node, LogForm]
 
 def log_form(node: Node, logs: Logs) -> LogForm | None:
     """What is known of the logarithm of a node, from what `logs` holds of its sources."""
-    rule = RULES.get(node.op)
-    return rule(node, logs) if rule is not None and node.dtype.kind == "f" else None
+    if node.dtype.kind != "f":
+        return None
+    rule = STARTS.get(node.op)
+    if rule is None and any(s in logs for s in node.src):
+        rule = RULES.get(node.op)
+    return None if rule is None else rule(node, logs)
 
 
 def is_one(node: Node) -> bool:
@@ -167,18 +171,21 @@ def _layout(node: Node, logs: Logs) -> LogForm | None:
     return None if log is None else LogForm(log, above, below, form.overflows)
 
 
-RULES: dict[str, Callable[[Node, Logs], LogForm | None]] = {
+STARTS: dict[str, Callable[[Node, Logs], LogForm | None]] = {
     "exp": _exp,
     "cosh": _cosh,
     "sigmoid": _sigmoid,
     "sigmoid_slope": _sigmoid_slope,
+    "softmax": _softmax,
     "det": _det,
+}
+RULES: dict[str, Callable[[Node, Logs], LogForm | None]] = {
     "absolute": _absolute,
     "multiply": _product,
     "divide": _quotient,
     "add": _sum_of_two,
     "sum": _sum,
-    "softmax": _softmax,
     **dict.fromkeys(("expand", "squeeze", "index", "broadcast", "transpose", "cast"), _layout),
     **dict.fromkeys(("pick", "take", "columns"), _layout),
 }
+"""What follows from what is known of an operand."""

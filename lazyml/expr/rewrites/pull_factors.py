@@ -2,10 +2,12 @@
 
     sum(s * r)          ->  s * sum(r)              for a small s
     X' @ (s * r)        ->  s * (X' @ r)
+    (X / s) @ w         ->  X @ (1 / s * w)         for one s a column, or one s
     sum(s * a - s * b)  ->  s * sum(a - b)
 
-It saves a multiplication a row; above all, when s is itself a total, as in the gradient of sqrt(mean(r ** 2)), the sum
-no longer waits for it, and both share a pass. Runs when rows are first. Integers are left alone: they may wrap around.
+It saves an operation an element or a row; above all, when s is itself a total, as in the gradient of
+sqrt(mean(r ** 2)), the sum no longer waits for it, and both share a pass. Runs when rows are first. Integers are left
+alone: they may wrap around.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ def pull_factors(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
 
     def pulled(node: Node, src: tuple[Node, ...]) -> Node:
         made = with_sources(node, src)
+        if made.op == "matmul" and made.row_axis == 0 and made.dtype.kind == "f":
+            made = _row_product(made, parts)
         if made.row_axis is not None:
             parts.setdefault(made, _factor(made, parts))
         elif made.dtype.kind == "f" and made.op in ("sum", "contract_rows") and made.src[0].row_axis is not None:
@@ -121,6 +125,22 @@ def _unsigned(part: Factored) -> Factored:
     if part.factor is not None and part.factor.op == "negative":
         return Factored(-part.sign, part.factor.src[0], part.rest)
     return part
+
+
+def _row_product(node: Node, parts: dict[Node, Factored]) -> Node:
+    """(s * X) @ W: what scales the columns of X scales the rows of W as well, and W is small."""
+    left, right = node.src
+    if left.row_axis != 0 or left.ndim != 2:
+        return node
+    sign, factor, rest = _split(left, parts)
+    factor = _small_form(factor, columns=True)
+    if factor is None or rest.dtype.kind != "f":
+        return node
+    factor = b.cast(factor, node.dtype)
+    by_line = b.expand(factor, 1) if factor.ndim == 1 and right.ndim == 2 else factor
+    if rest.op == "cast" and rest.src[0].dtype.kind in "biu":  # the product converts as it reads
+        rest = rest.src[0]
+    return _signed(sign, b.matmul(rest, b.multiply(by_line, b.cast(right, node.dtype))), node)
 
 
 def _total(node: Node, parts: dict[Node, Factored]) -> Node:

@@ -25,18 +25,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lazyml.expr import build as b
-from lazyml.expr.node import Node, Note, apply, transform, with_sources
+from lazyml.expr.node import Node, Note, apply, topological, transform, with_sources
 from lazyml.expr.rewrites.log_forms import LogForm, Logs, is_one, log_form, log_sigmoid, negated, of
 from lazyml.expr.rewrites.stable_forms import RULES
 
 
 def stabilise(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
     """Apply every rule, bottom-up, so that a form made by one rule is seen by the next."""
+    roots = list(roots)
     logs: Logs = {}
+    asked = any(node.op in ("log", "log1p") for node in topological(roots))  # else nobody needs to know of logarithms
 
     def stable(node: Node, src: tuple[Node, ...]) -> Node:
         made = _stable(with_sources(node, src), logs)
-        if made not in logs:
+        if asked and made not in logs:
             form = log_form(made, logs)
             if form is not None:
                 logs[made] = form
@@ -61,7 +63,7 @@ def _stable(node: Node, logs: Logs) -> Node:
 
 def _by_rule(node: Node) -> Node | None:
     rule = RULES.get(node.op)
-    return rule(node) if rule is not None and node.dtype.kind == "f" else None
+    return rule(node) if rule is not None and (node.dtype.kind == "f" or node.op == "index") else None
 
 
 def _log(node: Node, logs: Logs) -> Node | None:

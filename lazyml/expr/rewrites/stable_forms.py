@@ -131,6 +131,14 @@ def _multiply(node: Node) -> Node | None:
     return None
 
 
+def _index(node: Node) -> Node | None:
+    """x[:, None][:, 0] -> x, so that a form behind it is seen."""
+    (x,) = node.src
+    if x.op != "expand" or any(entry is not None for axis, entry in enumerate(node.arg) if axis != x.arg):
+        return None
+    return x.src[0] if node.arg[x.arg] == 0 else None
+
+
 RULES: dict[str, Callable[[Node], Node | None]] = {
     "subtract": _subtract,
     "add": _add,
@@ -139,4 +147,5 @@ RULES: dict[str, Callable[[Node], Node | None]] = {
     "power": _power,
     "multiply": _multiply,
     "exp": softmax_forms.exp_of_log_softmax,
+    "index": _index,
 }

@@ -1,0 +1,54 @@
+"""Reductions along axes: which axes are meant, and the sum and mean that the others are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lazyml import array as arrays
+from lazyml.array import Array
+from lazyml.errors import ShapeError
+from lazyml.expr import build
+from lazyml.expr.infer import total
+from lazyml.expr.node import Node
+from lazyml.expr.show import formula
+
+
+def drop_axes(x: Array, axes: tuple[int, ...]) -> Array:
+    """Without axes of size 1."""
+    node = x.node
+    for axis in sorted(axes, reverse=True):
+        node = build.squeeze(node, axis)
+    return Array(node)
+
+
+def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
+    """The axes that an `axis` argument names, counted from 0; all of them for None."""
+    axes = tuple(range(node.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for one in axes:
+        if not isinstance(one, (int, np.integer)) or not -node.ndim <= one < node.ndim:
+            raise ShapeError("no such axis", expected=f"-{node.ndim} to {node.ndim - 1}" if node.ndim else "None",
+                             found=repr(axis), formula=formula(node), where=arrays.here())  # fmt: skip
+    return tuple(sorted({int(one) % node.ndim for one in axes}))
+
+
+def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
+    """A reduction by one operator."""
+    axes = normalise_axes(axis, x.node)
+    if not axes:  # of one number: itself, in the type that the reduction has
+        return x if op in ("min", "max") else x.astype(total(x.dtype, over_rows=False))
+    result = arrays.wrap(op, x.node, arg=axes)
+    return Array(build.expand_axes(result.node, axes)) if keepdims else result
+
+
+def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """The sum over the number of elements, which is known when the program runs."""
+    axes = normalise_axes(axis, x.node)
+    summed = reduce("sum", x, axes, keepdims).node
+    plain = float(np.prod([x.shape[a] for a in axes if a != x.node.row_axis], dtype=np.float64))
+    count = build.scalar_like(plain, summed)
+    if x.node.row_axis in axes:
+        rows = build.row_count(x.node.shape[x.node.row_axis or 0])
+        count = build.multiply(rows, count) if plain != 1 else rows
+    return Array(build.divide(summed, count))
