@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from lazyml.codegen.writer import Names
 
-PART_NODES = 64
+PART_NODES = 128
 """Operations of a function, at most, unless a single step has more. See benchmarks/planning.py."""
 
 

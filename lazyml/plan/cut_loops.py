@@ -17,7 +17,7 @@ from lazyml.expr.node import Node
 from lazyml.plan.plan import Step
 from lazyml.plan.steps import resolve
 
-LOOP_NODES = 64
+LOOP_NODES = 128
 """Operations of a loop, at most. See benchmarks/planning.py for what it was chosen by."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from lazyml.expr.node import OPS, Node
 from lazyml.plan.levels import is_accumulator
@@ -13,6 +13,9 @@ ALIASES = ("expand", "squeeze")
 
 REINDEXED = ("index", "place")
 """These read other columns of their operand than they write: it must be complete, on the block, before they start."""
+
+FUNCTION_FLOPS = 10
+"""From here on an operation is a function such as exp, which pays for copying the columns that it works on."""
 
 
 def width(node: Node) -> int | None:
@@ -49,7 +52,8 @@ def schedule(order: Sequence[Node]) -> tuple[Step, ...]:
     """
     made = [node for node in order if node.op != "source" and resolve(node) is node]
     looped = {node: step_kind(node) == "loop" for node in made}
-    links = _links(made, looped)
+    copied = _copied(made, looped)
+    links = _links(made, looped, copied)
     place: dict[Node, int] = {}
     for node in made:
         place[node] = max([place[source] + gap for source, gap in links[node]], default=0)
@@ -57,7 +61,8 @@ def schedule(order: Sequence[Node]) -> tuple[Step, ...]:
     buckets: dict[tuple[int, bool, int | None, int], list[Node]] = {}
     for index, node in enumerate(made):
         columns = loop_width(node) if looped[node] else None
-        buckets.setdefault((place[node], looped[node], columns, -1 if looped[node] else index), []).append(node)
+        number = -2 if node in copied else -1 if looped[node] else index
+        buckets.setdefault((place[node], looped[node], columns, number), []).append(node)
     ordered = sorted(buckets.items(), key=lambda item: item[0][:2])
     return tuple(
         Step("loop" if looped else "kernel", columns, tuple(nodes)) for (_, looped, columns, _), nodes in ordered
@@ -69,12 +74,25 @@ Links = Mapping[Node, Sequence[tuple[Node, int]]]
 turn of the loop that makes it, else 1."""
 
 
-def _links(made: Sequence[Node], looped: Mapping[Node, bool]) -> Links:
+def _copied(made: Sequence[Node], looped: Mapping[Node, bool]) -> set[Node]:
+    """Single columns that are copied, in a loop of their own, before functions work on them.
+
+    From one row to the next they are a whole line apart, and a loop that reads them so is not vectorised: with copies
+    exp takes 1.9 ns instead of 4.7, tanh of two columns 3.8 ns instead of 14. A product alone takes the same.
+    """
+    rows = [node for node in made if looped[node] and loop_width(node) is None]
+    if all(OPS[node.op].flops < FUNCTION_FLOPS for node in rows):
+        return set()
+    return {node for node in rows if node.op == "index" and width(node.src[0]) is not None}
+
+
+def _links(made: Sequence[Node], looped: Mapping[Node, bool], copied: Set[Node]) -> Links:
     gives: dict[Node, int | None] = {}  # the width of the loop in which a value can be used at once; other values
     takes: dict[Node, int | None] = {}  # and users are kept apart by widths that no loop has
     links: dict[Node, list[tuple[Node, int]]] = {}
     for node in made:
-        gives[node] = width(node) if looped[node] and OPS[node.op].kind != "reduction" else -1
+        at_once = looped[node] and OPS[node.op].kind != "reduction" and node not in copied
+        gives[node] = width(node) if at_once else -1
         takes[node] = loop_width(node) if looped[node] and node.op not in REINDEXED else -2
         sources = [resolve(s) for s in node.src if s.row_axis is not None]
         links[node] = [(s, int(gives[s] != takes[node])) for s in sources if s.op != "source"]

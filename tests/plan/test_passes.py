@@ -133,7 +133,17 @@ def test_elementwise_work_is_fused(leaves):
     assert steps_of(lz.sum(lz.exp(X) * w + y[:, None])) == [("loop", D)]
     assert steps_of(lz.sum(X, axis=0), lz.sum(X * X, axis=0), lz.sum(X)) == [("loop", D)]
     assert steps_of(lz.sum(lz.sum(X * X, axis=1) ** 2)) == [("loop", D), ("loop", None)]
-    assert steps_of(lz.sum(lz.softplus(X[:, 1]) * y)) == [("loop", None)]
+    assert steps_of(lz.sum(X[:, 1] * y)) == [("loop", None)]
+
+
+def test_columns_are_copied_before_functions_work_on_them(leaves):
+    X, y, *_ = leaves
+    made = lz.sum(lz.softplus(X[:, 1] * y) * X[:, 2]), lz.sum(lz.softplus(y))
+    (only,) = plan_of(*made).passes
+    copied, *rest = only.steps
+    assert {node.op for node in copied.nodes} == {"index"} and len(copied.nodes) == 2
+    assert all(node.op != "index" for step in rest for node in step.nodes)
+    assert sum(buffer.per_row for buffer in only.buffers) == 2
 
 
 def test_scheduling_nothing_gives_no_steps():
