@@ -146,9 +146,9 @@ class Program:
         if isinstance(tile, InterpretedTile):
             small = self._options.backend == "auto"
             return "NumPy interpreter" + (", since the data is too small to be worth compiling for" if small else "")
-        return f"{tile.name[:17]} · " + (
-            "cached, nothing to compile" if tile.is_kept() else "to be compiled at first use"
-        )
+        parts = f" in {tile.parts} parts" if tile.parts else ""
+        when = "cached, nothing to compile" if tile.is_kept() else "to be compiled at first use"
+        return f"{tile.name[:17]}{parts} · {when}"
 
     def prepare(self) -> Program:
         """Return when every kernel is loaded or compiled."""

@@ -60,6 +60,11 @@ class CompiledTile:
     def name(self) -> str:
         return kernel_cache.function_name("tile", self._text)
 
+    @property
+    def parts(self) -> int:
+        """How many functions a long one is cut into; 0 where it is one."""
+        return self.source.parts.count("@jit.part")
+
     def is_kept(self) -> bool:
         """Whether the machine code is in this process or on disk."""
         return self._loaded is not None or kernel_cache.is_kept("tile", self._text)

@@ -11,9 +11,7 @@ import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 from lazyml.codegen.writer import Names
-
-PART_NODES = 128
-"""Operations of a function, at most, unless a single step has more. See benchmarks/planning.py."""
+from lazyml.plan import cut_loops
 
 
 def into_parts(
@@ -54,7 +52,7 @@ def grouped(sizes: Sequence[int]) -> list[range]:
     groups: list[range] = []
     start = total = 0
     for index, size in enumerate(sizes):
-        if total and total + size > PART_NODES:
+        if total and total + size > cut_loops.MOST_NODES:
             groups.append(range(start, index))
             start, total = index, 0
         total += size

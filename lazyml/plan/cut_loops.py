@@ -17,21 +17,26 @@ from lazyml.expr.node import Node
 from lazyml.plan.plan import Step
 from lazyml.plan.steps import resolve
 
-LOOP_NODES = 128
-"""Operations of a loop, at most. See benchmarks/planning.py for what it was chosen by."""
+MOST_NODES = 128
+"""Operations of a loop, and of a compiled function, at most. Of 2,000 operations half as many take a tenth more time to
+compile; loops of four times as many run at a third of the speed, since the compiler gives up on them."""
 
 
-def cut_loops(steps: Sequence[Step], most: int = LOOP_NODES) -> tuple[Step, ...]:
-    """The same steps, with loops of at most `most` operations."""
+def cut_loops(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The same steps, with loops of at most MOST_NODES operations."""
     made: list[Step] = []
     for step in steps:
-        if step.kind == "loop" and len(step.nodes) > most:
+        if step.kind == "loop" and len(step.nodes) > MOST_NODES:
             order = _few_waiting(step.nodes)
-            cuts = _cuts(order, most)
-            made += [replace(step, nodes=tuple(order[a:b])) for a, b in pairwise(cuts)]
+            made += [replace(step, nodes=tuple(order[a:b])) for a, b in pairwise(_cuts(order))]
         else:
             made.append(step)
     return tuple(made)
+
+
+def is_long(steps: Sequence[Step], sinks: Sequence[Node]) -> bool:
+    """Whether a pass has too many operations for one function."""
+    return sum(len(step.nodes) for step in steps) + len(sinks) > MOST_NODES
 
 
 def _sources(nodes: Sequence[Node]) -> list[list[int]]:
@@ -83,12 +88,12 @@ def _few_waiting(nodes: Sequence[Node]) -> list[Node]:
     return order
 
 
-def _cuts(order: Sequence[Node], most: int) -> list[int]:
+def _cuts(order: Sequence[Node]) -> list[int]:
     """Where to cut, the two ends included: where the fewest values wait, in the second half of what a loop may hold."""
     waiting = _waiting(order)
     cuts = [0]
-    while len(order) - cuts[-1] > most:
-        window = range(cuts[-1] + most // 2 + 1, cuts[-1] + most + 1)
+    while len(order) - cuts[-1] > MOST_NODES:
+        window = range(cuts[-1] + MOST_NODES // 2 + 1, cuts[-1] + MOST_NODES + 1)
         cuts.append(min(window, key=lambda at: (waiting[at], -at)))
     return [*cuts, len(order)]
 
