@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 
 from lazyml.expr.node import Node
-from lazyml.plan.plan import Step
+from lazyml.plan.plan import Pass, Step
 from lazyml.plan.steps import resolve
 
 MOST_NODES = 128
@@ -34,9 +34,9 @@ def cut_loops(steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(made)
 
 
-def is_long(steps: Sequence[Step], sinks: Sequence[Node]) -> bool:
+def is_long(a_pass: Pass) -> bool:
     """Whether a pass has too many operations for one function."""
-    return sum(len(step.nodes) for step in steps) + len(sinks) > MOST_NODES
+    return sum(len(step.nodes) for step in a_pass.steps) + len(a_pass.sinks) > MOST_NODES
 
 
 def _sources(nodes: Sequence[Node]) -> list[list[int]]:

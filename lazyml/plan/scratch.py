@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lazyml.expr.node import OPS, Node
+from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.cut_loops import is_long
 from lazyml.plan.plan import Buffer, Pass, Step
 from lazyml.plan.steps import REINDEXED, resolve, width
@@ -155,5 +156,6 @@ def scratch_bytes_per_row(a_pass: Pass) -> int:
 
 def scratch_fixed_bytes(a_pass: Pass) -> int:
     """With a worker's own copies of single totals, which a long pass has beside each other (see codegen/packing.py)."""
-    copies = sum(8 for node in a_pass.accumulators if node.shape == ()) if is_long(a_pass.steps, a_pass.sinks) else 0
+    copied = [n for n in a_pass.accumulators if ACCUMULATORS[n.op].shape(n) == (1,)] if is_long(a_pass) else []
+    copies = sum(ACCUMULATORS[node.op].nbytes(node) for node in copied)
     return copies + sum(b.bytes_each for b in a_pass.buffers if not b.per_row)

@@ -98,7 +98,7 @@ def test_short_loops_stay_as_they_are(leaves):
 
 
 def test_passes_are_as_many_as_before(leaves, small_loops):
-    X, y = leaves
+    X, _ = leaves
     standard = (X - lz.mean(X, axis=0)) / lz.std(X, axis=0)
     z = standard @ lz.param("v", D)
     loss = lz.mean(sum(lz.tanh(z * lz.param(f"a{k}")) for k in range(30)))
