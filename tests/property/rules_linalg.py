@@ -64,6 +64,18 @@ def weighted_gram(s: Session) -> Value:
 
 
 @rule
+def centred_product(s: Session) -> Value:
+    """(X - m) @ w and (X - m).T @ r for stored X, which the kernels centre as they read it."""
+    x = s.pick([v for v in s.leaves if v.kind == "matrix" and v.text != "holes"])
+    m, w = (s.draw("line", types="f", suits=lambda v: v.plain.shape == x.plain.shape[1:]) for _ in range(2))
+    centred = same(f"({x.text} - {m.text})", lambda v, by: v - by, x, tame(m, 8))
+    if s.chance(0.5):
+        return product(centred, tame(w, 8))
+    r = s.draw("rows", types="f", suits=lambda v: v.rows == x.rows)
+    return product(same(f"{centred.text}.T", lambda v: v.T, centred), tame(r, 8))
+
+
+@rule
 def small_product(s: Session) -> Value:
     x = s.draw("line table")
     y = s.draw("line table", suits=lambda v: v.plain.shape[0] == x.plain.shape[-1])

@@ -7,6 +7,7 @@ on both sides tell, and that formula is not counted.
 
 import re
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules import run
 from test_interpreter import OF_DERIVATIVES, OF_REWRITES, operators
-from typed_values import made
+from typed_values import Unsuitable, made
 
 import lazyml as lz
 from lazyml.expr.derivatives.common import constant_derivative
@@ -144,11 +145,12 @@ def test_random_compositions(seed, steps):
 def test_every_differentiable_operator_is_compared():
     """Rule by rule; and in gradients, as they are and as they are planned, are the operators of derivatives."""
     compared, planned = Counter(), Counter()
-    for seed, name in enumerate([*BENT * 2, *["contraction", "rows_by_condition", "fmod", "top_k", "softmax"] * 8]):
+    for seed, name in enumerate([*BENT * 3, *["contraction", "rows_by_condition", "fmod", "top_k", "softmax"] * 16]):
         session = float_session(seed)
         value = session.step(name)
         if value is not None and value.chosen:
-            session.values.append(made(f"sum({value.text})", lz.sum, np.sum, value))
+            with suppress(Unsuitable):
+                session.values.append(made(f"sum({value.text})", lz.sum, np.sum, value))
         for loss, nodes in losses(session):
             wrt = loss.parameters()
             if check(loss, session.params, wrt, session.numbers):

@@ -13,7 +13,8 @@ from lazyml.expr.node import OPS, topological
 from lazyml.expr.rewrites import optimise
 
 TYPES = (*DTYPES, "float16")
-OF_REWRITES = {"contract_rows", "gram", "weighted_gram", "softmax", "log_softmax", "logsumexp_difference"}
+OF_REWRITES = {"contract_rows", "gram", "weighted_gram", "centred_matmul", "centred_contract", "softmax", "log_softmax",
+               "logsumexp_difference"}  # fmt: skip
 OF_DERIVATIVES = {"place", "put_columns", "spread_rows", "softmax_pullback", "log_softmax_pullback"}
 """Operators that no user writes; `test_gradients.py` has those of derivatives."""
 
