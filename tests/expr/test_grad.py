@@ -156,6 +156,7 @@ STREAMED = {
     "over rows": lz.logsumexp(X @ ROW) + lz.log(lz.sum(lz.exp(X @ M))) + lz.sum(lz.log(lz.sum(lz.exp(X @ M), axis=0))),
     "spread over the rows": lz.sum(lz.where(X > 0, ROW, SCALAR) * lz.maximum(X, ROW)),
     "variance": lz.var(X @ ROW) + lz.sum(lz.std(X * ROW, axis=0)) + lz.var(X * ROW, where=X > 0),
+    "variance without a column": lz.var(X * ROW, where=X > np.array([0.0, 99.0, 0.0])),
     "chosen rows": lz.mean(lz.softplus(X @ ROW)[Y > 0]) + lz.var(X[X[:, 0] > 0] @ ROW) + lz.sum(X[2:5] @ M),
     "groups": lz.sum(lz.segment_sum(X * ROW, LABELS, 3) ** 2) + lz.mean(lz.take(ROW, LABELS) * (X @ ROW)),
     "extremes": lz.max(X @ ROW) + lz.sum(lz.min(X * ROW, axis=1)) + lz.prod(1 + (X @ ROW) / 9) + lz.max(X * ROW),
