@@ -16,11 +16,31 @@ from lazyml.plan.steps import resolve, width
 
 NATURALLY_BOOL = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and", "logical_or",
                   "logical_xor", "logical_not", "isnan", "isinf", "isfinite", "signbit"}  # fmt: skip
+BELOW_ZERO = {
+    "less": (True, False), "less_equal": (True, False), "greater": (False, True), "greater_equal": (False, True),
+    "equal": (False, False), "not_equal": (True, True),
+}  # fmt: skip
+"""What comparing a negative number with an unsigned one gives, where the first is the negative one or the second."""
 TYPED_BY_TEMPLATE = {"cast", "where"}
 
 
 def type_name(node: Node) -> str:
     return "bool" if node.dtype.kind == "b" else node.dtype.name
+
+
+def _mixed(node: Node, values: list[str]) -> str | None:
+    """An operation of uint64 and a signed integer, which have no integer type in common: NumPy compares them exactly,
+    and computes in float64, where C would make one of the other's type of them."""
+    types = [s.dtype for s in node.src]
+    if len(types) != 2 or np.uint64 not in types or not any(t.kind == "i" for t in types):
+        return None
+    signed = 0 if types[0].kind == "i" else 1
+    if node.op in ("add", "subtract", "multiply"):
+        return OPS[node.op].emit.format(*(f"float64({value})" for value in values))
+    if node.op in BELOW_ZERO:
+        alike = OPS[node.op].emit.format(*(f"uint64({value})" for value in values))
+        return f"{BELOW_ZERO[node.op][signed]} if {values[signed]} < 0 else {alike}"
+    return None
 
 
 class LoopWriter:
@@ -73,7 +93,8 @@ class LoopWriter:
             self.element.append(f"{self.scope.stored(node)}[{'i, j' if self.matrix else 'i'}] = {name}")
 
     def _expression(self, node: Node) -> str:
-        text = OPS[node.op].emit.format(*(self._value(s) for s in node.src), T=type_name(node))
+        values = [self._value(s) for s in node.src]
+        text = _mixed(node, values) or OPS[node.op].emit.format(*values, T=type_name(node))
         natural = node.op in NATURALLY_BOOL or node.op in TYPED_BY_TEMPLATE
         if natural or all(x.dtype.name == "float64" for x in (node, *node.src)):
             return text

@@ -409,8 +409,8 @@ def _deviations(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | N
     operands = (x,) if mask is None else (x, mask)
     by_column = arrays.wrap("deviations", *(v.node for v in operands))
     if len(axes) == 2:  # of all: within the columns and between them
-        count, centre = _count(x, (0,), False, mask), mean(x, 0, where=mask)
-        centre = centre if mask is None else where(count > 0, centre, 0.0)
+        count = _count(x, (0,), False, mask)
+        centre = mean(x, 0) if mask is None else sum(x, 0, where=mask) / maximum(count, 1)  # 0 of a column of none
         between = square(centre - sum(centre * count) / sum(count * Array(build.const(np.ones(x.shape[1])))))
         by_column = sum(by_column + count * between)
     return Array(build.expand_axes(by_column.node, axes)) if keepdims else by_column

@@ -1,10 +1,7 @@
-"""Random formulas: the interpreter is NumPy, compiled code is the interpreter, and threads do not change a bit."""
+"""What both backends owe: nothing from no rows, the same bits for any number of threads, ranges of rows."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from random_formulas import DTYPES, LEAVES, arrays_of, data, grow
 
 import lazyml as lz
 from lazyml import engine
@@ -12,28 +9,10 @@ from lazyml.config import SETTINGS
 from lazyml.errors import ParameterError
 from lazyml.plan import tiles
 
-FLOATS = ["float32", "float64"]
-
 
 @pytest.fixture(autouse=True)
 def many_pages(sizes):
     sizes(page_bytes=512, block_rows=24, groups=7)
-
-
-def case(random, n, d, dtypes, steps):
-    rng = np.random.default_rng(random.randrange(2**32))
-    values = data(rng, n, d, dtypes)
-    formulas = grow(random.choice, LEAVES, steps)
-    return values, arrays_of(values), formulas
-
-
-def tolerance(*dtypes):
-    return 3e-5 if any(np.dtype(t) in (np.float32, np.int8, np.uint8, np.int16, np.bool_) for t in dtypes) else 1e-11
-
-
-def compare(found, wanted, name, rough):
-    scale = np.max(np.abs(np.where(np.isfinite(wanted), wanted, 0)), initial=1.0)
-    np.testing.assert_allclose(found, wanted, rtol=rough, atol=rough * float(scale), err_msg=name)
 
 
 def test_pages_are_many(rng):
@@ -42,29 +21,12 @@ def test_pages_are_many(rng):
     assert tiling.groups > 3 and tiling.group_pages > 1 and tiling.page_rows < 20
 
 
-@settings(max_examples=300)
-@given(st.randoms(use_true_random=False))
-def test_interpreter_is_numpy(random):
-    n, d = random.choice([1, 2, 7, 97, 1009]), random.choice([1, 2, 5])
-    dtypes = [random.choice(DTYPES) for _ in range(4)]
-    values, arrays, formulas = case(random, n, d, dtypes, 9)
-    outputs = [f.on(arrays) for f in formulas]
-    with np.errstate(all="ignore"):
-        right = [f.on(values) for f in formulas]
-        program = lz.compile(outputs, backend="numpy")
-        found = program(**{name: values[name] for name in program.parameters})
-    for formula, output, value, wanted in zip(formulas, outputs, found, right, strict=True):
-        assert output.shape == np.shape(wanted) == value.shape, formula.text
-        assert output.dtype == value.dtype == np.asarray(wanted).dtype, formula.text
-        if value.dtype.kind != "b":  # near a tie, rounding decides
-            compare(value, wanted, formula.text, tolerance(*dtypes, *(np.asarray(w).dtype for w in right)))
-
-
-@pytest.mark.parametrize(("n", "d"), [(0, 2), (2, 0), (0, 0), (0, 1)])
-def test_nothing_to_sum(n, d):
-    rng = np.random.default_rng(5)
-    values = data(rng, n, d, ["float64"] * 4)
-    X, y, w, b = arrays_of(values).values()
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize(("n", "d"), [(0, 2), (2, 0), (0, 0), (0, 1), (7, 2)])
+def test_nothing_to_sum(n, d, backend, rng):
+    """The kernel of no columns is that of two: it is compiled once."""
+    x, t, v = rng.normal(size=(n, d)), rng.normal(size=n), rng.normal(size=d)
+    X, y, w, b = lz.from_array(x, "X"), lz.from_array(t, "y"), lz.param("w", d), lz.param("b")
     outputs = [
         lz.sum(X),
         lz.sum(X, axis=0),
@@ -76,38 +38,10 @@ def test_nothing_to_sum(n, d):
         y * b,
         lz.sum(y),
     ]
-    x, t, v, c = values.values()
-    right = [np.sum(x), x.sum(0), x.sum(1), x @ v, x.T @ t, x.T @ x, np.exp(x) * c, t * c, t.sum()]
-    for backend in ("numpy", "numba") if (n, d) == (2, 0) else ("numpy",):
-        chosen = slice(3, 7) if backend == "numba" else slice(None)  # the products and what has rows but no columns
-        found = lz.compile(outputs[chosen], backend=backend)(w=v, b=c)
-        for value, wanted in zip(found, right[chosen], strict=True):
-            np.testing.assert_array_equal(value, wanted)
-            assert value.shape == wanted.shape
-
-
-COMPOSITES = [
-    (1, 61, 3, ["float64"] * 4),
-    (2, 200, 5, ["float32", "float32", "float64", "float32"]),
-    (3, 97, 2, ["int8", "bool", "float32", "float64"]),
-    (4, 150, 1, ["uint8", "int64", "int32", "float64"]),
-]
-
-
-@pytest.mark.parametrize(("seed", "n", "d", "dtypes"), COMPOSITES)
-def test_compiled_is_the_interpreter(seed, n, d, dtypes):
-    import random
-
-    values, arrays, formulas = case(random.Random(seed), n, d, dtypes, 22)
-    wide = [f for f in formulas if len(f.text) < 400]
-    outputs = [f.on(arrays) for f in wide]
-    params = {name: values[name] for p in outputs for name in (q.name for q in p.parameters())}
-    with np.errstate(all="ignore"):
-        right = lz.compile(outputs, backend="numpy", threads=2)(**params)
-        found = lz.compile(outputs, backend="numba", threads=2)(**params)
-    for formula, value, wanted in zip(wide, found, right, strict=True):
-        assert (value.dtype, value.shape) == (wanted.dtype, wanted.shape), formula.text
-        compare(value, wanted, formula.text, 3e-5 if wanted.dtype == np.float32 or "float32" in dtypes else 1e-12)
+    right = [x.sum(), x.sum(0), x.sum(1), x @ v, x.T @ t, x.T @ x, np.exp(x) * 1.5, t * 1.5, t.sum()]
+    for value, wanted in zip(lz.compile(outputs, backend=backend)(w=v, b=1.5), right, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-13, atol=1e-13)
+        assert value.shape == wanted.shape
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 import test_grad
 import test_linalg
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from random_formulas import LEAVES, SMOOTH, SMOOTH_BINARY, arrays_of, data, grow
 from test_grad import COLUMN, POINT, ROW, ROWS, SCALAR, STREAMED, TARGET, M, P, V, X, Y
 
 import lazyml as lz
@@ -309,26 +306,6 @@ def test_compiled_products(rng):
     np.testing.assert_allclose(compiled[3], (moved * (p * (1 - p))[:, None]).T @ x / 300, rtol=1e-11)
     np.testing.assert_allclose(compiled[4], (moved * (p * (1 - p))[:, None]).mean(0), rtol=1e-11)
     np.testing.assert_allclose(compiled[5], moved.T, rtol=1e-11)
-
-
-@settings(max_examples=40)
-@given(st.randoms(use_true_random=False))
-def test_random_compositions(random):
-    rng = np.random.default_rng(random.randrange(2**32))
-    values = data(rng, 4, random.choice([1, 2, 3]), ["f8"] * 4)
-    leaves = arrays_of(values)
-    formulas = [f.on(leaves) for f in grow(random.choice, LEAVES, 7, SMOOTH, SMOOTH_BINARY)[-3:]]
-    loss = sum((lz.sum(lz.tanh(f)) for f in formulas), start=0.1 * lz.sum(leaves["w"] ** 2 * leaves["b"] ** 2))
-    params = [leaves["w"], leaves["b"]]
-    at = {"w": values["w"], "b": values["b"]}
-    many = directions(params, 3)
-    hvps, gradient = lz.hvp(loss, params, many), lz.grad(loss, params)
-    found = evaluate(hvps, **at)
-    slopes = evaluate([lz.jvp(g, params, [v[0] for v in many]) for g in gradient], **at)
-    close([value[0] for value in found], slopes, 1e-9)
-    for k in (0, 2):
-        up, down = (evaluate(gradient, w=at["w"] + h * many[0][k], b=at["b"] + h * many[1][k]) for h in (1e-5, -1e-5))
-        close([value[k] for value in found], [(a - c) / 2e-5 for a, c in zip(up, down, strict=True)], 1e-5)
 
 
 def test_the_graph_of_several_vectors_is_as_long_as_of_one():

@@ -173,6 +173,25 @@ def test_mixed_types(backend, rng):
         np.testing.assert_array_equal(value, wanted, formula.name)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_types_without_a_common_integer(backend):
+    """NumPy compares them exactly and computes in a type that both fit in; C would not."""
+    signed, unsigned = [-(2**63), -1, 0, 5, 2**63 - 1], [0, 1, 5, 2**63 - 1, 2**63, 2**64 - 1]
+    big = np.array([s for s in signed for _ in unsigned]), np.array(unsigned * len(signed), "u8")
+    small = np.array([-128, -1, 5, 127] * 3, "i1"), np.repeat(np.array([9, 40000, 65535], "u2"), 4)
+    pairs = [big, big[::-1], small, small[::-1]]
+    names = ["add", "subtract", "multiply", "less", "less_equal", "equal", "not_equal", "greater", "greater_equal"]
+    made, right = [], []
+    for x, y in pairs:
+        X, Y = lz.from_array(x, x.dtype.name), lz.from_array(y, y.dtype.name)
+        for name in names + ["floor_divide", "remainder", "fmod"] * (x.dtype.itemsize < 8):
+            made.append(operation(name, X, Y))
+            right.append(getattr(np, name)(x, y))
+    for formula, value, wanted in zip(made, lz.compile(made, backend=backend)(), right, strict=True):
+        assert value.dtype == wanted.dtype
+        np.testing.assert_array_equal(value, wanted, formula.name)
+
+
 def test_references_are_in_the_type_of_the_result():
     x = np.array([0, 20], np.uint8)
     for name in ("exp", "sigmoid", "softplus", "tanh", "log1p", "expm1", "sqrt"):

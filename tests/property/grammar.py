@@ -17,6 +17,17 @@ from typed_values import DTYPES, Unsuitable, Value, floating, leaf, made
 import lazyml as lz
 
 RULES: dict[str, Callable[[Session], Value]] = {}
+WITH_FORMS = (
+    "contraction",
+    "small_contraction",
+    "centred_product",
+    "softmax",
+    "total_of_chosen_rows",
+    "diagonals",
+    "fmod",
+    "top_k",
+)
+"""Rules that write operators of which each has a form of its own, or that seldom find operands."""
 ATTEMPTS = 40
 
 
@@ -55,6 +66,11 @@ class Session:
             self.values.append(value)
             return value
         return None
+
+    def rule_by_rule(self) -> list[str]:
+        """Every rule, those that have several forms some times; the names of those that found operands."""
+        names = [name for name in RULES for _ in range(4 if name in WITH_FORMS else 1)]
+        return [name for name in names if self.step(name) is not None]
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share

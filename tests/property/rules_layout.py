@@ -12,6 +12,11 @@ from typed_values import Unsuitable, Value, made
 import lazyml as lz
 
 
+def as_total(x: Any) -> Any:
+    """In the type of a total over rows."""
+    return x.astype({"f": np.float64, "u": np.uint64}.get(x.dtype.kind, np.int64))
+
+
 def same(text: str, function: Any, *x: Value) -> Value:
     """What is written alike for Arrays and ndarrays."""
     return made(text, function, function, *x)
@@ -95,6 +100,15 @@ def rows_by_condition(s: Session) -> Value:
         raise Unsuitable
     mask = made(f"({y.text} > 0)", lambda v: v > 0, lambda v: v > 0, y)
     return same(f"{x.text}[{mask.text}]", lambda v, m: v[m], x, mask)
+
+
+@rule
+def total_of_chosen_rows(s: Session) -> Value:
+    x = rows_by_condition(s)
+    name = s.pick(["sum", "mean", "max"])
+    return made(f"{name}({x.text}, axis=0)", lambda v: getattr(lz, name)(v, axis=0),
+                lambda v: getattr(np, name)(v if name == "max" else as_total(v), axis=0), x,
+                summed=lambda v: np.sum(v, axis=0))  # fmt: skip
 
 
 @rule

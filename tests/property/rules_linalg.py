@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from grammar import Session, rule, tame
+from grammar import Session, away_from_zero, rule, tame
 from rules_layout import same
 from typed_values import Unsuitable, Value, made
 
@@ -65,14 +65,17 @@ def weighted_gram(s: Session) -> Value:
 
 @rule
 def centred_product(s: Session) -> Value:
-    """(X - m) @ w and (X - m).T @ r for stored X, which the kernels centre as they read it."""
-    x = s.pick([v for v in s.leaves if v.kind == "matrix" and v.text != "holes"])
-    m, w = (s.draw("line", types="f", suits=lambda v: v.plain.shape == x.plain.shape[1:]) for _ in range(2))
-    centred = same(f"({x.text} - {m.text})", lambda v, by: v - by, x, tame(m, 8))
+    """Of columns less a value each, and scaled: no second copy of the data is made for it."""
+    x = s.draw("matrix", types="f", suits=lambda v: v.lazy.node.op == "source" and v.plain.size > 0)
+    line = s.draw("line", types="f", suits=lambda v: v.plain.shape == x.plain.shape[1:])
+    centred = same(f"({x.text} - {line.text})", lambda a, b: a - b, x, tame(line, 8))
     if s.chance(0.5):
-        return product(centred, tame(w, 8))
-    r = s.draw("rows", types="f", suits=lambda v: v.rows == x.rows)
-    return product(same(f"{centred.text}.T", lambda v: v.T, centred), tame(r, 8))
+        scale = away_from_zero(line, 0.5)
+        centred = same(f"{centred.text} / {scale.text}", lambda a, b: a / b, centred, scale)
+    if s.chance(0.5):
+        return product(centred, tame(line, 8))
+    right = s.draw("rows", types="f", suits=lambda v: v.rows == x.rows)
+    return product(same(f"{centred.text}.T", lambda v: v.T, centred), tame(right, 8))
 
 
 @rule
@@ -83,7 +86,7 @@ def small_product(s: Session) -> Value:
 
 
 CONTRACTIONS = (("ni,nj->ij", "mm"), ("n,ni,nj->ij", "rmm"), ("ni,i->n", "ml"), ("ni->i", "m"), ("n,n->", "rr"),
-                ("ni,ij,nj->n", "mgm"), ("ij,jk->ik", "gg"), ("ij,ij->i", "gg"), ("in,n->i", "fr"))  # fmt: skip
+                ("ni,ij,nj->n", "mgm"), ("in,n->i", "fr"))  # fmt: skip
 
 
 @rule
@@ -104,6 +107,14 @@ def contraction(s: Session) -> Value:
     return made(f"einsum({subscripts})", lambda *v: lz.einsum(subscripts, *v),
                 lambda *v: np.einsum(subscripts, *(a.astype(np.float64) for a in v)).astype(out), *operands,
                 summed=lambda *v: np.einsum(subscripts, *v))  # fmt: skip
+
+
+@rule
+def small_contraction(s: Session) -> Value:
+    subscripts, a = s.pick(["ij,jk->ik", "ij,ij->i", "ij,ji->", "ij,j->"]), _matrix(s)
+    b = same("its first line", lambda v: v[0], a) if subscripts.endswith("j->") else a
+    return made(f"einsum({subscripts})", lambda *v: lz.einsum(subscripts, *v), lambda *v: np.einsum(subscripts, *v), a,
+                b, summed=lambda *v: np.einsum(subscripts, *v))  # fmt: skip
 
 
 @rule

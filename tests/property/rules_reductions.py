@@ -9,6 +9,7 @@ import numpy as np
 import scipy.special
 from grammar import GROUPS, RULES, Session, rule, tame
 from rules_elementwise import beside
+from rules_layout import as_total
 from typed_values import Unsuitable, Value, made
 
 import lazyml as lz
@@ -236,13 +237,8 @@ def weighted_histogram(s: Session) -> Value:
     if x.kind != "rows" or w.kind != "rows":
         raise Unsuitable
     return made(f"histogram({x.text}, weights={w.text})", lambda v, by: lz.histogram(v, 3, (-4.0, 4.0), weights=by)[0],
-                lambda v, by: np.histogram(v.astype("f8"), 3, (-4.0, 4.0), weights=_as_total(by))[0], x, w,
+                lambda v, by: np.histogram(v.astype("f8"), 3, (-4.0, 4.0), weights=as_total(by))[0], x, w,
                 summed=lambda v, by: np.sum(by))  # fmt: skip
-
-
-def _as_total(x: Any) -> Any:
-    """In the type of a total over rows."""
-    return x.astype({"f": np.float64, "u": np.uint64}.get(x.dtype.kind, np.int64))
 
 
 @rule
@@ -263,8 +259,8 @@ def segment_sum(s: Session) -> Value:
     codes = s.codes(values)
 
     def plain(v: Any, at: Any) -> Any:
-        out = np.zeros((GROUPS, *v.shape[1:]), _as_total(v[:0]).dtype)
-        np.add.at(out, at.astype(np.int64), _as_total(v))
+        out = np.zeros((GROUPS, *v.shape[1:]), as_total(v[:0]).dtype)
+        np.add.at(out, at.astype(np.int64), as_total(v))
         return out
 
     return made(f"segment_sum({values.text}, {codes.text})", lambda v, at: lz.segment_sum(v, at, GROUPS), plain, values,
@@ -287,7 +283,8 @@ def difference_of_logsumexps(s: Session) -> Value:
         raise Unsuitable
     return made(f"log(sum exp({x.text}) / sum exp({y.text}))",
                 lambda a, b: lz.log(lz.sum(lz.exp(a), axis=1) / lz.sum(lz.exp(b), axis=1)),
-                lambda a, b: np.log(np.sum(np.exp(a), axis=1) / np.sum(np.exp(b), axis=1)), x, y)  # fmt: skip
+                lambda a, b: np.log(np.sum(np.exp(a), axis=1) / np.sum(np.exp(b), axis=1)), x, y,
+                summed=lambda a, b: 1.0)  # fmt: skip
 
 
 def _some_columns(x: Value) -> bool:

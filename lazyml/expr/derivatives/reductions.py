@@ -55,6 +55,8 @@ def deviations(node: Node, g: Node) -> Cotangents:
         values = b.where(known, x, b.zero_like(x))
         w = b.cast(weights[0], x.dtype)
         total, count = b.reduce("sum", b.multiply(w, values), [0]), b.reduce("sum", weights[0], [0])
+        none = apply("equal", count, b.const(0, count.dtype))
+        count = b.where(none, b.const(1, count.dtype), count)  # of no element: 0 times its weight, and not nan
     else:
         values, w = x, None
         total, count = b.reduce("sum", x, [0]), b.row_count(x.shape[0])

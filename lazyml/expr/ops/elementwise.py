@@ -68,11 +68,11 @@ elementwise(np.add, d.add, "{0} + {1}", 1, Doc("x + y", "1 and 1", "add(1.0, 2.0
 elementwise(np.subtract, d.subtract, "{0} - {1}", 1, Doc("x - y", "1 and -1", "subtract(1.0, 2.0)"), "{0} - {1}")
 elementwise(np.multiply, d.multiply, "{0} * {1}", 1, Doc("x * y", "y and x", "multiply(2.0, 3.0)"), "{0} * {1}")
 elementwise(np.divide, d.divide, "{0} / {1}", 4, Doc("x / y", "1 / y and -x / y**2", "divide(1.0, 4.0)"), "{0} / {1}")
-elementwise(np.floor_divide, none, "divide.floor_divide({0}, {1})", 6,
+elementwise(np.floor_divide, none, "divide.floor_divide({T}({0}), {T}({1}))", 6,
             Doc("x / y rounded down to a whole number", "0", "floor_divide(-7, 2)"), "{0} // {1}")
-elementwise(np.remainder, d.remainder, "divide.remainder({0}, {1})", 8,
+elementwise(np.remainder, d.remainder, "divide.remainder({T}({0}), {T}({1}))", 8,
             Doc("x - y * (x // y), with the sign of y", "1 and -(x // y)", "remainder(-7, 3)"), "{0} % {1}")
-elementwise(np.fmod, d.fmod, "divide.fmod({0}, {1})", 8,
+elementwise(np.fmod, d.fmod, "divide.fmod({T}({0}), {T}({1}))", 8,
             Doc("x - y * trunc(x / y), with the sign of x", "1 and -trunc(x / y)", "fmod(-7, 3)"))
 row("power", "elementwise", infer.elementwise(np.power), _power, d.power, "whole.power({T}({0}), {T}({1}))", 40,
     "{0} ** {1}",
