@@ -203,6 +203,21 @@ def test_float32_stays_float32_along_a_row():
         np.testing.assert_allclose(value, right, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint64", "int64"])
+def test_means_of_integers_do_not_wrap_round(dtype):
+    """Their sum, or that of their products with weights, does not fit in the type."""
+    most = np.iinfo(dtype).max
+    x = np.array([[most, most - 2], [most - 1, most - 30], [most, most - 1]], dtype)
+    m, w = x < most - 1, np.array([100, 90, 80], dtype)
+    X, M = lz.from_array(x), lz.from_array(m)
+    made = [f(X, axis=a) for f in (lz.mean, lz.var, lz.nanmean, lz.nanstd) for a in (0, 1, None)]
+    made += [f(X, where=M) for f in (lz.mean, lz.var)] + [lz.average(X, axis=0, weights=lz.from_array(w))]
+    wanted = [f(x, axis=a) for f in (np.mean, np.var, np.nanmean, np.nanstd) for a in (0, 1, None)]
+    wanted += [f(x, where=m) for f in (np.mean, np.var)] + [np.average(x, axis=0, weights=w)]
+    for value, right in zip(plainly(*made), wanted, strict=True):
+        np.testing.assert_allclose(value, right, rtol=1e-12)
+
+
 def test_fewer_elements_than_ddof_have_no_variance():
     """Nothing over nothing, and something over nothing: never a negative variance."""
     X = lz.from_array([[1.0, 5.0], [1.0, 2.0], [1.0, 7.0]])

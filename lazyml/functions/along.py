@@ -42,10 +42,15 @@ def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
 
 
+def without_overflow(x: Array) -> Array:
+    """As it is summed for a mean: integers of 64 bits as float64, for their sum wraps round."""
+    return x.astype("float64") if x.dtype.kind in "iu" and x.dtype.itemsize == 8 else x
+
+
 def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The sum over the number of elements, which is known when the program runs."""
     axes = normalise_axes(axis, x.node)
-    summed = reduce("sum", x, axes, keepdims).node
+    summed = reduce("sum", without_overflow(x), axes, keepdims).node
     plain = float(np.prod([x.shape[a] for a in axes if a != x.node.row_axis], dtype=np.float64))
     count = build.scalar_like(plain, summed)
     if x.node.row_axis in axes:

@@ -82,7 +82,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
     if where is None:
         return along.mean(x, axis, keepdims)
     mask = _mask(x, where)
-    return _over(sum(x, axis, keepdims, where=mask), sum(mask, axis, keepdims))
+    return _over(sum(along.without_overflow(x), axis, keepdims, where=mask), sum(mask, axis, keepdims))
 
 
 def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
@@ -246,6 +246,8 @@ def average(x: Any, axis: Any = None, weights: Any = None, keepdims: bool = Fals
     w = arrays.beside(x, weights)
     if w.ndim == 1 and x.ndim == 2 and axis in (0, -2):
         w = w[:, None]
+    if x.dtype.kind in "biu":  # integers times integers may not fit in their type
+        x = x.astype("float64")
     return _over(sum(w * x, axis, keepdims), sum(_in_shape_of(x, w), axis, keepdims))
 
 
@@ -410,7 +412,8 @@ def _deviations(x: Array, axes: tuple[int, ...], keepdims: bool, mask: Array | N
     by_column = arrays.wrap("deviations", *(v.node for v in operands))
     if len(axes) == 2:  # of all: within the columns and between them
         count = _count(x, (0,), False, mask)
-        centre = mean(x, 0) if mask is None else sum(x, 0, where=mask) / maximum(count, 1)  # 0 of a column of none
+        summed = sum(along.without_overflow(x), 0, where=mask)
+        centre = mean(x, 0) if mask is None else summed / maximum(count, 1)  # 0 of a column of none
         between = square(centre - sum(centre * count) / sum(count * Array(build.const(np.ones(x.shape[1])))))
         by_column = sum(by_column + count * between)
     return Array(build.expand_axes(by_column.node, axes)) if keepdims else by_column

@@ -98,6 +98,8 @@ def _any_rule(name: str) -> Callable[[Session], Value]:
     def one(s: Session) -> Value:
         x = s.draw(types=types)
         x = away_from_zero(x, 0.2) if name == "reciprocal" else x
+        if name == "signbit" and np.isnan(x.plain).any():
+            raise Unsuitable  # whose sign is anything
         return made(f"{name}({x.text})", getattr(lz, name), plain, x)
 
     return one
@@ -154,6 +156,13 @@ PAIRS: dict[str, tuple[Callable[..., Any], str, Fit, Fit]] = {
 }  # fmt: skip
 
 
+def near_equal(x: Value, y: Value) -> np.ndarray:
+    """Where rounding decides whether two values are equal."""
+    with np.errstate(invalid="ignore"):
+        away = np.abs(np.subtract(x.plain, y.plain, dtype=np.float64))
+        return (x.error + y.error > 0) & (away <= 3 * (x.error + y.error))
+
+
 def _pair_rule(name: str) -> Callable[[Session], Value]:
     plain, types, first, second = PAIRS[name]
 
@@ -164,6 +173,8 @@ def _pair_rule(name: str) -> Callable[[Session], Value]:
             raise Unsuitable
         if np.uint64 in (x.dtype, y.dtype) and types == "biu" and np.result_type(x.plain, y.plain).kind == "f":
             raise Unsuitable  # NumPy has no bits of uint64 beside int64
+        if name in ("equal", "not_equal") and np.any(near_equal(x, y)):
+            raise Unsuitable
         return made(f"{name}({x.text}, {y.text})", getattr(lz, name), plain, x, y)
 
     return one

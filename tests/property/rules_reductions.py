@@ -195,13 +195,16 @@ def quantile(s: Session) -> Value:
 
     def plain(v: Any) -> Any:
         out = np.float32 if v.dtype == np.float32 else np.float64
+        if len(v) == 0:  # where NumPy's nanquantile forgets the shape of q
+            return np.full_like(np.quantile(np.ones((1, *v.shape[1:])), q, axis=0, keepdims=keep), np.nan, out)
         found = getattr(np, name)(v.astype(np.float64), q, axis=0, method=method, keepdims=keep)
         return np.asarray(found, out)
 
     def lazy(v: Any) -> Any:
         return getattr(lz, name)(v, q, axis=0, method=method, keepdims=keep)
 
-    return made(f"{name}({x.text}, {q}, {method})", lazy, plain, x)
+    return made(f"{name}({x.text}, {q}, {method})", lazy, plain, x,
+                summed=lambda v: np.nanmax(v, axis=0, initial=0))  # fmt: skip
 
 
 @rule

@@ -94,14 +94,14 @@ def made(
     """An operation on values. `summed` gives the size of what is added up, where that is larger than the result."""
     try:
         value = np.asarray(quietly(plain, *(v.plain for v in operands)))
-    except refuses as error:  # NumPy: the smallest of no rows, a singular matrix
-        raise Unsuitable from error
+        error = _error(plain, operands, value, summed)
+    except refuses as error_of_plain:  # NumPy: the smallest of no rows, a singular matrix
+        raise Unsuitable from error_of_plain
     found = lazy(*(v.lazy for v in operands))
     assert found.dtype == value.dtype, f"{text}: {found.dtype} and not {value.dtype}"
     assert found.ndim == value.ndim and all(
         a == b or np.isnan(a) for a, b in zip(found.shape, value.shape, strict=True)
     ), f"{text}: {found.shape} and not {value.shape}"
-    error = _error(plain, operands, value, summed)
     made_value = Value(found, value, error, text)
     if made_value.largest > LARGEST and value.dtype.kind == "f":
         raise Unsuitable
