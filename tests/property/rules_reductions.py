@@ -165,6 +165,8 @@ def norm(s: Session) -> Value:
     total = total_over(x, axis) and ord not in (np.inf, -np.inf)
 
     def plain(v: Any) -> Any:
+        if v.size == 0 and ord == np.inf:
+            raise Unsuitable  # NumPy has 0; there is no largest of no rows
         v = v if v.dtype.kind == "f" else v.astype(np.float64)
         return np.asarray(np.linalg.norm(wide(v, total), ord, axis), v.dtype if ord == 0 else None)
 
@@ -212,7 +214,8 @@ def median(s: Session) -> Value:
     x, name = s.draw("rows matrix", suits=_some_rows), s.pick(["median", "nanmedian"])
     out = np.float32 if x.dtype == np.float32 else np.float64
     return made(f"{name}({x.text})", lambda v: getattr(lz, name)(v, axis=0),
-                lambda v: np.asarray(getattr(np, name)(v.astype(np.float64), axis=0), out), x)  # fmt: skip
+                lambda v: np.asarray(getattr(np, name)(v.astype(np.float64), axis=0), out), x,
+                summed=lambda v: np.nanmax(v, axis=0, initial=0))  # fmt: skip
 
 
 @rule
@@ -239,8 +242,15 @@ def weighted_histogram(s: Session) -> Value:
     x, w = beside(s, x)
     if x.kind != "rows" or w.kind != "rows":
         raise Unsuitable
+
+    def weighted(v: Any, by: Any) -> Any:
+        """NumPy's, which adds up integers in float64."""
+        if by.dtype.kind != "f" and np.any(np.abs(by.astype(np.float64)) > 2.0**50):
+            raise Unsuitable
+        return np.histogram(v.astype("f8"), 3, (-4.0, 4.0), weights=as_total(by))[0]
+
     return made(f"histogram({x.text}, weights={w.text})", lambda v, by: lz.histogram(v, 3, (-4.0, 4.0), weights=by)[0],
-                lambda v, by: np.histogram(v.astype("f8"), 3, (-4.0, 4.0), weights=as_total(by))[0], x, w,
+                weighted, x, w,
                 summed=lambda v, by: np.sum(by))  # fmt: skip
 
 
