@@ -19,6 +19,7 @@ from lazyml.expr.show import formula
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import kept_ranges
 from lazyml.plan.storage import Storage
+from lazyml.runtime.pins import ProgramPins
 from lazyml.runtime.remembered import Remembered
 from lazyml.runtime.values import spill_room
 from lazyml.sources.hdf5 import reopen
@@ -85,6 +86,8 @@ class Planned:
                 prepare_users(stage)
         except LazymlError as error:
             raise error.with_details(where=options.where) from None
+        limits = {pinned.node: pinned.bytes for pinned in self.plan.pinned}
+        self.pins = ProgramPins(self.sources, limits, self.budget - self.plan.working_bytes)
         self.values = {value.leaf: value for value in self.plan.values}
         self.tiles = all_tiles(self.functions)
         once = dict.fromkeys(node for a_pass in self.plan.passes if a_pass.once for node in a_pass.files)

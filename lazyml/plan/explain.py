@@ -63,7 +63,7 @@ def _headline(plan: Plan) -> str:
     return "\n".join([
         f"{count} {'pass' if count == 1 else 'passes'} over the data, {to_read} to read from files, "
         f"{plan.threads} {'thread' if plan.threads == 1 else 'threads'}",
-        *([f"later calls: {later} to read"] if again < count else []),
+        *([f"later calls: {later} to read"] if plan.bytes_to_read_again < plan.bytes_to_read or again < count else []),
         f"peak memory {format_bytes(plan.peak_bytes)} of {format_bytes(plan.budget)} allowed",
         f"parameters: {parameters}",
     ])  # fmt: skip
@@ -161,4 +161,7 @@ def _results(plan: Plan, names: dict[Node, str]) -> str:
         lines.append(f"  [{index}] {_dims(node) or 'scalar'} {node.dtype} = {text}")
     for item in plan.resident:
         lines.append("  memory " + _memory_line(item.name, item.bytes))
+    for pinned in plan.pinned:
+        part = "all rows" if pinned.share == 1 else f"{pinned.share:.1%} of the rows"
+        lines.append("  pinned " + _memory_line(f"{names[pinned.node]}: {part} stay in memory", pinned.bytes))
     return "\n".join(lines)
