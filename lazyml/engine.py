@@ -15,7 +15,7 @@ from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.functions import Tile
 from lazyml.codegen.interpret import InterpretedTile, evaluate_small
 from lazyml.config import SETTINGS
-from lazyml.errors import ParameterError, ShapeError, UnsupportedError
+from lazyml.errors import FileChangedError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.collecting import no_collecting
 from lazyml.expr.infer import show_shape
@@ -268,6 +268,9 @@ class Program:
         try:
             done = self._prologue(run) if plan.kept else 0
             self._run_passes(run, done, self.passes)
+        except FileChangedError:
+            ready.pins.release()
+            raise
         finally:
             run.release()
         evaluate_small(plan.small[-1], run.known)

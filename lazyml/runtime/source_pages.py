@@ -49,12 +49,7 @@ class SourcePages:
         if source.needs_frame and not self._present.all():
             self._pool = BufferPool(threads, frame_bytes(source.key, load_rows))
             self._frames = [self._pool.acquire() for _ in range(threads)]
-        try:
-            self._scan: Scan = source.scan(load_rows, threads, first, last, self._present if share else None)
-        except BaseException:  # such as of a file that is not what it was
-            if share is not None:
-                share.pins.drop()
-            raise
+        self._scan: Scan = source.scan(load_rows, threads, first, last, self._present if share else None)
 
     def _look(self, share: Share) -> None:
         """What is pinned, and what this pass is to pin: as large a part of its pages as there is room for of all."""
@@ -127,15 +122,9 @@ class SourcePages:
         return self.frame_bytes + self._scan.held_bytes
 
     def close(self, failed: bool) -> None:
-        """Release everything; FileChangedError when the file is not what it was, unless `failed`. What was pinned then
-        goes too."""
+        """Release everything; FileChangedError when the file is not what it was, unless `failed`."""
         self._loaded, self._frames = [None] * len(self._loaded), [None] * len(self._frames)
         self._arena = None
         if self._pool is not None:
             self._pool.close()
-        try:
-            self._scan.close(failed)
-        except BaseException:
-            if self._share is not None:
-                self._share.pins.drop()
-            raise
+        self._scan.close(failed)

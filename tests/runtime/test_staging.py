@@ -103,7 +103,9 @@ def test_read_ahead_is_a_window_behind_the_page(path, monkeypatch):
     source, asked = open_dataset(path, "y"), []
     settings = replace(SETTINGS, readahead_bytes=300)
     with Staging([source], 100, 1, 0, N, settings) as staging:
-        monkeypatch.setattr(staging._pages[0]._scan, "prefetch", lambda first, rows: asked.append((first, first + rows)))
+        monkeypatch.setattr(
+            staging._pages[0]._scan, "prefetch", lambda first, rows: asked.append((first, first + rows))
+        )
         for first in (0, 100, 200, 700, 800, 900):
             staging.load(0, first, 100)
     assert asked == [(100, 400), (400, 500), (500, 600), (800, 1000)]
