@@ -14,8 +14,9 @@ from lazyml.errors import CorruptFileError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.base import FileSource, Pages, Scratch, runs
 from lazyml.sources.chunks import ChunkTable, Stored
+from lazyml.sources.codecs import Bytes, DecodeError
 from lazyml.sources.files import ScanFile
-from lazyml.sources.filters import Bytes, DecodeError, Pipeline
+from lazyml.sources.filters import Pipeline
 from lazyml.sources.layout import Layout, by
 from lazyml.sources.protocol import MemoryItem, Route
 from lazyml.sources.shared import SharedChunks
@@ -54,7 +55,7 @@ class DecodedSource(FileSource):
         label, height = self.key.label, self.table.chunk[0]
         chunk = f"decoded chunk {by(self.layout.chunk or ())}"
         # The decompressor's output, and scratch for the last step where the chunk does not fit the frame.
-        decoding = (2 if self.pipeline.into else 1) * self.chunk_bytes
+        decoding = (2 if self.pipeline.into else 1) * self.chunk_bytes + self.pipeline.scratch_bytes
         items = [
             MemoryItem(f"{label}: chunk table", self.table.nbytes),
             MemoryItem(f"{label}: stored chunks", threads * self.run_bytes),
@@ -91,7 +92,7 @@ class DecodedScan:
     def held_bytes(self) -> int:
         """The chunk table, stored and decoded chunks of the workers, and those that straddle pages."""
         source = self._source
-        fresh = self._threads * source.chunk_bytes  # what the decompressor itself gives
+        fresh = self._threads * (source.chunk_bytes + source.pipeline.scratch_bytes)  # the decompressor's own
         scratch = self._stored.nbytes + self._decoded.nbytes
         return source.table.nbytes + fresh + scratch + self.shared.high_water * source.chunk_bytes
 
