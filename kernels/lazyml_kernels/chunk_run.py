@@ -9,7 +9,8 @@ import numpy as np
 from lazyml_kernels import inflate
 from lazyml_kernels.codec import fletcher32, unshuffle
 from lazyml_kernels.jit import kernel
-from lazyml_kernels.lz import OK, copy_literals, lz4, lzf
+from lazyml_kernels.lz import OK, lz4, lzf
+from lazyml_kernels.wide import copy16
 
 DEFLATE, SHUFFLE, FLETCHER32, LZF, LZ4 = 1, 2, 3, 32000, 32004  # the HDF Group's registry of filters
 CHECKSUM_BYTES = 4
@@ -96,6 +97,18 @@ def _undo(unpack: Any, data: Any, mask: Any, steps: Any, size: Any, even: Any, o
 
 
 @kernel
+def _copy(source: Any, start: Any, out: Any, at: Any, count: Any) -> None:
+    """out[at : at + count] = source[start : start + count] and no byte more, both inside their arrays."""
+    done = 0
+    while done + 16 <= count:
+        copy16(out, at + done, source, start + done)
+        done += 16
+    while done < count:
+        out[at + done] = source[start + done]
+        done += 1
+
+
+@kernel
 def decode_run(
     unpack: Any,
     stored: Any,
@@ -142,12 +155,12 @@ def decode_run(
             data = _undo(unpack, data, np.int64(mask[i]), steps, whole, even, odd, workspace)
             if data.size != whole:
                 return i
-        elif data.size < (high - down * height) * width:
+        elif data.size < (high - low) * width:
             return i
         count = min(width, row_bytes - column)
         if column == 0 and count == width == row_bytes:
-            copy_literals(data, start, flat, (low - first) * row_bytes, (high - low) * width)
+            _copy(data, start, flat, (low - first) * row_bytes, (high - low) * width)
         else:
             for row in range(high - low):
-                copy_literals(data, start + row * width, flat, (low - first + row) * row_bytes + column, count)
+                _copy(data, start + row * width, flat, (low - first + row) * row_bytes + column, count)
     return len(offset)

@@ -23,7 +23,10 @@ byte; a header of sizes that can not be."""
 
 @kernel
 def copy_literals(source: Any, start: Any, out: Any, at: Any, count: Any) -> None:
-    """out[at : at + count] = source[start : start + count], both inside their arrays."""
+    """out[at : at + count] = source[start : start + count], both inside their arrays.
+
+    Up to fifteen bytes of `out` after those may be written too, which are still to be decoded.
+    """
     done = 0
     while done < count and start + done + 16 <= source.size and at + done + 16 <= out.size:
         copy16(out, at + done, source, start + done)
@@ -35,7 +38,10 @@ def copy_literals(source: Any, start: Any, out: Any, at: Any, count: Any) -> Non
 
 @kernel
 def copy_match(out: Any, at: Any, distance: Any, count: Any) -> None:
-    """out[at + i] = out[at + i - distance], one after another: a short distance repeats what was just written."""
+    """out[at + i] = out[at + i - distance], one after another: a short distance repeats what was just written.
+
+    Up to fifteen bytes of `out` after those may be written too, which are still to be decoded.
+    """
     done = 0
     if distance < 16:  # write bytes until the pattern is long enough to be copied by sixteen
         pattern = distance * ((15 + distance) // distance)

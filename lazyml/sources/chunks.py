@@ -15,7 +15,7 @@ from lazyml.errors import CorruptFileError
 ENTRY_BYTES = 28  # index, offset, size: 8 each; filter mask: 4
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Stored:
     """One allocated chunk: its place in the grid (row by row), in the file, its stored bytes, filters it skipped."""
 
@@ -59,22 +59,19 @@ class ChunkTable:
         """Every chunk of the grid is allocated."""
         return len(self.index) == self.across * self.down
 
+    def positions(self, first: int, last: int) -> tuple[int, int]:
+        """Where the allocated chunks of the grid's rows first .. last stand in the table."""
+        low, high = first * self.across, last * self.across
+        if self.complete:
+            return low, min(high, len(self.index))
+        low, high = (int(i) for i in np.searchsorted(self.index, (low, high)))
+        return low, high
+
     def between(self, first: int, last: int) -> list[Stored]:
         """Allocated chunks of the grid's rows first .. last, in order."""
-        low, high = first * self.across, last * self.across
-        if not self.complete:
-            low, high = (int(i) for i in np.searchsorted(self.index, (low, high)))
-        part = slice(low, high)
-        return [
-            Stored(*entry)
-            for entry in zip(
-                self.index[part].tolist(),
-                self.offset[part].tolist(),
-                self.size[part].tolist(),
-                self.mask[part].tolist(),
-                strict=True,
-            )
-        ]
+        part = slice(*self.positions(first, last))
+        columns = (self.index, self.offset, self.size, self.mask)
+        return list(map(Stored, *(column[part].tolist() for column in columns)))
 
     def place(self, index: int) -> str:
         """A chunk as errors name it.
