@@ -88,7 +88,7 @@ def test_lz4_with_masks(tmp_path, block):
         tmp_path / "a.h5", values, (1, 7), LZ4, True, True, lambda t: lz4_blocks(t, block), masks=(5, 9)
     )
     for page_rows, threads in PAGES:
-        found, count = scan_all(opened(path), page_rows, threads)
+        found, _ = scan_all(opened(path), page_rows, threads)
         np.testing.assert_array_equal(found, values)
 
 
