@@ -5,9 +5,9 @@ Both are one unaligned load or store of the processor. Neither checks bounds: th
 
 from __future__ import annotations
 
-import sys
 from typing import Any, cast
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types as numba_types
 
@@ -35,7 +35,7 @@ def load8(typing_context: Any, source: Any, start: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         index = context.cast(builder, args[1], signature.args[1], types.intp)
         word = builder.load(_address(context, builder, signature.args[0], args[0], index, WORD), align=1)
-        return builder.bswap(word) if sys.byteorder == "big" else word
+        return builder.bswap(word) if not np.little_endian else word
 
     return types.uint64(source, start), generate
 
