@@ -14,7 +14,7 @@ from lazyml.sources.chunks import ChunkTable, Stored
 from lazyml.sources.codecs import Bytes
 from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import MemoryItem, Route
+from lazyml.sources.protocol import MemoryItem, Present, Route
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 
 
@@ -75,7 +75,7 @@ class RawSource(FileSource):
         if self.runs is not None:
             self.runs.prepare()
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int) -> RawScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> RawScan:
         """Open the file for one pass."""
         return RawScan(self, threads)
 
