@@ -1,4 +1,4 @@
-"""One script a claim: `python -m benchmarks.gradient`, `.startup`, `.memory`.
+"""One script a claim: `python -m benchmarks.gradient`, `.startup`, `.memory`, `.staging`.
 
 Each prints a table, and with --json one JSON object as its last line.
 """

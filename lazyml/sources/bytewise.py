@@ -1,13 +1,14 @@
-"""Byte shuffle and checksum, in NumPy for little data and compiled for much.
+"""Byte shuffle, checksum and LZF, in NumPy or Python for little data and compiled for much.
 
 Compiling takes two seconds the first time on a machine and loading half a second later, which little data never earns
-back: NumPy unshuffles at about 2 ms/MiB, the kernel at 0.05.
+back: NumPy unshuffles at about 2 ms/MiB, the kernel at 0.05; Python decodes LZF at 100 ms/MiB, the kernel at 1.5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,17 @@ from lazyml import kernel_cache
 from lazyml.config import MIB
 
 LITTLE = 16 * MIB  # decoded bytes of a dataset, up to which NumPy does it
+LZF_WEIGHT = 16  # how much sooner compiling pays where Python decodes LZF
 _BLOCK = 1 << 20  # words; the weighted sum of so many stays below 2**64
 
 
 @dataclass(frozen=True)
 class Bytewise:
-    """`unshuffle(source, out, itemsize)` and `fletcher32(data)`, all arrays uint8."""
+    """`unshuffle(source, out, itemsize)`, `fletcher32(data)` and `lzf(source, out)`, all arrays uint8."""
 
     unshuffle: Callable[[NDArray[Any], NDArray[Any], int], Any]
     fletcher32: Callable[[NDArray[Any]], int]
+    lzf: Callable[[NDArray[Any], NDArray[Any]], int]
 
 
 def unshuffle(source: NDArray[Any], out: NDArray[Any], itemsize: int) -> None:
@@ -58,32 +61,75 @@ def fletcher32(data: NDArray[Any]) -> int:
     return high << 16 | low
 
 
-NUMPY = Bytewise(unshuffle, fletcher32)
+def lzf(source: NDArray[Any], out: NDArray[Any]) -> int:
+    """Decode LZF into the whole of out: what `lazyml_kernels.lz.lzf` does, and its numbers of what is wrong.
 
-_TEXT = f"""from lazyml_kernels import codec, jit
+    >>> out = np.empty(6, np.uint8)
+    >>> lzf(np.array([1, 97, 98, 64, 1], np.uint8), out), out.tobytes()
+    (0, b'ababab')
+    """
+    data, text, size, start = source.tobytes(), bytearray(), out.size, 0
+    try:
+        while start < len(data):
+            control = data[start]
+            start += 1
+            if control < 32:
+                stop = start + control + 1
+                if stop > len(data):
+                    return 1
+                text += data[start:stop]
+                start = stop
+            else:
+                count = (control >> 5) + 2
+                if count == 9:
+                    count += data[start]
+                    start += 1
+                distance = ((control & 31) << 8) + data[start] + 1
+                start += 1
+                if distance > len(text):
+                    return 4
+                pattern = text[len(text) - distance : len(text) - distance + count]
+                text += (pattern * (count // len(pattern) + 1))[:count]
+            if len(text) > size:
+                return 2
+    except IndexError:
+        return 1
+    if len(text) < size:
+        return 3
+    out[:] = np.frombuffer(text, np.uint8)
+    return 0
+
+
+NUMPY = Bytewise(unshuffle, fletcher32, lzf)
+
+_TEXT = f"""from lazyml_kernels import codec, jit, lz
 
 
 @{kernel_cache.DECORATOR}
 def {kernel_cache.NAME}({{arguments}}):
-    return codec.{{kernel}}({{arguments}})
+    return {{module}}.{{kernel}}({{arguments}})
 """
 
 
+@cache
 def compiled() -> Bytewise:
     """The kernels, whose machine code is kept on disk: a second process compiles nothing."""
-    kernels = {"unshuffle": "source, out, itemsize", "fletcher32": "data"}
-    loaded = (kernel_cache.load(name, _TEXT.format(kernel=name, arguments=a)).function for name, a in kernels.items())
-    return Bytewise(*loaded)
+    arguments = {"unshuffle": "source, out, itemsize", "fletcher32": "data", "lzf": "source, out"}
+    modules = {"unshuffle": "codec", "fletcher32": "codec", "lzf": "lz"}
+    texts = {name: _TEXT.format(module=modules[name], kernel=name, arguments=a) for name, a in arguments.items()}
+    return Bytewise(*(kernel_cache.load(name, text).function for name, text in texts.items()))
 
 
-def prepare(total_bytes: int, shuffled: bool, checked: bool) -> None:
+def prepare(work_bytes: int, shuffled: bool, checked: bool, lzf: bool = False) -> None:
     """Load or compile what `choose` will give, for what decoding passes: fresh memory, and read-only bytes."""
-    kernels = choose(total_bytes)
+    kernels = choose(work_bytes)
     if kernels is NUMPY:
         return
     fresh, frozen = np.zeros(8, np.uint8), np.frombuffer(bytes(8), np.uint8)
 
     def use() -> None:
+        if lzf:
+            kernels.lzf(fresh, np.empty(8, np.uint8))
         for data in (fresh, frozen):
             if shuffled:
                 kernels.unshuffle(data, np.empty(8, np.uint8), 4)
@@ -93,6 +139,6 @@ def prepare(total_bytes: int, shuffled: bool, checked: bool) -> None:
     kernel_cache.outside_main_thread(use)
 
 
-def choose(total_bytes: int) -> Bytewise:
-    """What suits a dataset of so many decoded bytes."""
-    return NUMPY if total_bytes <= LITTLE else compiled()
+def choose(work_bytes: int) -> Bytewise:
+    """What suits a dataset of so many decoded bytes, which count LZF_WEIGHT times where they are packed by LZF."""
+    return NUMPY if work_bytes <= LITTLE else compiled()

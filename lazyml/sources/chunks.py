@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from lazyml.errors import CorruptFileError
 ENTRY_BYTES = 28  # index, offset, size: 8 each; filter mask: 4
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Stored:
     """One allocated chunk: its place in the grid (row by row), in the file, its stored bytes, filters it skipped."""
 
@@ -59,22 +60,19 @@ class ChunkTable:
         """Every chunk of the grid is allocated."""
         return len(self.index) == self.across * self.down
 
+    def positions(self, first: int, last: int) -> tuple[int, int]:
+        """Where the allocated chunks of the grid's rows first .. last stand in the table."""
+        low, high = first * self.across, last * self.across
+        if self.complete:
+            return low, min(high, len(self.index))
+        low, high = (int(i) for i in np.searchsorted(self.index, (low, high)))
+        return low, high
+
     def between(self, first: int, last: int) -> list[Stored]:
         """Allocated chunks of the grid's rows first .. last, in order."""
-        low, high = first * self.across, last * self.across
-        if not self.complete:
-            low, high = (int(i) for i in np.searchsorted(self.index, (low, high)))
-        part = slice(low, high)
-        return [
-            Stored(*entry)
-            for entry in zip(
-                self.index[part].tolist(),
-                self.offset[part].tolist(),
-                self.size[part].tolist(),
-                self.mask[part].tolist(),
-                strict=True,
-            )
-        ]
+        part = slice(*self.positions(first, last))
+        columns = (self.index, self.offset, self.size, self.mask)
+        return list(map(Stored, *(column[part].tolist() for column in columns)))
 
     def place(self, index: int) -> str:
         """A chunk as errors name it.
@@ -127,14 +125,19 @@ def read_chunk_table(dataset: h5py.Dataset) -> ChunkTable:
     """The allocated chunks, by `chunk_iter`: 0.8 us a chunk, where asking for one by number costs 1-3 ms."""
     shape, chunk = matrix(dataset.shape), matrix(dataset.chunks)
     across, down = max(1, math.ceil(shape[1] / chunk[1])), math.ceil(shape[0] / chunk[0])
-    entries: list[tuple[int, int, int, int]] = []
+    index, offset, size, mask = array("q"), array("q"), array("q"), array("I")
 
     def add(info: Any) -> None:
-        start = matrix(info.chunk_offset) if len(info.chunk_offset) > 1 else (info.chunk_offset[0], 0)
-        row, column = start[0] // chunk[0], start[1] // chunk[1]
+        start = info.chunk_offset
+        row, column = start[0] // chunk[0], start[1] // chunk[1] if len(start) > 1 else 0
         if row < down and column < across:
-            entries.append((row * across + column, info.byte_offset, info.size, info.filter_mask))
+            index.append(row * across + column)
+            offset.append(info.byte_offset)
+            size.append(info.size)
+            mask.append(info.filter_mask)
 
     if shape[0] and shape[1]:
         dataset.id.chunk_iter(add)
-    return chunk_table(shape, chunk, entries)
+    order = np.argsort(np.array(index), kind="stable")  # as it mostly is already
+    places, offsets, sizes = (np.array(column, np.int64)[order] for column in (index, offset, size))
+    return ChunkTable(shape, chunk, places, offsets, sizes, np.array(mask, np.uint32)[order])

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from lazyml.config import KIB
 from lazyml.errors import CorruptFileError
 from lazyml.expr.node import SourceKey
-from lazyml.sources.base import FileSource, Pages, Scratch, runs
+from lazyml.sources.base import FileSource, Pages, Scratch
 from lazyml.sources.chunks import ChunkTable, Stored
+from lazyml.sources.codecs import Bytes, DecodeError
 from lazyml.sources.files import ScanFile
-from lazyml.sources.filters import Bytes, DecodeError, Pipeline
+from lazyml.sources.filters import Pipeline
 from lazyml.sources.layout import Layout, by
 from lazyml.sources.protocol import MemoryItem, Present, Route
 from lazyml.sources.shared import SharedChunks
+from lazyml.sources.small_chunks import RunScan, advise, runs_of
 
 RUN_BYTES = 256 * KIB  # neighbouring small chunks are read together up to this much
 
@@ -39,11 +41,14 @@ class DecodedSource(FileSource):
         self.stored_bytes = int(table.size.sum())
         self.preferred_rows = max(1, min(table.chunk[0], table.shape[0]))
         largest = int(table.size.max(initial=0))
+        self.runs = runs_of(table, layout.filters, layout.stored, layout.tile, layout.fill)
         self.run_bytes = max(largest, min(RUN_BYTES, self.stored_bytes))
 
     def prepare(self) -> None:
         """Load or compile the decoders."""
         self.pipeline.prepare()
+        if self.runs is not None:
+            self.runs.prepare()
 
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """Chunk table, stored and decoded bytes a thread, and the chunks that straddle pages.
@@ -54,12 +59,15 @@ class DecodedSource(FileSource):
         label, height = self.key.label, self.table.chunk[0]
         chunk = f"decoded chunk {by(self.layout.chunk or ())}"
         # The decompressor's output, and scratch for the last step where the chunk does not fit the frame.
-        decoding = (2 if self.pipeline.into else 1) * self.chunk_bytes
+        decoding = (2 if self.pipeline.into else 1) * self.chunk_bytes + self.pipeline.scratch_bytes
         items = [
             MemoryItem(f"{label}: chunk table", self.table.nbytes),
             MemoryItem(f"{label}: stored chunks", threads * self.run_bytes),
             MemoryItem(f"{label}: {chunk}", threads * decoding),
         ]
+        if self.runs is not None:
+            work = threads * self.runs.worker_bytes(min(page_rows, self.table.shape[0]))
+            items.append(MemoryItem(f"{label}: runs of small chunks", work))
         if page_rows % height or first % height:
             kept = min(2 * threads, self.table.down) * self.table.across * self.chunk_bytes
             items.append(MemoryItem(f"{label}: {chunk}, kept where it straddles pages", kept))
@@ -86,6 +94,7 @@ class DecodedScan:
         self.shared = SharedChunks(source.chunk_bytes)
         path, identity = source.layout.parts[0]
         self._file = ScanFile(path, source.layout.name, identity, threads, source.table.place)
+        self._runs = RunScan(source.runs, self._file, threads, self._refused) if source.runs else None
 
     @property
     def bytes_read(self) -> int:
@@ -96,8 +105,8 @@ class DecodedScan:
     def held_bytes(self) -> int:
         """The chunk table, stored and decoded chunks of the workers, and those that straddle pages."""
         source = self._source
-        fresh = self._threads * source.chunk_bytes  # what the decompressor itself gives
-        scratch = self._stored.nbytes + self._decoded.nbytes
+        fresh = self._threads * (source.chunk_bytes + source.pipeline.scratch_bytes)  # the decompressor's own
+        scratch = self._stored.nbytes + self._decoded.nbytes + (self._runs.held_bytes if self._runs else 0)
         return source.table.nbytes + fresh + scratch + self.shared.high_water * source.chunk_bytes
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
@@ -116,16 +125,31 @@ class DecodedScan:
         if not table.complete:
             page.fill(self._pages.fill)
         low, high = first // height, (first + rows - 1) // height + 1
+        if self._runs is None:
+            self._load_chunks(table.between(low, high), frame, page, first, worker)
+            return page
+        inside, beyond = low + (self._uses(low) > 1), high
+        beyond -= inside < high and self._uses(high - 1) > 1
+        outer = table.between(low, inside) + table.between(beyond, high)
+        self._load_chunks(outer, frame, page, first, worker)
+        begin, end = max(inside * height, first), min(beyond * height, first + rows)
+        if begin < end:
+            part = page.reshape(rows, -1)[begin - first : end - first]
+            self._runs.load(*table.positions(inside, beyond), begin, part, worker)
+        return page
+
+    def _load_chunks(
+        self, chunks: list[Stored], frame: NDArray[Any], page: NDArray[Any], first: int, worker: int
+    ) -> None:
         alone: list[Stored] = []
-        for chunk in table.between(low, high):
-            uses = self._uses(chunk.index // table.across)
+        for chunk in chunks:
+            uses = self._uses(chunk.index // self._source.table.across)
             if uses == 1:
                 alone.append(chunk)
                 continue
             with self.shared.use(chunk.index, uses, partial(self._fetch, chunk, worker)) as data:
                 self._copy(chunk, data, page, first)
         self._load_alone(alone, frame, page, first, worker)
-        return page
 
     def _uses(self, down: int) -> int:
         """Pages that are to be loaded and need rows of this row of chunks."""
@@ -138,6 +162,10 @@ class DecodedScan:
         stored = self._stored.get(worker, chunk.size)
         self._file.read(stored, chunk.offset, worker, chunk.index)
         return self._decode(chunk, stored, out)
+
+    def _refused(self, chunk: Stored, stored: Bytes) -> Bytes:
+        """A chunk that the kernel of small chunks did not decode: by the ordinary way, or its error."""
+        return self._decode(chunk, stored, None)
 
     def _decode(self, chunk: Stored, stored: Bytes, out: Bytes | None) -> Bytes:
         try:
@@ -192,18 +220,16 @@ class DecodedScan:
         """Ask for the chunks of these rows ahead of their use."""
         if rows <= 0 or self._pages.row_bytes == 0:
             return
-        height, position, spans = self._source.table.chunk[0], 0, []
-        for chunk in self._source.table.between(first // height, math.ceil((first + rows) / height)):
-            spans.append((chunk.offset, chunk.size, position, chunk.index))
-            position += chunk.size
-        for offset, size, _, _ in runs(spans):
-            self._file.advise(offset, size)
+        table, height = self._source.table, self._source.table.chunk[0]
+        advise(table, *table.positions(first // height, math.ceil((first + rows) / height)), self._file)
 
     def close(self, failed: bool = False) -> None:
         """Close the file and drop what is kept; FileChangedError when the file is not what it was, unless `failed`."""
         self.shared.clear()
         self._stored.clear()
         self._decoded.clear()
+        if self._runs is not None:
+            self._runs.clear()
         self._file.close(failed)
 
 

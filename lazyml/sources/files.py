@@ -138,6 +138,11 @@ class ScanFile:
             done += count
             self._counts[worker] += count
 
+    def read_with_gaps(self, target: NDArray[Any], offset: int, worker: int, chunk: int, wanted: int) -> None:
+        """The same where only `wanted` bytes are data and the rest lies between: those are not counted."""
+        self.read(target, offset, worker, chunk)
+        self._counts[worker] -= target.size - wanted
+
     def advise(self, offset: int, size: int) -> None:
         """Ask the operating system to read ahead; a hint that may be lost.
 

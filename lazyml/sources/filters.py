@@ -1,25 +1,23 @@
-"""The filters that are undone here, outside of the library and its lock; one table row each."""
+"""The filters that are undone here, outside of the library and its lock: one table row each, and pipelines of them."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from lazyml.sources import codecs
+from lazyml.sources.bytewise import LZF_WEIGHT, NUMPY, choose, prepare
+from lazyml.sources.codecs import Bytes, DecodeError, Task
 
-from lazyml.sources.bytewise import Bytewise, choose, prepare
+DEFLATE, SHUFFLE, FLETCHER32, LZF, BLOSC, LZ4, ZSTD = 1, 2, 3, 32000, 32001, 32004, 32015
+"""Numbers of the HDF Group's registry of filters."""
 
-Bytes = NDArray[np.uint8]
+BYTEWISE = frozenset({SHUFFLE, FLETCHER32, LZF})
+"""Filters that `bytewise` undoes."""
 
-DEFLATE, SHUFFLE, FLETCHER32, ZSTD = 1, 2, 3, 32015  # the HDF Group's registry of filters
 NAMES = {DEFLATE: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", 4: "szip", 5: "n-bit", 6: "scale-offset",
-         32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", ZSTD: "zstd"}  # fmt: skip
-
-
-class DecodeError(Exception):
-    """A chunk's bytes are not what its filter writes. `args`: expected, found."""
+         LZF: "lzf", BLOSC: "blosc", LZ4: "lz4", 32008: "bitshuffle", ZSTD: "zstd", 32026: "blosc2"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,114 +30,32 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Task:
-    """One filter to undo: the stored bytes, the size to expect, the filter's client values, memory for the result."""
-
-    data: Bytes
-    size: int
-    values: tuple[int, ...]
-    out: Bytes | None
-    bytewise: Bytewise
-
-    @property
-    def target(self) -> Bytes:
-        return np.empty(self.size, np.uint8) if self.out is None else self.out
-
-
-def undo_deflate(task: Task) -> Bytes:
-    """zlib, by libdeflate: twice the speed of zlib, without the interpreter's lock."""
-    import deflate
-
-    try:
-        return np.frombuffer(deflate.zlib_decompress(task.data, task.size), np.uint8)
-    except deflate.DeflateError:
-        raise DecodeError(f"{task.size} bytes", why_not_zlib(task.data, task.size)) from None
-
-
-def why_not_zlib(data: Bytes, size: int) -> str:
-    """What zlib itself says about data that libdeflate refused, decoding no more than one byte too many."""
-    decoder = zlib.decompressobj()
-    try:
-        text = decoder.decompress(data.data, size + 1)
-    except zlib.error as error:
-        return f"data that does not decode: {error}"
-    return "more bytes than that" if len(text) > size else f"data that ends after {len(text)} bytes"
-
-
-def undo_shuffle(task: Task) -> Bytes:
-    """Byte planes back to elements: out[i*itemsize + k] = data[k*count + i]."""
-    target = task.target
-    task.bytewise.unshuffle(task.data, target, task.values[0])
-    return target
-
-
-def undo_fletcher32(task: Task) -> Bytes:
-    """Check and drop the four bytes of checksum; files before HDF5 1.6.3 have its bytes swapped in pairs."""
-    body, stored = task.data[:-4], int.from_bytes(task.data[-4:].tobytes(), "little")
-    computed = _residues(int(task.bytewise.fletcher32(body)))
-    swapped = (stored & 0xFF00FF00) >> 8 | (stored & 0x00FF00FF) << 8
-    if computed not in (_residues(stored), _residues(swapped)):
-        raise DecodeError(f"the checksum {stored:#010x}", "bytes with another checksum")
-    return body
-
-
-def _residues(checksum: int) -> tuple[int, int]:
-    """Both sums modulo 65535: the library leaves 65535 where the residue is 0."""
-    return checksum % 65536 % 65535, (checksum >> 16) % 65535
-
-
-def undo_zstd(task: Task) -> Bytes:
-    """A Zstandard frame, straight into the output; the library itself holds the frame to the size that it states."""
-    from numcodecs import zstd
-
-    stated = zstd_content_size(task.data)
-    if stated != task.size:
-        found = "no Zstandard frame that states its size" if stated is None else f"a frame of {stated} bytes"
-        raise DecodeError(f"{task.size} bytes", found)
-    target = task.target
-    try:
-        zstd.decompress(task.data, target)
-    except (RuntimeError, ValueError) as error:
-        raise DecodeError(f"{task.size} bytes", str(error)) from None
-    return target
-
-
-def zstd_content_size(data: Bytes) -> int | None:
-    """Decoded bytes that a frame's header states (RFC 8878, 3.1.1.1); None when it states none, or is no frame.
-
-    >>> zstd_content_size(np.frombuffer(bytes.fromhex("28b52ffd20a0"), np.uint8))
-    160
-    """
-    head = data[:18].tobytes()
-    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
-        return None
-    flag, single, dictionary = head[4] >> 6, head[4] >> 5 & 1, (0, 1, 2, 4)[head[4] & 3]
-    width = (single, 2, 4, 8)[flag]
-    start = 5 + (1 - single) + dictionary
-    field = head[start : start + width]
-    return int.from_bytes(field, "little") + (256 if flag == 1 else 0) if width and len(field) == width else None
-
-
-@dataclass(frozen=True)
 class Undo:
     """How a filter is undone, and what it does to the size of the bytes.
 
     `compresses`: the stored size says nothing of the decoded one. `adds`: bytes that it appends. `into`: it writes into
-    the memory it is given; otherwise it returns memory of its own.
+    the memory it is given; otherwise it returns memory of its own. `scratch`: chunks that it holds besides, at most.
     """
 
     run: Callable[[Task], Bytes]
     compresses: bool = False
     adds: int = 0
     into: bool = False
+    scratch: int = 0
 
 
 FILTERS = {
-    DEFLATE: Undo(undo_deflate, compresses=True),
-    SHUFFLE: Undo(undo_shuffle, into=True),
-    FLETCHER32: Undo(undo_fletcher32, adds=4),
-    ZSTD: Undo(undo_zstd, compresses=True, into=True),
+    DEFLATE: Undo(codecs.undo_deflate, compresses=True),
+    SHUFFLE: Undo(codecs.undo_shuffle, into=True),
+    FLETCHER32: Undo(codecs.undo_fletcher32, adds=4),
+    LZF: Undo(codecs.undo_lzf, compresses=True, into=True),
+    BLOSC: Undo(codecs.undo_blosc, compresses=True, into=True, scratch=3),  # three blocks, each a chunk at most
+    LZ4: Undo(codecs.undo_lz4, compresses=True, into=True),
+    ZSTD: Undo(codecs.undo_zstd, compresses=True, into=True),
 }
+
+NO_DECODER = {32008: "bitshuffle, which no small library decodes",
+              32026: "blosc2, whose library brings threads and an expression engine of its own"}  # fmt: skip
 
 
 def unsupported(filters: tuple[Filter, ...]) -> str | None:
@@ -151,7 +67,7 @@ def unsupported(filters: tuple[Filter, ...]) -> str | None:
     >>> unsupported((Filter(4, "szip"),))
     'the filter szip'
     """
-    unknown = [f.name for f in filters if f.code not in FILTERS]
+    unknown = [NO_DECODER.get(f.code, f.name) for f in filters if f.code not in FILTERS]
     if unknown:
         return f"the filter {' + '.join(unknown)}"
     if sum(FILTERS[f.code].compresses for f in filters) > 1:
@@ -162,39 +78,66 @@ def unsupported(filters: tuple[Filter, ...]) -> str | None:
     return None
 
 
+class Step(NamedTuple):
+    """One filter of a chunk, to be undone: how, the bytes that go in (`packed`: at least) and come out."""
+
+    run: Callable[[Task], Bytes]
+    values: tuple[int, ...]
+    given: int
+    packed: bool
+    size: int
+
+
 class Pipeline:
     """The filters of a dataset, undone last to first, each chunk's mask honoured."""
 
     def __init__(self, filters: tuple[Filter, ...], chunk_bytes: int, total_bytes: int) -> None:
-        self.filters, self.chunk_bytes, self.total_bytes = filters, chunk_bytes, total_bytes
+        self.filters, self.chunk_bytes = filters, chunk_bytes
         self.into = bool(filters) and FILTERS[filters[0].code].into
         """The last step writes into memory that it is given."""
+        self.scratch_bytes = chunk_bytes * max((FILTERS[f.code].scratch for f in filters), default=0)
+        self._codes = frozenset(f.code for f in filters)
+        self._work = total_bytes * (LZF_WEIGHT if LZF in self._codes else 1)
+        self._steps: dict[int, tuple[Step, ...]] = {}
 
     def prepare(self) -> None:
         """Load or compile what decoding needs."""
-        codes = {f.code for f in self.filters}
-        if codes & {SHUFFLE, FLETCHER32}:
-            prepare(self.total_bytes, SHUFFLE in codes, FLETCHER32 in codes)
+        if self._codes & BYTEWISE:
+            prepare(self._work, SHUFFLE in self._codes, FLETCHER32 in self._codes, LZF in self._codes)
 
     def decode(self, data: Bytes, mask: int, out: Bytes | None) -> Bytes:
         """The chunk's bytes: in `out` when the last step can write there, else other memory, or a part of `data`.
+
+        What `data` holds may be changed on the way.
 
         Raises
         ------
         DecodeError
             The data does not decode, or to another size than the chunk's.
         """
-        steps = [f for position, f in enumerate(self.filters) if not mask >> position & 1]
-        bytewise = choose(self.total_bytes)
-        while steps:
-            step = steps.pop()
-            undo = FILTERS[step.code]
-            size = self.chunk_bytes + sum(FILTERS[f.code].adds for f in steps)
-            packed = undo.compresses or any(FILTERS[f.code].compresses for f in steps)
-            self._check(data, undo.adds if packed else size + undo.adds, at_least=packed)
-            data = undo.run(Task(data, size, step.values, out if not steps else None, bytewise))
+        mask &= (1 << len(self.filters)) - 1
+        steps = self._steps.get(mask)
+        if steps is None:
+            steps = self._steps[mask] = self._plan(mask)
+        bytewise = choose(self._work) if self._codes & BYTEWISE else NUMPY
+        last = len(steps) - 1
+        for position, step in enumerate(steps):
+            self._check(data, step.given, step.packed)
+            data = step.run(Task(data, step.size, step.values, out if position == last else None, bytewise))
         self._check(data, self.chunk_bytes)
         return data
+
+    def _plan(self, mask: int) -> tuple[Step, ...]:
+        """The steps of chunks with this mask, in the order in which they are undone."""
+        left = [f for position, f in enumerate(self.filters) if not mask >> position & 1]
+        steps = []
+        while left:
+            step = left.pop()
+            undo = FILTERS[step.code]
+            size = self.chunk_bytes + sum(FILTERS[f.code].adds for f in left)
+            packed = undo.compresses or any(FILTERS[f.code].compresses for f in left)
+            steps.append(Step(undo.run, step.values, undo.adds + (0 if packed else size), packed, size))
+        return tuple(steps)
 
     @staticmethod
     def _check(data: Bytes, size: int, at_least: bool = False) -> None:

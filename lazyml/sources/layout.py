@@ -187,5 +187,5 @@ def why_slow(layout: Layout, path: str) -> str | None:
         return f"each row is spread over {across} chunks ({by(layout.chunk)}); to change that: {repack}"
     size = int(np.prod(layout.chunk)) * layout.stored.itemsize
     if layout.filters and size < SMALL_CHUNK and layout.shape[0] > layout.chunk[0]:
-        return f"chunks of {size} bytes are decoded one by one; to change that: {repack}"
+        return f"chunks of {size} bytes: the work per chunk outweighs that on its bytes; to change that: {repack}"
     return None

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from lazyml.errors import CorruptFileError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.base import FileSource, Pages, Scratch, runs
-from lazyml.sources.chunks import ChunkTable
+from lazyml.sources.chunks import ChunkTable, Stored
+from lazyml.sources.codecs import Bytes
 from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
 from lazyml.sources.protocol import MemoryItem, Present, Route
+from lazyml.sources.small_chunks import RunScan, advise, runs_of
 
 
 class Span(NamedTuple):
@@ -43,6 +45,7 @@ class RawSource(FileSource):
         start = table.index // table.across * table.chunk[0]
         rows = np.minimum(table.shape[0] - start, table.chunk[0])
         self.stored_bytes = int(rows.sum()) * self.chunk_row_bytes
+        self.runs = runs_of(table, (), layout.stored, layout.tile, layout.fill) if layout.chunk is not None else None
         short = np.flatnonzero(table.size < table.chunk[0] * self.chunk_row_bytes)
         if len(short):
             where = table.place(int(table.index[short[0]]))
@@ -60,9 +63,17 @@ class RawSource(FileSource):
         """The chunk table, and a page before conversion for each thread where there is one."""
         label = self.key.label
         items = [MemoryItem(f"{label}: chunk table", self.table.nbytes)]
+        if self.runs is not None:
+            work = threads * self.runs.worker_bytes(min(page_rows, self.table.shape[0]))
+            return [*items, MemoryItem(f"{label}: runs of small chunks", work)]
         if scratch := self.scratch_bytes(page_rows):
             items.append(MemoryItem(f"{label}: pages before conversion", threads * scratch))
         return items
+
+    def prepare(self) -> None:
+        """Load or compile what places small chunks."""
+        if self.runs is not None:
+            self.runs.prepare()
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> RawScan:
         """Open the file for one pass."""
@@ -93,6 +104,7 @@ class RawScan:
         self._source, self._pages, self._scratch = source, Pages(source), Scratch(threads)
         path, identity = source.layout.parts[0]
         self._file = ScanFile(path, source.layout.name, identity, threads, source.place)
+        self._runs = RunScan(source.runs, self._file, threads, self._refused) if source.runs else None
 
     @property
     def bytes_read(self) -> int:
@@ -102,7 +114,7 @@ class RawScan:
     @property
     def held_bytes(self) -> int:
         """The chunk table, and pages before conversion."""
-        return self._source.table.nbytes + self._scratch.nbytes
+        return self._source.table.nbytes + self._scratch.nbytes + (self._runs.held_bytes if self._runs else 0)
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows in `frame`.
@@ -120,15 +132,27 @@ class RawScan:
         if source.start is not None and source.direct:
             self._file.read(frame[: page.nbytes], source.start + first * source.row_bytes, worker, 0)
             return page
-        spans = source.spans(first, rows)
         if not table.complete:
             page.fill(self._pages.fill)
+        if self._runs is not None:
+            self._runs.load(*self._positions(first, rows), first, page.reshape(rows, -1), worker)
+            return page
+        spans = source.spans(first, rows)
         if source.direct:
             width = source.row_bytes
             self._read([(s.offset, s.size, s.first * width, s.chunk) for s in spans], frame, worker)
         else:
             self._convert(spans, page.reshape(rows, -1), worker)
         return page
+
+    def _positions(self, first: int, rows: int) -> tuple[int, int]:
+        table, height = self._source.table, self._source.table.chunk[0]
+        return table.positions(first // height, (first + rows - 1) // height + 1)
+
+    @staticmethod
+    def _refused(chunk: Stored, stored: Bytes) -> Bytes:
+        """Nothing is decoded here: the chunk as it is."""
+        return stored
 
     def _read(self, wanted: list[tuple[int, int, int, int]], target: NDArray[Any], worker: int) -> None:
         for offset, size, position, chunk in runs(wanted):
@@ -150,6 +174,9 @@ class RawScan:
         """Ask for the rows ahead of their use."""
         if rows <= 0 or self._pages.row_bytes == 0:
             return
+        if self._runs is not None:
+            advise(self._source.table, *self._positions(first, rows), self._file)
+            return
         spans, position = [], 0
         for span in self._source.spans(first, rows):
             spans.append((span.offset, span.size, position, span.chunk))
@@ -160,4 +187,6 @@ class RawScan:
     def close(self, failed: bool = False) -> None:
         """Close the file; FileChangedError when it is not what it was, unless `failed`."""
         self._scratch.clear()
+        if self._runs is not None:
+            self._runs.clear()
         self._file.close(failed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lazyml.sources.filters import Bytes
+from lazyml.sources.codecs import Bytes
 
 
 @dataclass

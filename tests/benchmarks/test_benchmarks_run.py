@@ -80,3 +80,16 @@ def test_a_wrong_result_fails_the_benchmark(capsys, monkeypatch):
     assert gradient.main(["--rows", "2000", "--columns", "3", "--repeats", "1", "--json"]) == 1
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert any("relative error" in failure for failure in report["failures"])
+
+
+def test_staging_of_every_layout(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.staging", "--layouts", "--rows", "5000", "--small-rows", "300",
+               "--repeats", "1", "--folder", str(tmp_path), "--json"]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["benchmark"] == "staging" and len(report["layouts"]) >= 12
+    for layout in report["layouts"]:
+        assert layout["checks"]["same values"] is True and layout["failures"] == []
+        assert {"ours, 1 thread", "ours, 2 threads"} <= set(layout["seconds"])
+        assert "h5py" in layout["seconds"] or any("hdf5plugin" in note for note in layout["notes"])

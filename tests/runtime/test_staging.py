@@ -23,19 +23,23 @@ def values(shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype("f4")
 
 
+def whole_numbers():
+    return (values((N, 2), 2) * 100).astype("i4")
+
+
 @pytest.fixture
 def path(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", data=values((N, 5)), chunks=(64, 5), compression="gzip", shuffle=True)
         file["y"] = values(N, 1) > 0
-        file.create_dataset("lzf", data=values((N, 2), 2), chunks=(64, 2), compression="lzf")
+        file.create_dataset("scaled", data=whole_numbers(), chunks=(64, 2), scaleoffset=0)
     return tmp_path / "a.h5"
 
 
 @pytest.fixture
 def sources(path):
     memory = MemorySource(values((N, 3), 3), "m")
-    return [open_dataset(path, "x"), memory, open_dataset(path, "y"), open_dataset(path, "lzf")]
+    return [open_dataset(path, "x"), memory, open_dataset(path, "y"), open_dataset(path, "scaled")]
 
 
 def descriptors():
@@ -44,7 +48,7 @@ def descriptors():
 
 @pytest.mark.parametrize(("page_rows", "threads"), [(64, 2), (100, 3), (7, 1), (2000, 2)])
 def test_pages_of_all_sources_in_step(sources, page_rows, threads):
-    expected = [values((N, 5)), values((N, 3), 3), values(N, 1) > 0, values((N, 2), 2)]
+    expected = [values((N, 5)), values((N, 3), 3), values(N, 1) > 0, whole_numbers()]
     before = descriptors()
 
     def work(worker):

@@ -153,6 +153,8 @@ def test_pipelines_that_are_left_to_the_library():
     assert unsupported((gzip, shuffle)) == "an unusual shuffle filter"
     assert unsupported((Filter(2, "shuffle", (0,)),)) == "an unusual shuffle filter"
     assert unsupported((Filter(307, "bzip2"),)) == "the filter bzip2"
+    assert unsupported((Filter(32008, "bitshuffle"),)) == "the filter bitshuffle, which no small library decodes"
+    assert "blosc2, whose library" in unsupported((shuffle, Filter(32026, "blosc2")))
 
 
 def test_a_checksum_under_the_compression(tmp_path):

@@ -162,7 +162,6 @@ def test_large_data_goes_through_the_compiled_unshuffle(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "options",
     [
-        {"chunks": (10, 7), "compression": "lzf"},
         {"chunks": (10, 7), "scaleoffset": 0},
         {"chunks": (10, 7), "shuffle": True},  # partial chunks at the edge: see layout.py
     ],

@@ -15,7 +15,7 @@ def path(tmp_path):
         file["plain"] = numbers((100, 4))
         file.create_dataset("g/packed", data=np.zeros((100, 4)), chunks=(50, 4), compression="gzip", shuffle=True)
         file.create_dataset("columns", data=numbers((100, 4)), chunks=(100, 1))
-        file.create_dataset("lzf", data=numbers((100, 4)), chunks=(10, 4), compression="lzf")
+        file.create_dataset("scaled", data=numbers((100, 4), "i4"), chunks=(10, 4), scaleoffset=0)
         file.create_dataset("external", shape=(4,), dtype="u1", external=[("/etc/passwd", 0, 4)])
         file["names"] = np.array(["a"], h5py.string_dtype())
         file["nothing"] = h5py.Empty("f4")
@@ -36,7 +36,7 @@ def test_facts(path):
     assert (plain.stored_bytes, plain.ratio, plain.route, plain.slow) == (1600, 1.0, "preadv", None)
     assert (packed.chunk, packed.filters, packed.route) == ((50, 4), ("shuffle", "gzip"), "preadv + decode")
     assert packed.ratio == 3200 / packed.stored_bytes > 10
-    assert "4 chunks" in found["columns"].slow and found["lzf"].route == "h5py"
+    assert "4 chunks" in found["columns"].slow and found["scaled"].route == "h5py"
     assert found["soft"].route == "preadv"
     reasons = {"external": "outside", "names": "not numeric", "nothing": "neither", "scalar": "neither",
                "dangling": "does not exist", "outside": "outside", "to_group": "a group"}  # fmt: skip
