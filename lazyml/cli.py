@@ -187,7 +187,7 @@ def evaluate(model: Model, fitted: Fitted, data: Data = None, memory: Memory = N
 
 def _inputs(model: Path, definition: ModelDefinition) -> list[Path]:
     """The files that a command reads."""
-    return [model, *(reference.path for reference in definition.data.values())]
+    return [model, *(path for reference in definition.data.values() for path in reference.files)]
 
 
 def _references(data: list[str] | None) -> dict[str, DataReference]:

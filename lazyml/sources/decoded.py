@@ -76,7 +76,6 @@ class DecodedScan:
     def __init__(self, source: DecodedSource, page_rows: int, threads: int, first: int, last: int) -> None:
         self._source, self._pages = source, Pages(source)
         self._page_rows, self._first, self._last = page_rows, first, last
-        self._threads = threads
         self._stored, self._decoded = Scratch(threads), Scratch(threads)
         self.shared = SharedChunks(source.chunk_bytes)
         path, identity = source.layout.parts[0]
@@ -91,7 +90,7 @@ class DecodedScan:
     def held_bytes(self) -> int:
         """The chunk table, stored and decoded chunks of the workers, and those that straddle pages."""
         source = self._source
-        fresh = self._threads * source.chunk_bytes  # what the decompressor itself gives
+        fresh = self._stored.users * source.chunk_bytes  # what the decompressor itself gives
         scratch = self._stored.nbytes + self._decoded.nbytes
         return source.table.nbytes + fresh + scratch + self.shared.high_water * source.chunk_bytes
 

@@ -87,4 +87,7 @@ class Source(Protocol):
         """
 
     def scan(self, page_rows: int, threads: int, first: int, last: int) -> Scan:
-        """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`."""
+        """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`.
+
+        `first` is below 0 for a part of a stack whose first page begins in the part before it.
+        """
