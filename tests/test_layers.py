@@ -21,6 +21,7 @@ LAYERS = [
     ("lazyml.sources",),
     ("lazyml.plan",),
     ("lazyml.codegen", "lazyml.runtime"),  # siblings: neither imports the other
+    ("lazyml.copying",),
     ("lazyml.planned", "lazyml.manners"),
     ("lazyml.engine",),
     ("lazyml.origins",),
