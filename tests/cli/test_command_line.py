@@ -119,7 +119,7 @@ def test_an_interrupted_copy_leaves_nothing(folder):
     command = [sys.executable, "-c", code, "repack", "big.h5", "out.h5", "--compression", "gzip", "--level", "9"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stdout.readline() == "ready\n"
+        assert process.stdout.readline().startswith("ready")  # of one thread, or of both at once
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
     finally:
