@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ("lazyml_kernels",),
     ("lazyml.errors",),
+    ("lazyml.forks",),
     ("lazyml.trees",),
     ("lazyml.config",),
     ("lazyml.kernel_cache",),

@@ -13,6 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lazyml.forks import in_child
+
 
 class Rows(int):
     """The length of the row axis of streamed data: an int that equals neither a plain dimension nor another row count.
@@ -175,6 +177,14 @@ class _Reference(weakref.ref[Node]):
 
 _interned: dict[Hashable, _Reference] = {}
 _lock = threading.RLock()  # a collection while it is held may call _forget
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+in_child(_fresh_lock)
 
 
 def _forget(reference: weakref.ref[Node]) -> None:

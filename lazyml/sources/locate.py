@@ -16,6 +16,7 @@ import h5py
 
 from lazyml.errors import CorruptFileError, DatasetNotFoundError, SourceError, SourceNotFoundError
 from lazyml.sources.files import FileIdentity, check_signature, identify
+from lazyml.sources.superblock import check_writers, locked, open_for_writing
 
 LINK_HOPS = 16
 LISTED = 12
@@ -46,24 +47,19 @@ def open_file(path: str) -> Iterator[h5py.File]:
     ------
     SourceNotFoundError, SourceError, CorruptFileError
     """
-    check_signature(path, identify(path).size)
+    check_writers(path, check_signature(path, identify(path).size))
     try:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError, ValueError) as error:
         text = str(error)
-        if "unable to lock file" in text or "already open" in text:
-            raise _written(path, text) from error
+        if (held := locked(path, text)) is not None:
+            raise held from error
         raise CorruptFileError(f"{path} is damaged", expected="a complete HDF5 file", found=text,
                                fix="copy or write the file again") from error  # fmt: skip
     with file:
         if file.id.get_intent() & h5py.h5f.ACC_RDWR:  # the library shares one state among all openings of a process
-            raise _written(path, "open for writing in this process: what it holds back would not be seen")
+            raise open_for_writing(path, "open for writing in this process: what it holds back would not be seen")
         yield file
-
-
-def _written(path: str, found: str) -> SourceError:
-    return SourceError(f"{path} is open for writing", expected="a file that nothing writes to", found=found,
-                       fix="close it where it is written")  # fmt: skip
 
 
 @contextmanager
