@@ -20,7 +20,7 @@ from lazyml.runtime.output_file import OutputFile, OutputFiles
 from lazyml.sources.base import FileSource
 from lazyml.sources.files import check_unchanged, identify
 from lazyml.sources.hdf5 import open_dataset, source_of
-from lazyml.sources.locate import Located, locate, open_file
+from lazyml.sources.locate import Located, locate, open_file, reading_metadata
 from lazyml.sources.outputs import refuse_sources
 
 Progress = Callable[[str, int, int], None]
@@ -77,14 +77,19 @@ class Job:
         refuse_sources(output, [self.source])
         with OutputFiles() as files, open_file(self.source) as opened:
             file = files.open(output, overwrite)
-            self._chosen(opened, file, names) if names else self._group(opened, file, opened["/"], file.handle["/"])
+            with reading_metadata(self.source, "what is to be copied"):
+                if names:
+                    self._chosen(opened, file, names)
+                else:
+                    self._group(opened, file, opened["/"], file.handle["/"])
             for copy, source in self.copies:
                 refuse_sources(output, [path for path, _ in source.layout.parts])
                 self.total += 2 * copy.target.shape[0] * copy.target.row_bytes
             for copy, _ in self.copies:
                 copy.run(file.path.parent, lambda size, name=copy.target.name: self._report(name, size))  # type: ignore[misc]
-            for action in self.later:
-                action()
+            with reading_metadata(self.source, "the attributes"):
+                for action in self.later:
+                    action()
             file.complete()
             after = [self._verify(copy, str(file.aside)) for copy, _ in self.copies]
             check_unchanged(self.source, identity)
@@ -160,7 +165,8 @@ class Job:
         self, found: Located, file: OutputFile, target: h5py.Group, name: str, translate: Translate
     ) -> list[Callable[[], None]]:
         """A numeric vector or matrix is planned, anything else copied at once. Gives what is left to do for it."""
-        dataset, place = found.dataset, f"{target.name.rstrip('/')}/{name}"
+        dataset, opened = found.dataset, found.dataset.file
+        place = f"{target.name.rstrip('/')}/{name}"
         self.made[_token(dataset)] = place
         try:
             source = source_of(found, found.path, dataset.name)
@@ -174,7 +180,8 @@ class Job:
         bands = plan_bands(source, wanted, self.budget, self.threads)
         copy = BandCopy(source, wanted, kept_options(dataset), file, bands)
         self.copies.append((copy, source))
-        return [lambda: copy_attributes(dataset, copy.dataset, translate)]
+        name = dataset.name  # nothing is kept open: the library takes external storage from one folder only
+        return [lambda: copy_attributes(opened[name], copy.dataset, translate)]
 
     def _translate(self, opened: h5py.File, file: OutputFile) -> Translate:
         """A reference to the copy of what a reference led to; an empty one when that was not copied."""

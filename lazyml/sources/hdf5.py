@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from lazyml.errors import CorruptFileError, LazymlError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.decoded import DecodedSource
 from lazyml.sources.layout import read_layout, read_table, why_slow
 from lazyml.sources.library import LibrarySource
-from lazyml.sources.locate import Located, locate
+from lazyml.sources.locate import Located, locate, reading_metadata
 from lazyml.sources.protocol import Route, Source
 from lazyml.sources.raw import RawSource
 
@@ -40,18 +39,13 @@ def open_dataset(path: str | os.PathLike[str], name: str) -> Source:
 
 def source_of(found: Located, path: str, name: str) -> Source:
     """The source for an open dataset, which the user knows by `path` and `name`."""
-    try:
+    with reading_metadata(path, name):
         layout = read_layout(found, name)
         key = SourceKey("hdf5", path, name, layout.shape, layout.tile.name)
         slow = why_slow(layout, found.path)
         if layout.library is not None:
             return LibrarySource(key, Route("h5py", layout.detail, slow), layout)
         table = read_table(found.dataset, layout)
-    except LazymlError:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:  # h5py's, for damaged metadata
-        raise CorruptFileError(f"{path}: the metadata of {name} is damaged", expected="a readable dataset",
-                               found=str(error), fix="copy or write the file again") from error  # fmt: skip
     if layout.filters:
         return DecodedSource(key, Route("preadv + decode", layout.detail, slow), layout, table)
     return RawSource(key, Route("preadv", layout.detail, slow), layout, table)

@@ -14,7 +14,7 @@ from lazyml.sources.base import FileSource
 from lazyml.sources.files import identify
 from lazyml.sources.hdf5 import source_of
 from lazyml.sources.layout import LAYOUTS, by, read_filters
-from lazyml.sources.locate import Located, locate, open_file
+from lazyml.sources.locate import Located, locate, open_file, reading_metadata
 from lazyml.sources.speed import NOTE, speed_of
 
 
@@ -103,7 +103,8 @@ def inspect_file(path: str | os.PathLike[str]) -> FileReport:
     identity = identify(path)
     with open_file(path) as file:
         found: list[tuple[str, bool]] = []
-        file.visititems_links(lambda name, link: found.append((name, not isinstance(link, h5py.HardLink))))
+        with reading_metadata(path, "the groups"):
+            file.visititems_links(lambda name, link: found.append((name, not isinstance(link, h5py.HardLink))))
         reports = [_report(file, path, identity, name, link) for name, link in sorted(found)]
     return FileReport(path, identity.size, tuple(report for report in reports if report is not None))
 

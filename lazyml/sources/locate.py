@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import h5py
 
-from lazyml.errors import CorruptFileError, DatasetNotFoundError, SourceError, SourceNotFoundError
+from lazyml.errors import CorruptFileError, DatasetNotFoundError, LazymlError, SourceError, SourceNotFoundError
 from lazyml.sources.files import FileIdentity, check_signature, identify
 from lazyml.sources.superblock import check_writers, locked, open_for_writing
 
@@ -63,6 +63,18 @@ def open_file(path: str) -> Iterator[h5py.File]:
 
 
 @contextmanager
+def reading_metadata(path: str, what: str) -> Iterator[None]:
+    """Whatever h5py does not like about damaged metadata is a CorruptFileError; errors of lazyml are as they are."""
+    try:
+        yield
+    except LazymlError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, SystemError) as error:
+        raise CorruptFileError(f"{path}: the metadata of {what} is damaged", expected="a readable dataset",
+                               found=str(error), fix="copy or write the file again") from error  # fmt: skip
+
+
+@contextmanager
 def locate(path: str, name: str) -> Iterator[Located]:
     """The dataset `name` of the file at `path`, open for as long as the context lasts.
 
@@ -77,7 +89,8 @@ def locate(path: str, name: str) -> Iterator[Located]:
     for _ in range(LINK_HOPS):
         identity = identify(path)
         with open_file(path) as file:
-            found = _walk(file, path, name)
+            with reading_metadata(path, name):
+                found = _walk(file, path, name)
             if not isinstance(found, _Elsewhere):
                 yield Located(path, found, identity)
                 return
