@@ -30,14 +30,16 @@ COLD_TARGET = 1.3
 INTERCEPT = 0.1
 
 
-def lazyml_program(X: Any, y: Any, dtype: str, memory: str, threads: int) -> Any:
-    """The program a user would write; its parameters have the type given, and so has its arithmetic on float32 data."""
+def lazyml_program(X: Any, y: Any, dtype: str, memory: str, threads: int, pin: bool = False) -> Any:
+    """The program a user would write; its parameters have the type given, and so has its arithmetic on float32 data.
+    Unless `pin`, every pass reads the file."""
     import lazyml as lz
 
     w, b = lz.param("w", X.shape[1], dtype), lz.param("b", dtype=dtype)
     z = X @ w + b
     loss = lz.mean(lz.log(1 + lz.exp(z)) - y * z)
-    return lz.compile([loss, *lz.grad(loss, [w, b])], memory=memory, threads=threads, backend="numba").prepare()
+    return lz.compile([loss, *lz.grad(loss, [w, b])], memory=memory, threads=threads, backend="numba",
+                      pin=pin).prepare()  # fmt: skip
 
 
 def caller(program: Any, w: Any) -> Evaluation:
@@ -97,6 +99,7 @@ def warm(path: Path, options: argparse.Namespace, report: Report) -> None:
     X, y = lz.open(str(path), "X"), lz.open(str(path), "y")
     wanted = dict.fromkeys(("float32", "float64") if options.dtype == "float32" else ("float64",))
     programs = {f"lazyml {d}": lazyml_program(X, y, d, options.memory, options.threads) for d in wanted}
+    pinned = lazyml_program(X, y, options.dtype, "8 GiB", options.threads, pin=True)
     flat, X_memory, y_memory = in_memory(path)
     held = lazyml_program(
         lz.from_array(X_memory), lz.from_array(y_memory), options.dtype, options.memory, options.threads
@@ -110,6 +113,7 @@ def warm(path: Path, options: argparse.Namespace, report: Report) -> None:
         runs["NumPy over h5py"] = blocks[block]
         if torch := best_torch(path, w, options, report.notes):
             runs["PyTorch streaming"] = torch
+        runs[f"lazyml {options.dtype} pinned"] = caller(pinned, w)
         runs[f"lazyml {options.dtype} in memory"] = caller(held, w)
         runs["memory read ceiling"] = memory_reader(flat, options.threads)
         runs[f"raw file read, {options.threads} threads"] = lambda: read_extents(path, extents, options.threads)
@@ -119,6 +123,8 @@ def warm(path: Path, options: argparse.Namespace, report: Report) -> None:
         report.ours = tuple(programs)
         for name, program in programs.items():
             check(report, name, program, runs[name](), expected, options.dtype)
+        stays = pinned.last_run
+        report.check("pinned: bytes read", stays.bytes_read, stays.bytes_read == 0, "0")
         if torch:
             error = relative_error(torch(), expected)
             report.check("PyTorch: relative error to NumPy", error, error < TOLERANCE[options.dtype], "the same result")

@@ -15,7 +15,7 @@ from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.functions import Tile
 from lazyml.codegen.interpret import InterpretedTile, evaluate_small
 from lazyml.config import SETTINGS
-from lazyml.errors import ParameterError, ShapeError, UnsupportedError
+from lazyml.errors import FileChangedError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.collecting import no_collecting
 from lazyml.expr.infer import show_shape
@@ -240,6 +240,13 @@ class Program:
         self.last_run = stored
         return stored
 
+    def release(self) -> None:
+        """Let go of what stays in memory between calls: pinned rows of its files, also for other programs, and totals
+        that no parameter touches. A later call reads them again."""
+        if self._planned is not None:
+            self._planned.pins.release()
+            self._planned.remembered.clear()
+
     def locate_nonfinite(self) -> str | None:
         """A sentence that names the first NaN or infinity in the data, by column and row; None when there is none."""
         return first_nonfinite(list(self._ready.sources.values()))
@@ -257,19 +264,23 @@ class Program:
         if not all(tile.is_kept() for tile in self._tiles if isinstance(tile, CompiledTile)):
             self._read_ahead()
         kernels_there = self._prepare()
+        ready.pins.make_room()
         try:
             done = self._prologue(run) if plan.kept else 0
             self._run_passes(run, done, self.passes)
+        except FileChangedError:
+            ready.pins.release()
+            raise
         finally:
             run.release()
         evaluate_small(plan.small[-1], run.known)
         results = {**run.results, **{node: run.known[node] for node in ready.outputs if node.row_axis is None}}
         stated = {**run.known, **results}
         peak = run.peak + sum(value.nbytes for node, value in stated.items() if node.op != "row_count")
-        peak += ready.remembered.nbytes(besides=spans)
+        peak += ready.remembered.nbytes(besides=spans) + ready.pins.nbytes
         seconds = time.perf_counter() - begin
         stats = RunStats(run.passes, run.bytes_read, seconds, peak, ready.threads, kernels_there,
-                         kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes)  # fmt: skip
+                         ready.pins.nbytes, kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes)  # fmt: skip
         self.last_run = stats
         return results, stats
 
@@ -306,7 +317,8 @@ class Program:
         tile_for = functions.bind(run.known, tiling)
         # Not by the number of workers: one worker with more library threads would sum in another order.
         with one_blas_thread(functions.needs_one_blas_thread() and tiling.groups > 1):
-            outcome = run_pass(a_pass, tiling, sources, tile_for, span, [*sinks.values(), *made])
+            shares = [ready.pins.share(node) for node in a_pass.reads]
+            outcome = run_pass(a_pass, tiling, sources, tile_for, span, [*sinks.values(), *made], shares)
         run.finish(a_pass, outcome, sinks, made)
 
     def _tiling(self, a_pass: Pass, span: range) -> Tiling:

@@ -19,6 +19,7 @@ from lazyml.expr.show import formula
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import kept_ranges
 from lazyml.plan.storage import Storage
+from lazyml.runtime.pins import ProgramPins
 from lazyml.runtime.remembered import Remembered
 from lazyml.runtime.values import spill_room
 from lazyml.sources.opening import reopen
@@ -46,7 +47,8 @@ def source_of(node: Node) -> Source:
 @dataclass(frozen=True)
 class Options:
     """What is asked for beside the formulas. `where` is the user's line, and `line_of` gives that of a formula;
-    `storage` is for row-shaped results that go to files; `repeated` says that the program may be called again."""
+    `storage` is for row-shaped results that go to files; `repeated` says that the program may be called again, `pin`
+    that rows of files may stay in memory."""
 
     memory: int | str | None = None
     threads: int | None = None
@@ -54,6 +56,7 @@ class Options:
     where: str | None = None
     storage: Storage | None = None
     repeated: bool = True
+    pin: bool = True
     line_of: LineOf | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class Planned:
     """All that is known of a program before it runs."""
 
     def __init__(self, given: Sequence[Node], options: Options, settings: Settings) -> None:
+        if not options.pin:
+            settings = replace(settings, pinned_share=0)
         self.budget, self.threads = memory_budget(options.memory), thread_count(options.threads)
         for node in given:
             _refuse_chosen(node, options.where)
@@ -85,6 +90,8 @@ class Planned:
                 prepare_users(stage)
         except LazymlError as error:
             raise error.with_details(where=options.where) from None
+        limits = {pinned.node: pinned.bytes for pinned in self.plan.pinned}
+        self.pins = ProgramPins(self.sources if options.pin else {}, limits, self.budget - self.plan.working_bytes)
         self.values = {value.leaf: value for value in self.plan.values}
         self.tiles = all_tiles(self.functions)
         once = dict.fromkeys(node for a_pass in self.plan.passes if a_pass.once for node in a_pass.files)

@@ -31,14 +31,20 @@ FOLDER = pytest.StashKey()
 def sizes(monkeypatch):
     """Change the engine's page, block and group sizes for one test: `sizes(page_bytes=4096)`."""
     from lazyml import engine
-    from lazyml.config import SETTINGS
     from lazyml.plan import tiles
 
     def change(**amounts):
-        monkeypatch.setattr(engine, "SETTINGS", replace(SETTINGS, **amounts))
-        monkeypatch.setattr(tiles, "MEMORY_PAGE_FACTOR", 1)
+        monkeypatch.setattr(engine, "SETTINGS", replace(engine.SETTINGS, **amounts))
+        if set(amounts) != {"pinned_share"}:
+            monkeypatch.setattr(tiles, "MEMORY_PAGE_FACTOR", 1)
 
     return change
+
+
+@pytest.fixture
+def streamed(sizes):
+    """Every pass reads its files: nothing of them stays in memory."""
+    sizes(pinned_share=0)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 Flags are LLVM's, per instruction: code of different decorators keeps its own flags when one is inlined into the other.
 
-- `reassoc` and `contract` let sums be split over vector lanes and become fused multiply-adds.
+- Generated functions have no such flag: what a formula says is done in that order, and rounded each time, as in NumPy.
+- `reassoc` lets a sum be split over vector lanes: in the step by which generated code adds to a total (`regrouped`),
+  and in kernels, where `contract` makes fused multiply-adds of products that are summed.
 - Never `nnan`, `ninf` or `arcp`: a formula's nan, inf and division mean what they mean in NumPy. `nsz` only inside
   `dense`, where a sum that starts at +0 cannot show a zero's sign: 1 / -0 is -inf in a formula.
 - `error_model="numpy"`: division by zero gives inf or nan; a check that raises would also stop vectorisation.
@@ -15,14 +17,20 @@ from typing import Any
 
 import numba
 
-FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
-"""Generated tile functions, and kernels in which a zero's sign may show."""
+TILE_FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+"""Generated tile functions."""
 
-PART_FLAGS: dict[str, Any] = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+FLAGS: dict[str, Any] = {**TILE_FLAGS, "fastmath": {"reassoc", "contract"}}
+"""Kernels in which a zero's sign may show."""
+
+PART_FLAGS: dict[str, Any] = {**TILE_FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Parts of a tile function: without the code by which Python or C would call them."""
 
 SUM_FLAGS: dict[str, Any] = {**FLAGS, "fastmath": {"reassoc", "contract", "nsz"}}
 """Kernels whose results are sums that start at +0."""
+
+REGROUPED_FLAGS: dict[str, Any] = {**TILE_FLAGS, "fastmath": {"reassoc"}, "forceinline": True}
+"""One step of a sum or product of many values, in the loop that calls it: their order is free."""
 
 ORDERED_FLAGS: dict[str, Any] = {**FLAGS, "fastmath": {"contract"}, "forceinline": True}
 """Scalar helpers whose roundings must happen in the written order; LLVM inlines them into the loop that calls them.
@@ -42,6 +50,11 @@ def sum_kernel(function: Callable[..., Any]) -> Any:
     return numba.njit(**SUM_FLAGS)(function)
 
 
+def regrouped(function: Callable[..., Any]) -> Any:
+    """Compile one step of a sum or product whose order is free."""
+    return numba.njit(**REGROUPED_FLAGS)(function)
+
+
 def ordered(function: Callable[..., Any]) -> Any:
     """Compile a scalar helper whose roundings must happen in the written order."""
     return numba.njit(**ORDERED_FLAGS)(function)
@@ -49,7 +62,7 @@ def ordered(function: Callable[..., Any]) -> Any:
 
 def tile(function: Callable[..., Any]) -> Any:
     """Compile a generated tile function and keep its machine code on disk, next to its source file."""
-    return numba.njit(cache=True, **FLAGS)(function)
+    return numba.njit(cache=True, **TILE_FLAGS)(function)
 
 
 def part(function: Callable[..., Any]) -> Any:
@@ -59,9 +72,9 @@ def part(function: Callable[..., Any]) -> Any:
 
 def uncached_tile(function: Callable[..., Any]) -> Any:
     """Compile a generated tile function where there is no folder to keep it in."""
-    return numba.njit(**FLAGS)(function)
+    return numba.njit(**TILE_FLAGS)(function)
 
 
 def user_function(function: Callable[..., Any]) -> Any:
     """Compile a scalar function of a user's: operations as written, and no index beyond what it looks into."""
-    return numba.njit(**{**FLAGS, "fastmath": False, "boundscheck": True})(function)
+    return numba.njit(**{**TILE_FLAGS, "boundscheck": True})(function)

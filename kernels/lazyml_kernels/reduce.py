@@ -12,7 +12,19 @@ import numpy as np
 
 from lazyml_kernels import scalar
 from lazyml_kernels.bits import maximum, sort_key
-from lazyml_kernels.jit import kernel
+from lazyml_kernels.jit import kernel, regrouped
+
+
+@regrouped
+def add(total: Any, value: Any) -> Any:
+    """One more value of a sum: total + value, where the order of the sum is free."""
+    return total + value
+
+
+@regrouped
+def multiply(total: Any, value: Any) -> Any:
+    """One more value of a product: total * value, where the order of the product is free."""
+    return total * value
 
 
 @kernel

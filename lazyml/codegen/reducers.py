@@ -36,11 +36,13 @@ def _place_of(better: str) -> tuple[str, ...]:
     )
 
 
+# A sum and a product are vectorised since reduce.add and reduce.multiply leave their order free, which the formulas
+# inside them are not.
 # llvm.minimum and llvm.maximum keep a nan, as NumPy does, and a reduction by them is vectorised.
 REDUCERS: dict[str, Reducer] = {
-    "sum": Reducer("{T}(0)", ("{a} += {v}",)),
-    "contract_rows": Reducer("{T}(0)", ("{a} += {v}",)),
-    "prod": Reducer("{T}(1)", ("{a} *= {v}",)),
+    "sum": Reducer("{T}(0)", ("{a} = reduce.add({a}, {v})",)),
+    "contract_rows": Reducer("{T}(0)", ("{a} = reduce.add({a}, {v})",)),
+    "prod": Reducer("{T}(1)", ("{a} = reduce.multiply({a}, {v})",)),
     "min": Reducer("{most}", ("{a} = {v} if {v} < {a} else {a}",), ("{a} = bits.minimum({a}, {v})",)),
     "max": Reducer("{least}", ("{a} = {v} if {v} > {a} else {a}",), ("{a} = bits.maximum({a}, {v})",)),
     "argmin": Reducer("{most}", _place_of("<"), has_place=True),

@@ -81,13 +81,16 @@ def param(name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = "float6
 
 
 def compile(
-    outputs: Any, *, memory: int | str | None = None, threads: int | None = None, backend: str = "auto"
-) -> engine.Program:
+    outputs: Any, *, memory: int | str | None = None, threads: int | None = None, backend: str = "auto",
+    pin: bool = True,
+) -> engine.Program:  # fmt: skip
     """Plan the outputs together and give a Program: call it with the parameters, by name, to run it.
 
     One Array gives a program with a bare result, a list one with a tuple. `memory` is the budget in bytes or text such
     as "512 MiB" (a quarter of the machine by default), `threads` the worker threads (all processors by default).
     `backend` is "numba", "numpy" (the interpreter), or "auto": the interpreter for sources too small to compile for.
+    Rows of files that fit in the budget stay in memory for later passes and calls, and for other programs on the same
+    data, until `release()` or until another program needs the room; with `pin=False` every pass reads its files.
 
     Raises BudgetError when the plan does not fit, UnsupportedError when it can not be planned, before a byte is read.
 
@@ -97,7 +100,7 @@ def compile(
     >>> program(w=[1.0, 1.0]), program.last_run.passes
     (np.float64(10.0), 1)
     """
-    return _program(outputs, True, memory=memory, threads=threads, backend=backend)
+    return _program(outputs, True, memory=memory, threads=threads, backend=backend, pin=pin)
 
 
 def _program(outputs: Any, repeated: bool, **options: Any) -> engine.Program:

@@ -60,11 +60,13 @@ def _headline(plan: Plan) -> str:
     parameters = ", ".join(f"{p.arg}{_dims(p)}" for p in plan.parameters) or "none"
     again = sum(not a_pass.once for a_pass in plan.passes)
     later = f"{again or 'no'} {'pass' if again == 1 else 'passes'}, {format_bytes(plan.bytes_to_read_again)}"
+    pinned = sum(one.bytes for one in plan.pinned)
     return "\n".join([
         f"{count} {'pass' if count == 1 else 'passes'} over the data, {to_read} to read from files, "
         f"{plan.threads} {'thread' if plan.threads == 1 else 'threads'}",
-        *([f"later calls: {later} to read"] if again < count else []),
-        f"peak memory {format_bytes(plan.peak_bytes)} of {format_bytes(plan.budget)} allowed",
+        *([f"later calls: {later} to read"] if plan.bytes_to_read_again < plan.bytes_to_read or again < count else []),
+        f"peak memory {format_bytes(plan.peak_bytes)} of {format_bytes(plan.budget)} allowed"
+        + (f", {format_bytes(pinned)} of it for rows that stay" if pinned else ""),
         f"parameters: {parameters}",
     ])  # fmt: skip
 
@@ -161,4 +163,7 @@ def _results(plan: Plan, names: dict[Node, str]) -> str:
         lines.append(f"  [{index}] {_dims(node) or 'scalar'} {node.dtype} = {text}")
     for item in plan.resident:
         lines.append("  memory " + _memory_line(item.name, item.bytes))
+    for pinned in plan.pinned:
+        part = "all rows stay" if pinned.share == 1 else f"{pinned.share:.1%} of the rows stay"
+        lines.append("  pinned " + _memory_line(f"{names[pinned.node]}: {part} in memory", pinned.bytes))
     return "\n".join(lines)

@@ -121,6 +121,34 @@ class Tiling:
 
 
 @dataclass(frozen=True)
+class Pinned:
+    """A dataset of which up to `bytes` of `total` stay in memory; a whole scan reads `stored` bytes. `reads` is in how
+    many passes of the first call it is read, `reads_again` in how many of a later one."""
+
+    node: Node
+    bytes: int
+    total: int
+    stored: int
+    reads: int
+    reads_again: int
+
+    @property
+    def share(self) -> float:
+        """Of its rows, that stay."""
+        return self.bytes / self.total
+
+    @property
+    def saved(self) -> int:
+        """Stored bytes that the first call does not read again."""
+        return round(self.share * self.stored) * (self.reads - 1)
+
+    @property
+    def saved_again(self) -> int:
+        """Stored bytes that a later call does not read."""
+        return round(self.share * self.stored) * self.reads_again
+
+
+@dataclass(frozen=True)
 class Plan:
     outputs: tuple[Node, ...]
     parameters: tuple[Node, ...]
@@ -135,22 +163,30 @@ class Plan:
     """Small values that no parameter touches, kept for later calls."""
     values: tuple[Value, ...]
     """Row-aligned values that several passes need."""
+    pinned: tuple[Pinned, ...]
+    """Datasets that stay in memory between passes, as far as there is room."""
     budget: int
     threads: int
 
     @property
     def peak_bytes(self) -> int:
-        """The stated peak: what is resident plus the most that any one pass holds."""
+        """The stated peak: what is resident or pinned, plus the most that any one pass holds."""
+        return self.working_bytes + sum(pinned.bytes for pinned in self.pinned)
+
+    @property
+    def working_bytes(self) -> int:
+        """The peak without what is pinned."""
         passes = [sum(item.bytes for item in tiling.memory) for tiling in self.tilings]
         return sum(item.bytes for item in self.resident) + max(passes, default=0)
 
     @property
     def bytes_to_read(self) -> int:
         """By the first call."""
-        return sum(tiling.source_bytes for tiling in self.tilings)
+        return sum(tiling.source_bytes for tiling in self.tilings) - sum(pinned.saved for pinned in self.pinned)
 
     @property
     def bytes_to_read_again(self) -> int:
-        """By each later call, which leaves out the passes that run once."""
+        """By each later call, which leaves out the passes that run once, and what is pinned."""
         pairs = zip(self.passes, self.tilings, strict=True)
-        return sum(tiling.source_bytes for a_pass, tiling in pairs if not a_pass.once)
+        whole = sum(tiling.source_bytes for a_pass, tiling in pairs if not a_pass.once)
+        return whole - sum(pinned.saved_again for pinned in self.pinned)

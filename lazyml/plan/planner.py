@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from lazyml.config import Settings, format_bytes
 from lazyml.errors import BudgetError
@@ -12,6 +13,7 @@ from lazyml.expr.show import formula
 from lazyml.plan.keep import choose
 from lazyml.plan.parameters import declared
 from lazyml.plan.passes import cut
+from lazyml.plan.pinning import choose_pins
 from lazyml.plan.plan import Pass, Plan, Tiling, Value
 from lazyml.plan.prologue import kept_ranges, kept_values, node_bytes
 from lazyml.plan.small import small_stages
@@ -69,13 +71,15 @@ def make_plan(
         small=small_stages(passes, values, outputs),
         routes={node: sources[node].route for node in order if node.op == "source"},
         values=values,
+        pinned=(),
         resident=tuple(resident),
         kept=kept,
         budget=budget,
         threads=threads,
     )
     _check_budget(plan)
-    return plan
+    unused = int(settings.pinned_share * (budget - plan.peak_bytes))
+    return replace(plan, pinned=tuple(choose_pins(passes, sources, unused, repeated)))
 
 
 def _resident(outputs: Sequence[Node], order: Sequence[Node], to_file: bool) -> list[MemoryItem]:

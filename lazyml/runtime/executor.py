@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lazyml.plan.accumulate import Partial, empty_partials, finalize, merge_groups
 from lazyml.plan.accumulators import check_rows
 from lazyml.plan.plan import Pass, Tiling
+from lazyml.runtime.pins import Share
 from lazyml.runtime.sinks import Sink
 from lazyml.runtime.staging import Staging
 from lazyml.runtime.workers import run_workers
@@ -37,9 +38,10 @@ def run_pass(
     tile_for: Callable[[int], TileCall],
     rows: range,
     sinks: Sequence[Sink],
+    shares: Sequence[Share | None] = (),
 ) -> PassResult:
     """One pass over `rows`. The totals are the same bits for any number of threads: a group's partial is summed in page
-    order by whoever takes the group, and groups merge in a fixed tree.
+    order by whoever takes the group, and groups merge in a fixed tree. `shares` say what may be pinned of each source.
     """
     for node in a_pass.accumulators:
         check_rows(node, len(rows))
@@ -48,7 +50,8 @@ def run_pass(
         return PassResult(_merged(a_pass, partials), 0, 0)
     partials = empty_partials(a_pass.accumulators, tiling.groups)
     tickets = itertools.count()  # next() on it is atomic
-    staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages)
+    staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
+                      shares=shares)  # fmt: skip
     with staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:

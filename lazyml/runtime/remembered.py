@@ -68,6 +68,10 @@ class Remembered:
             self._found.pop(oldest, None)
         self._found[rows] = (states, dict(values))
 
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._found.clear()
+
     def nbytes(self, besides: Hashable) -> int:
         """Bytes of all that is kept, without the values of one range."""
         found = [values for rows, (_, values) in list(self._found.items()) if rows != besides]

@@ -11,8 +11,8 @@ from lazyml.config import format_bytes
 @dataclass(frozen=True)
 class RunStats:
     """Passes made, stored bytes read from files, wall seconds, bytes held at the peak, worker threads, and whether
-    every kernel was there already (True also when none was needed). `pinned_bytes` stayed in memory for later runs:
-    0, since nothing is pinned yet. `kept_bytes` and `spilled_bytes` of row values went from one pass to another, in
+    every kernel was there already (True also when none was needed). `pinned_bytes` of its files stay in memory
+    for later passes and runs. `kept_bytes` and `spilled_bytes` of row values went from one pass to another, in
     memory and in temporary files; the latter are not among `bytes_read`.
     """
 
@@ -34,7 +34,7 @@ class RunStats:
         kernels = "kernels cached" if self.cache_hit else "kernels compiled"
         handed = "".join(
             f", {format_bytes(size)} {how}"
-            for size, how in ((self.kept_bytes, "kept"), (self.spilled_bytes, "spilled"))
+            for size, how in ((self.pinned_bytes, "pinned"), (self.kept_bytes, "kept"), (self.spilled_bytes, "spilled"))
             if size
         )
         return (f"{self.passes} {'pass' if self.passes == 1 else 'passes'}, {format_bytes(self.bytes_read)} read in "

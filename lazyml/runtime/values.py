@@ -15,7 +15,7 @@ from lazyml.config import cache_directory, format_bytes
 from lazyml.errors import SpillError
 from lazyml.expr.node import Node
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import MemoryItem, Route
+from lazyml.sources.protocol import MemoryItem, Present, Route, Source
 
 FREE_SHARE = 0.5  # of the free disk, for temporary files
 
@@ -77,7 +77,13 @@ class KeptValue(MadePages):
     preferred_rows = 1
     needs_frame = False
     bytes_read = held_bytes = 0
+    pinned: Any = None  # it is kept as it is
     route = Route("value", "made by an earlier pass")
+
+    @property
+    def origin(self) -> tuple[Source, int]:
+        """Itself: all rows."""
+        return self, 0
 
     def state(self) -> int:
         """Nothing can change it."""
@@ -90,7 +96,7 @@ class KeptValue(MadePages):
         """Stated by the plan."""
         return []
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int) -> Any:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> Any:
         """It is its own scan."""
         return self
 

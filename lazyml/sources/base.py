@@ -13,7 +13,7 @@ from lazyml.sources.chunks import matrix
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import Route
+from lazyml.sources.protocol import MemoryItem, Present, Route, Scan, Source
 
 
 class FileSource:
@@ -26,7 +26,21 @@ class FileSource:
     def __init__(self, key: SourceKey, route: Route, layout: Layout) -> None:
         self.key, self.route, self.layout = key, route, layout
         self.row_bytes = row_bytes(layout.shape, layout.tile)
+        self.pinned: Any = None
         self.identity = tuple(number for _, identity in layout.parts for number in astuple(identity))
+
+    @property
+    def origin(self) -> tuple[Source, int]:
+        """Itself: all rows of the dataset."""
+        return self, 0
+
+    def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
+        """What a scan holds besides the frames."""
+        raise NotImplementedError
+
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> Scan:
+        """Open for one pass."""
+        raise NotImplementedError
 
     def state(self) -> int:
         """0; raises FileChangedError when a file that holds a part is not what it was."""

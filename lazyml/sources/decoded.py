@@ -17,7 +17,7 @@ from lazyml.sources.chunks import ChunkTable, Stored
 from lazyml.sources.files import ScanFile
 from lazyml.sources.filters import Bytes, DecodeError, Pipeline
 from lazyml.sources.layout import Layout, by
-from lazyml.sources.protocol import MemoryItem, Route
+from lazyml.sources.protocol import MemoryItem, Present, Route
 from lazyml.sources.shared import SharedChunks
 
 RUN_BYTES = 256 * KIB  # neighbouring small chunks are read together up to this much
@@ -65,15 +65,20 @@ class DecodedSource(FileSource):
             items.append(MemoryItem(f"{label}: {chunk}, kept where it straddles pages", kept))
         return items
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int) -> DecodedScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> DecodedScan:
         """Open the file for one pass."""
-        return DecodedScan(self, page_rows, threads, first, last)
+        return DecodedScan(self, page_rows, threads, first, last, present)
 
 
 class DecodedScan:
     """One pass by preadv and our decoders."""
 
-    def __init__(self, source: DecodedSource, page_rows: int, threads: int, first: int, last: int) -> None:
+    def __init__(
+        self, source: DecodedSource, page_rows: int, threads: int, first: int, last: int, present: Present
+    ) -> None:
+        # How many of the pages before each are to be loaded.
+        pages = np.ones(-(-(last - first) // page_rows), np.int64) if present is None else ~present
+        self._before = np.concatenate([[0], np.cumsum(pages)])
         self._source, self._pages = source, Pages(source)
         self._page_rows, self._first, self._last = page_rows, first, last
         self._stored, self._decoded = Scratch(threads), Scratch(threads)
@@ -122,11 +127,11 @@ class DecodedScan:
         return page
 
     def _uses(self, down: int) -> int:
-        """Pages of the scan that need rows of this row of chunks."""
+        """Pages that are to be loaded and need rows of this row of chunks."""
         height = self._source.table.chunk[0]
         first = max(down * height, self._first) - self._first
         last = min((down + 1) * height, self._last) - 1 - self._first
-        return last // self._page_rows - first // self._page_rows + 1
+        return int(self._before[last // self._page_rows + 1] - self._before[first // self._page_rows])
 
     def _fetch(self, chunk: Stored, worker: int, out: Bytes) -> Bytes:
         stored = self._stored.get(worker, chunk.size)

@@ -16,7 +16,7 @@ from lazyml.errors import DtypeError, ShapeError
 from lazyml.expr.node import SourceKey
 from lazyml.forks import in_child
 from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
-from lazyml.sources.protocol import MemoryItem, Route
+from lazyml.sources.protocol import MemoryItem, Present, Route, Source
 
 CHECKED_BYTES = 16 * MIB  # at a time, so that an interrupt is not kept waiting
 
@@ -80,6 +80,7 @@ class MemorySource:
     identity: tuple[int, ...] = ()
     stored_bytes = 0
     preferred_rows = 1
+    pinned: Any = None  # it is in memory
 
     def __init__(self, array: Any, name: str = "array") -> None:
         if isinstance(array, np.ma.MaskedArray):
@@ -105,6 +106,11 @@ class MemorySource:
         order = "" if self.array.flags.c_contiguous else ", strided"
         return f"pages copied from {self.array.dtype.str}{order}"
 
+    @property
+    def origin(self) -> tuple[Source, int]:
+        """Itself: all rows of the array."""
+        return self, 0
+
     def state(self) -> int:
         """A checksum of the values, at the speed that memory is read: its owner may have changed them."""
         import deflate
@@ -123,7 +129,7 @@ class MemorySource:
         """Nothing besides the frames."""
         return []
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int) -> MemoryScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> MemoryScan:
         """Open for one pass; an array needs nothing opened."""
         return MemoryScan(self)
 

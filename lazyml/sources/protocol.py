@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
+
+Present = NDArray[np.bool_] | None
+"""Which pages of a pass the caller has already; None when it has none."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,14 @@ class Source(Protocol):
     preferred_rows: int
     """Pages that start at a multiple of this many rows waste nothing (the rows of a chunk; 1 if it does not matter)."""
 
+    pinned: Any
+    """What the runtime keeps of the rows from one pass to the next, held here so that it lives as long as the source;
+    None at first."""
+
+    @property
+    def origin(self) -> tuple[Source, int]:
+        """The source whose rows these are, and where they begin in it: itself and 0 unless it is a part of another."""
+
     def state(self) -> int:
         """A number that changes when the values do. Raises FileChangedError when a file is not what it was."""
 
@@ -86,8 +98,7 @@ class Source(Protocol):
         `first` is the row that pages are counted from: no chunk straddles pages of whole chunks that start at a chunk.
         """
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int) -> Scan:
-        """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`.
-
-        `first` is below 0 for a part of a stack whose first page begins in the part before it.
-        """
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> Scan:
+        """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`. Pages that are
+        `present` will not be loaded. `first` is below 0 for a part of a stack whose first page begins in the part
+        before it."""

@@ -13,7 +13,7 @@ from lazyml.sources.base import FileSource, Pages, Scratch, runs
 from lazyml.sources.chunks import ChunkTable
 from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import MemoryItem, Route
+from lazyml.sources.protocol import MemoryItem, Present, Route
 
 
 class Span(NamedTuple):
@@ -64,7 +64,7 @@ class RawSource(FileSource):
             items.append(MemoryItem(f"{label}: pages before conversion", threads * scratch))
         return items
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int) -> RawScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> RawScan:
         """Open the file for one pass."""
         return RawScan(self, threads)
 

@@ -17,7 +17,7 @@ from lazyml.errors import ShapeError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.base import Scratch
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import MemoryItem, Route, Scan, Source
+from lazyml.sources.protocol import MemoryItem, Present, Route, Scan, Source
 
 LISTED = 3  # files that a plan names
 AHEAD = 16  # parts that are open, beyond which none is opened only to be read ahead
@@ -35,6 +35,7 @@ class StackedSource:
     """
 
     needs_frame = True
+    pinned: Any = None
 
     def __init__(self, parts: Sequence[Source]) -> None:
         self.parts = tuple(parts)
@@ -67,6 +68,11 @@ class StackedSource:
         slow = [(part.key.location, part.route.slow) for part in self.parts if part.route.slow]
         others = f" (and {len(slow) - 1} other files)" if len(slow) > 1 else ""
         return Route(name, files, f"{slow[0][0]}{others}: {slow[0][1]}" if slow else None)
+
+    @property
+    def origin(self) -> tuple[Source, int]:
+        """Itself: all rows of all files."""
+        return self, 0
 
     def state(self) -> int:
         """0; raises FileChangedError when a file that holds a part is not what it was."""
@@ -119,9 +125,9 @@ class StackedSource:
             yield number, at - self.starts[number], end - at
             at = end
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int) -> StackedScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> StackedScan:
         """For one pass over rows first .. last; the files are opened as they are wanted."""
-        return StackedScan(self, page_rows, threads, first, last)
+        return StackedScan(self, page_rows, threads, first, last, present)
 
     def __repr__(self) -> str:
         return f"<StackedSource of {len(self.parts)} files: {self.key.name} {self.key.dtype} {self.key.shape}>"
@@ -139,7 +145,10 @@ class _Open:
 class StackedScan:
     """One pass over the parts."""
 
-    def __init__(self, source: StackedSource, page_rows: int, threads: int, first: int, last: int) -> None:
+    def __init__(
+        self, source: StackedSource, page_rows: int, threads: int, first: int, last: int, present: Present
+    ) -> None:
+        self._present = present
         self._source, self._page_rows, self._threads = source, page_rows, threads
         self._first, self._last = first, last
         self._dtype = np.dtype(source.key.dtype)
@@ -201,13 +210,23 @@ class StackedScan:
         with self._lock:
             entry = self._open.get(number)
             if entry is None:
-                start, stop = self._source.starts[number : number + 2]
-                first = self._source.page_start(number, self._page_rows, self._first) - start
-                last = min(stop, self._last)
-                scan = self._source.parts[number].scan(self._page_rows, self._threads, first, last - start)
-                entry = self._open[number] = _Open(scan, last - max(start, self._first))
+                entry = self._open[number] = self._opened(number)
             entry.users += 1
             return entry
+
+    def _opened(self, number: int) -> _Open:
+        """A part, whose pages are those of the whole: its first one may begin before it."""
+        start, stop = self._source.starts[number : number + 2]
+        begin, last = self._source.page_start(number, self._page_rows, self._first), min(stop, self._last)
+        wanted, present = last - max(start, self._first), None
+        if self._present is not None:
+            page = (begin - self._first) // self._page_rows
+            present = self._present[page : page - (begin - last) // self._page_rows]
+            edges = np.minimum(begin + np.arange(len(present) + 1) * self._page_rows, last)
+            rows = np.diff(np.maximum(edges, max(start, self._first)))
+            wanted = int(rows[~present].sum())
+        scan = self._source.parts[number].scan(self._page_rows, self._threads, begin - start, last - start, present)
+        return _Open(scan, wanted)
 
     def _leave(self, number: int, rows: int) -> None:
         """Count the rows as read, and close the part after its last."""

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
-from lazyml.sources.protocol import MemoryItem, Route, Scan, Source
+from lazyml.sources.protocol import MemoryItem, Present, Route, Scan, Source
 
 
 class WindowSource:
@@ -22,6 +22,8 @@ class WindowSource:
     [3.0, 4.0]
     """
 
+    pinned: Any = None  # by the whole source
+
     def __init__(self, source: Source, key: SourceKey) -> None:
         self._source, self.key, self._first = source, key, key.first
         rows, total = key.shape[0], source.key.shape[0]
@@ -32,6 +34,12 @@ class WindowSource:
         self.stored_bytes = source.stored_bytes * (end - begin) // max(total, 1) if rows else 0
         detail = f"{source.route.detail}, rows {self._first:,} to {self._first + rows:,} of {total:,}"
         self.route: Route = replace(source.route, detail=detail)
+
+    @property
+    def origin(self) -> tuple[Source, int]:
+        """The whole source, and the first row of the range."""
+        source, first = self._source.origin
+        return source, first + self._first
 
     def state(self) -> int:
         """Of the whole source."""
@@ -45,9 +53,9 @@ class WindowSource:
         """What a scan of the range holds."""
         return self._source.memory(page_rows, threads, self._first + first)
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int) -> WindowScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> WindowScan:
         """Open for one pass over rows first .. last of the range."""
-        scan = self._source.scan(page_rows, threads, self._first + first, self._first + last)
+        scan = self._source.scan(page_rows, threads, self._first + first, self._first + last, present)
         return WindowScan(scan, self._first)
 
 

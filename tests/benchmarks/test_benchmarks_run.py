@@ -30,7 +30,7 @@ def run(name, *arguments):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradient(tmp_path, dtype):
     report = run("gradient", "--rows", 30_011, "--columns", 5, "--dtype", dtype, "--repeats", 2, "--folder", tmp_path)
-    ours = [name for name in report["seconds"] if name.startswith("lazyml") and "memory" not in name]
+    ours = [name for name in report["seconds"] if name.startswith("lazyml") and name.endswith(("32", "64"))]
     assert ours == (["lazyml float32", "lazyml float64"] if dtype == "float32" else ["lazyml float64"])
     assert {"NumPy over h5py", "memory read ceiling", "raw file read, 1 thread"} <= set(report["seconds"])
     assert "PyTorch streaming" in report["seconds"] or any("PyTorch" in note for note in report["notes"])

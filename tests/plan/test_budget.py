@@ -7,6 +7,8 @@ import pytest
 import lazyml as lz
 from lazyml.errors import BudgetError, LazymlError, ParameterError
 
+pytestmark = pytest.mark.usefixtures("streamed")
+
 
 @pytest.fixture
 def wide(tmp_path):

@@ -10,7 +10,8 @@ from lazyml.expr.rewrites import NAMES
 
 LOGISTIC = """\
 1 pass over the data, 937.5 KiB to read from files, 2 threads
-peak memory <bytes> of 64 MiB allowed
+later calls: 1 pass, 0 B to read
+peak memory <bytes> of 64 MiB allowed, <bytes> of it for rows that stay
 parameters: b, w(7)
 
 pass 1 · 30,000 rows · the first read of the data
@@ -30,7 +31,9 @@ results
   [0] scalar float64 = t1 / n + 5e-05 * sum(w * w)
   [1] (7) float64 = 5e-05 * (2 * w) + 1 / n * t3
   [2] scalar float64 = 1 / n * t2
-  memory <bytes>"""
+  memory <bytes>
+  pinned <bytes>  features: all rows stay in memory
+  pinned <bytes>  late: all rows stay in memory"""
 
 
 @pytest.fixture
@@ -47,7 +50,9 @@ def masked(text):
     """Without what differs from machine to machine, and the memory items, which have a test of their own."""
     text = re.sub(r"tile_[0-9a-f]+", "tile_<hash>", text)
     text = re.sub(r"peak memory [\d.]+ \w+", "peak memory <bytes>", text)
+    text = re.sub(r"allowed, [\d.]+ \w+", "allowed, <bytes>", text)
     text = re.sub(r"(memory) +[\d.]+ (B|KiB|MiB)  .*", r"\1 <bytes>", text)
+    text = re.sub(r"(pinned) +[\d.]+ (B|KiB|MiB)  ", r"\1 <bytes>  ", text)
     return re.sub(r"\n {9,} +[\d.]+ (B|KiB|MiB)  .*", "", text)
 
 

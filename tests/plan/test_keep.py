@@ -16,6 +16,8 @@ from lazyml.plan import planner, ways
 from lazyml.plan.flow import cheapest_cut
 from lazyml.runtime.values import spill_directory
 
+pytestmark = pytest.mark.usefixtures("streamed")
+
 N, D = 3000, 12
 WIDE, NARROW = N * D * 8, N * 8
 

@@ -11,6 +11,8 @@ import lazyml as lz
 from lazyml.errors import FileChangedError
 from lazyml.plan.prologue import MOST_RANGES
 
+pytestmark = pytest.mark.usefixtures("streamed")
+
 N, D = 500, 4
 ALL = N * D * 8
 

@@ -7,6 +7,8 @@ import pytest
 import lazyml as lz
 from lazyml.errors import BudgetError
 
+pytestmark = pytest.mark.usefixtures("streamed")
+
 ROWS, COLUMNS = 20_011, 7
 THREADS = (1, 2, 3, 4)
 LAYOUTS = {

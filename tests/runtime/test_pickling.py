@@ -37,7 +37,7 @@ def bits(values):
     return [np.asarray(value).tobytes() for value in values]
 
 
-def test_a_program_arrives_as_it_was(path):
+def test_a_program_arrives_as_it_was(path, streamed):
     program = program_of(path, memory="3 MiB", threads=2, backend="numpy")
     program(**POINT)
     text = pickle.dumps(program)

@@ -78,7 +78,7 @@ def test_a_source_that_needs_copies_gets_frames():
 def test_a_load_of_several_pages_serves_them_one_by_one(path, load_pages):
     source, reads = open_dataset(path, "y"), []
     with Staging([source], 100, 1, 30, 930, load_pages=[load_pages]) as staging:
-        scan = staging._scans[0]
+        scan = staging._pages[0]._scan
         load = scan.load
         scan.load = lambda *arguments: reads.append(arguments[:2]) or load(*arguments)
         for first in range(30, 930, 100):
@@ -91,7 +91,7 @@ def test_a_load_of_several_pages_starts_where_all_workers_agree(path):
     """Chunks that straddle loads are counted by loads that start at multiples of their size, whoever asks first."""
     source, reads = open_dataset(path, "x"), []
     with Staging([source], 100, 1, 0, N, load_pages=[5]) as staging:
-        scan = staging._scans[0]
+        scan = staging._pages[0]._scan
         load = scan.load
         scan.load = lambda *arguments: reads.append(arguments[:2]) or load(*arguments)
         for first in (700, 200, 300):
@@ -103,7 +103,9 @@ def test_read_ahead_is_a_window_behind_the_page(path, monkeypatch):
     source, asked = open_dataset(path, "y"), []
     settings = replace(SETTINGS, readahead_bytes=300)
     with Staging([source], 100, 1, 0, N, settings) as staging:
-        monkeypatch.setattr(staging._scans[0], "prefetch", lambda first, rows: asked.append((first, first + rows)))
+        monkeypatch.setattr(
+            staging._pages[0]._scan, "prefetch", lambda first, rows: asked.append((first, first + rows))
+        )
         for first in (0, 100, 200, 700, 800, 900):
             staging.load(0, first, 100)
     assert asked == [(100, 400), (400, 500), (500, 600), (800, 1000)]
@@ -126,7 +128,7 @@ def test_a_change_is_seen_at_the_end(sources, path):
     with pytest.raises(FileChangedError), Staging(sources, 64, 2, 0, N) as staging:
         staging.load(0, 0, 64)
         os.utime(path, (1, 1))
-    assert descriptors() == before and not staging._pools
+    assert descriptors() == before and not staging._pages
 
 
 def test_the_second_of_two_files_is_missing(sources, tmp_path):
