@@ -14,6 +14,7 @@ from lazyml.functions.nan_reductions import *
 from lazyml.functions.parameters import *
 from lazyml.functions.random import *
 from lazyml.functions.reductions import *
+from lazyml.functions.repack import *
 from lazyml.functions.run import *
 from lazyml.functions.shapes import *
 from lazyml.functions.special import *

@@ -30,6 +30,7 @@ from typing import Any
 
 import lazyml_kernels
 from lazyml.config import cache_directory
+from lazyml.forks import in_child
 
 NAME, DECORATOR = "FUNCTION_NAME", "FUNCTION_DECORATOR"
 """Stand in a text for what its hash decides, and for how the function is compiled."""
@@ -38,6 +39,14 @@ KEPT, NOT_KEPT = "jit.tile", "jit.uncached_tile"
 
 _loaded: dict[str, LoadedFunction] = {}
 _lock = threading.RLock()
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+in_child(_fresh_lock)
 
 
 @dataclass(frozen=True)

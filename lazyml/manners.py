@@ -122,7 +122,7 @@ def shown_shape(node: Node) -> str:
 def places(node: Node) -> list[str]:
     """The datasets and arrays that a formula reads."""
     keys = [n.arg for n in topological([node]) if n.op == "source"]
-    return [f"{key.location}:{key.name}" if key.kind == "hdf5" else f"{key.label} in memory" for key in keys]
+    return [key.place if key.kind == "hdf5" else f"{key.label} in memory" for key in keys]
 
 
 def described(node: Node) -> str:

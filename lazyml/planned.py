@@ -22,7 +22,7 @@ from lazyml.plan.storage import Storage
 from lazyml.runtime.pins import ProgramPins
 from lazyml.runtime.remembered import Remembered
 from lazyml.runtime.values import spill_room
-from lazyml.sources.hdf5 import reopen
+from lazyml.sources.opening import reopen
 from lazyml.sources.protocol import Source
 from lazyml.sources.window import WindowSource
 

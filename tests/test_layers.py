@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ("lazyml_kernels",),
     ("lazyml.errors",),
+    ("lazyml.forks",),
     ("lazyml.trees",),
     ("lazyml.config",),
     ("lazyml.kernel_cache",),
@@ -21,6 +22,7 @@ LAYERS = [
     ("lazyml.sources",),
     ("lazyml.plan",),
     ("lazyml.codegen", "lazyml.runtime"),  # siblings: neither imports the other
+    ("lazyml.copying",),
     ("lazyml.planned", "lazyml.manners"),
     ("lazyml.engine",),
     ("lazyml.origins",),

@@ -7,9 +7,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lazyml.forks import in_child
+
 _lock = threading.Lock()
 _paused = 0
 _was_on = False
+
+
+def _forget() -> None:
+    """In a child: who had switched it off is not there to switch it on."""
+    global _lock, _paused
+    _lock = threading.Lock()
+    if _paused and _was_on:
+        gc.enable()
+    _paused = 0
+
+
+in_child(_forget)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lazyml.forks import in_child
+
 
 class Rows(int):
     """The length of the row axis of streamed data: an int that equals neither a plain dimension nor another row count.
@@ -73,8 +75,9 @@ class SourceKey:
     `kind` is "hdf5" or "memory"; `location` the absolute path, or a token for an array in memory; `name` the dataset;
     `shape` the stored shape, rows first; `dtype` what a tile holds (native byte order, float16 widened to float32);
     `identity` tells a file from what later stands at the same path; `alias` is another name to show it by;
-    `first` the stored row that its rows begin at. `holder` is
-    the opened source: it takes no part in equality, and lives as long as a node that names it.
+    `first` the stored row that its rows begin at; `files` the paths of all files that it is stacked from, by rows, none
+    when it is of one file. `holder` is the opened source: it takes no part in equality, and lives as long as a node
+    that names it.
     """
 
     kind: str
@@ -85,6 +88,7 @@ class SourceKey:
     identity: tuple[int, ...] = ()
     alias: str = ""
     first: int = 0
+    files: tuple[str, ...] = ()
     holder: Any = field(default=None, compare=False, repr=False)
 
     @property
@@ -93,9 +97,16 @@ class SourceKey:
         last = self.alias or self.name.strip("/").rsplit("/", 1)[-1] or "source"
         return "".join(letter if letter.isprintable() else "?" for letter in last)
 
+    @property
+    def place(self) -> str:
+        """Where the data is: file and dataset, or the first of several files and how many there are."""
+        more = f" and {len(self.files) - 1} more" if self.files else ""
+        return f"{self.location}{more}:{self.name}"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the holder: a formula is pickled, its data is not."""
-        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity, self.alias, self.first)
+        fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity, self.alias, self.first,
+                  self.files)  # fmt: skip
         return _restore_key, (PROCESS, *fields)
 
 
@@ -166,6 +177,14 @@ class _Reference(weakref.ref[Node]):
 
 _interned: dict[Hashable, _Reference] = {}
 _lock = threading.RLock()  # a collection while it is held may call _forget
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+in_child(_fresh_lock)
 
 
 def _forget(reference: weakref.ref[Node]) -> None:

@@ -18,28 +18,41 @@ from lazyml.expr import build
 from lazyml.expr.infer import widen
 from lazyml.plan.storage import check_rows_first, storage_of
 from lazyml.runtime.stats import Stored
-from lazyml.sources.hdf5 import open_dataset
+from lazyml.sources.opening import open_source
 
 __all__ = ["compile", "compute", "from_array", "open", "param", "store"]
 
 
-def open(path: str | os.PathLike[str], name: str) -> Array:
+def open(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], name: str) -> Array:
     """A dataset of an HDF5 file as a lazy Array; its first axis is the row axis. Nothing but metadata is read.
 
-    Raises SourceNotFoundError, DatasetNotFoundError, DtypeError (not numeric), ShapeError (not a vector or matrix),
-    CorruptFileError, SourceError (no permission, refused for safety).
+    A list of files, or a path with wildcards such as "part-*.h5", gives the dataset `name` of all of them stacked by
+    rows: in the order of the list, or of the numbers in the names that the wildcards found. As with NumPy's
+    concatenate, all must have the same columns, and types promote: float32 beside int32 gives float64.
+
+    Raises SourceNotFoundError, DatasetNotFoundError, DtypeError (not numeric), ShapeError (not a vector or matrix, or
+    files of other columns), CorruptFileError, SourceError (no permission, being written, refused for safety).
 
     >>> import h5py, numpy as np, lazyml as lz, tempfile, os
-    >>> path = os.path.join(tempfile.mkdtemp(), "flights.h5")
-    >>> with h5py.File(path, "w") as file:
-    ...     file["features"] = np.ones((100, 3), "f4")
-    >>> lz.open(path, "features").shape
+    >>> folder = tempfile.mkdtemp()
+    >>> for part in range(2):
+    ...     with h5py.File(os.path.join(folder, f"part-{part}.h5"), "w") as file:
+    ...         file["features"] = np.ones((100, 3), "f4")
+    >>> lz.open(os.path.join(folder, "part-0.h5"), "features").shape
     (100, 3)
+    >>> lz.open(os.path.join(folder, "part-*.h5"), "features").shape
+    (200, 3)
     """
-    if not isinstance(name, str) or not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path):
-        raise ParameterError("not a file and a dataset", expected="lz.open(path, name), two texts",
+    if not _are_files(path) or not isinstance(name, str):
+        raise ParameterError("not a file and a dataset", expected="lz.open(path, name), two texts, or a list of paths",
                              found=f"{path!r}, {name!r}", where=arrays.here())  # fmt: skip
-    return Array(build.source(engine.held(open_dataset(os.fspath(path), name))))
+    return Array(build.source(engine.held(open_source(path, name))))
+
+
+def _are_files(path: Any) -> bool:
+    if isinstance(path, list | tuple):
+        return all(_are_files(one) and not isinstance(one, list | tuple) for one in path)
+    return isinstance(path, str | os.PathLike) and "\0" not in os.fspath(path)
 
 
 def from_array(array: Any, name: str = "array") -> Array:

@@ -69,7 +69,7 @@ def build(
     def part(entries: Mapping[str, Any]) -> dict[str, Any]:
         return {name: entry for name, entry in entries.items() if wanted is None or name in wanted}
 
-    opened = {name: _at(definition, "data", name, lz.open, r.path, r.dataset) for name, r in part(references).items()}
+    opened = {name: _at(definition, "data", name, lz.open, r.files, r.dataset) for name, r in part(references).items()}
     params = {}
     for name, declared in part(definition.params).items():
         shape = tuple(_size(definition, name, size, opened) for size in declared.shape)

@@ -7,7 +7,7 @@ import keyword
 import math
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,16 @@ SOLVER_KEYS = ("name", "tolerance", "max_iterations")
 
 @dataclass(frozen=True)
 class DataReference:
-    """Where a dataset is, and the words it was given in."""
+    """Where a dataset is, and the words it was given in. `more` are the files that are stacked below the first."""
 
     path: Path
     dataset: str
     text: str
+    more: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path, *self.more)
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ class _Reader:
 
     def reference(self, name: str, text: Any) -> DataReference:
         try:
-            return parse_reference(text, self.folder)
+            return parse_references(text, self.folder) if isinstance(text, list) else parse_reference(text, self.folder)
         except FormulaError as error:
             raise with_place(error, where=self.draft.place("data", name)) from error
 
@@ -241,6 +246,8 @@ class _Reader:
 def parse_reference(text: Any, folder: str | Path = ".") -> DataReference:
     """A dataset in a file, "file.h5:dataset", split at the last colon; a relative path starts at `folder`.
 
+    The path may have wildcards: `lz.open` stacks what they find.
+
     >>> parse_reference("runs/flights.h5:train/features", "models").path.as_posix()
     'models/runs/flights.h5'
     """
@@ -248,6 +255,21 @@ def parse_reference(text: Any, folder: str | Path = ".") -> DataReference:
     if not (path and colon and dataset):
         raise FormulaError("not a reference to a dataset", expected='"file.h5:dataset"', found=repr(text))
     return DataReference(Path(folder) / path, dataset, text)
+
+
+def parse_references(texts: Sequence[Any], folder: str | Path = ".") -> DataReference:
+    """A list of references to datasets of one name, in files that are stacked by rows.
+
+    >>> [path.name for path in parse_references(["a.h5:X", "b.h5:X"]).files]
+    ['a.h5', 'b.h5']
+    """
+    parts = [parse_reference(text, folder) for text in texts]
+    if len({part.dataset for part in parts}) != 1:
+        raise FormulaError("not files that can be stacked", expected='datasets of one name, ["a.h5:X", "b.h5:X"]',
+                           found=", ".join(part.text for part in parts) or "an empty list")  # fmt: skip
+    first, *others = parts
+    return DataReference(first.path, first.dataset, ", ".join(part.text for part in parts),
+                         tuple(part.path for part in others))  # fmt: skip
 
 
 def _is_size(size: Any) -> bool:

@@ -117,7 +117,7 @@ def _make_lines(value: Value, a_pass: Pass, names: _Names) -> list[str]:
 
 def _other(node: Node) -> str:
     """What stands in the place of the source that the formula was written with."""
-    return f", in its place {node.arg.location}:{node.arg.name}" if node.arg.alias else ""
+    return f", in its place {node.arg.place}" if node.arg.alias else ""
 
 
 def _memory_line(name: str, size: int) -> str:

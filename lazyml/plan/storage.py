@@ -20,8 +20,8 @@ LEVEL = 4
 
 @dataclass(frozen=True)
 class Storage:
-    """`compression` is None or "gzip", at `level` 0 to 9, after a byte `shuffle` or not. `dtypes`, in the order of the
-    outputs, are other types than the computed ones, or None."""
+    """`compression` is None, "gzip" at `level` 0 to 9, or "zstd" at 1 to 22 (in copies of files only), after a byte
+    `shuffle` or not. `dtypes`, in the order of the outputs, are other types than the computed ones, or None."""
 
     compression: str | None = None
     level: int = LEVEL

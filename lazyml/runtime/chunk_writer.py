@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.plan.storage import Storage
+from lazyml.runtime.filtering import creation_options, filtered
 from lazyml.runtime.output_file import OutputFile
 
 Values = NDArray[Any]
@@ -45,10 +46,8 @@ class ChunkWriter:
         self._spare: list[Values] = []
         self._made = 0
         options: dict[str, Any] = {"chunks": (chunk_rows, *shape[1:])} if all(shape) else {}
-        if options and storage.compression:
-            options |= {"compression": storage.compression, "compression_opts": storage.level}
-        if options and storage.shuffle:
-            options["shuffle"] = True
+        if options:
+            options |= creation_options(storage)
         self._dataset = file.dataset(name, shape=shape, dtype=dtype, **options)
 
     @property
@@ -95,16 +94,6 @@ class ChunkWriter:
         return np.empty((self._rows, *self._shape[1:]), self._dtype)
 
     def _store(self, number: int, values: Values) -> None:
-        data = self._filtered(values)
+        data = filtered(values, self._storage)
         with self._file.lock:
             self._dataset.id.write_direct_chunk((number * self._rows, *(0 for _ in self._shape[1:])), data)
-
-    def _filtered(self, values: Values) -> Any:
-        data = values.reshape(-1).view(np.uint8)
-        if self._storage.shuffle and self._dtype.itemsize > 1:
-            data = np.ascontiguousarray(data.reshape(-1, self._dtype.itemsize).T).reshape(-1)
-        if self._storage.compression is None:
-            return data.data
-        import deflate
-
-        return bytes(deflate.zlib_compress(data.data, self._storage.level))

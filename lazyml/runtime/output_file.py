@@ -36,6 +36,16 @@ class OutputFile:
             self.discard()
             raise
 
+    @property
+    def aside(self) -> Path:
+        """Where it is until it appears."""
+        return self._temporary
+
+    @property
+    def handle(self) -> Any:
+        """The open h5py.File, for groups, links and attributes; `lock` is held where other threads write."""
+        return self._file
+
     def _aside(self) -> Path:
         """A new private file in the same folder."""
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
+from lazyml.forks import in_child
 from lazyml.sources.protocol import Source
 
 Values = NDArray[Any]
+
+_alive: weakref.WeakSet[Remembered] = weakref.WeakSet()
+
+
+def _fresh_locks() -> None:
+    """In a child process: the thread that held one may not be there."""
+    for one in list(_alive):
+        one.lock = threading.Lock()
+
+
+in_child(_fresh_locks)
 
 
 class Remembered:
@@ -26,6 +39,7 @@ class Remembered:
 
     def __init__(self, sources: Sequence[Source], ranges: int) -> None:
         self.lock = threading.Lock()
+        _alive.add(self)
         self._sources, self._ranges = tuple(sources), ranges
         self._found: dict[Hashable, tuple[tuple[int, ...], dict[Node, Values]]] = {}
 

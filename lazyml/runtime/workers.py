@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
+
+from lazyml.forks import in_child
 
 Work = Callable[[int, threading.Event], None]
 
@@ -14,12 +18,54 @@ SIGNAL_SECONDS = 0.2
 """How often the caller, while it waits for the others, looks for a signal that one of their threads took."""
 
 
+EXIT_SECONDS = 10.0
+"""How long an interpreter that ends waits for passes in daemon threads to stop, which they do between two pages."""
+
+_ends_with_python: set[threading.Event] = set()
+_ending = threading.Event()
+
+
+def _end_passes() -> None:
+    """Stop the passes that daemon threads run: those threads would be frozen amid a page, whose memory goes away."""
+    _ending.set()
+    deadline = time.monotonic() + EXIT_SECONDS
+    while (passes := list(_ends_with_python)) and time.monotonic() < deadline:
+        for cancelled in passes:
+            cancelled.set()
+        time.sleep(0.002)
+
+
+# Before the interpreter waits for its threads; `atexit` would be after that.
+getattr(threading, "_register_atexit", atexit.register)(_end_passes)
+
+
+def _fresh_passes() -> None:
+    _ends_with_python.clear()
+
+
+in_child(_fresh_passes)
+
+
 def run_workers(count: int, work: Work) -> None:
     """Run `work(worker, cancelled)` on `count` threads and return when all are over.
 
-    The first error cancels the others, which look at the event between pages; then it is raised.
+    The first error cancels the others, which look at the event between pages; then it is raised. In a daemon thread
+    SystemExit is raised, which ends a thread silently, when the interpreter ends meanwhile.
     """
     cancelled = threading.Event()
+    if not threading.current_thread().daemon:
+        return _run_workers(count, work, cancelled)
+    _ends_with_python.add(cancelled)
+    try:
+        if not _ending.is_set():
+            _run_workers(count, work, cancelled)
+        if _ending.is_set():
+            raise SystemExit
+    finally:
+        _ends_with_python.discard(cancelled)
+
+
+def _run_workers(count: int, work: Work, cancelled: threading.Event) -> None:
     errors: list[BaseException] = []
 
     def guarded(worker: int) -> None:

@@ -84,6 +84,11 @@ class Scratch:
         return buffer[:size]
 
     @property
+    def users(self) -> int:
+        """Workers that have asked."""
+        return sum(buffer is not None for buffer in self._buffers)
+
+    @property
     def nbytes(self) -> int:
         return sum(buffer.size for buffer in self._buffers if buffer is not None)
 

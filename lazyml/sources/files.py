@@ -57,15 +57,15 @@ def identify(path: str) -> FileIdentity:
     return FileIdentity.of(status)
 
 
-def check_signature(path: str, size: int) -> None:
-    """Raise unless the HDF5 signature stands where the format puts it: at 0, 512, 1024, 2048 ... bytes."""
+def check_signature(path: str, size: int) -> int:
+    """Where the HDF5 signature stands: at 0, 512, 1024, 2048 ... bytes. Raises SourceError when at none of them."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             offset = 0
             while offset < max(size, 1):
                 file.seek(offset)
                 if file.read(len(SIGNATURE)) == SIGNATURE:
-                    return
+                    return offset
                 offset = offset * 2 or 512
     except OSError as error:
         raise _unreadable(path, error) from error

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import astuple, fields
 
-from lazyml.errors import CorruptFileError, FileChangedError, LazymlError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.decoded import DecodedSource
-from lazyml.sources.files import FileIdentity, identify
 from lazyml.sources.layout import read_layout, read_table, why_slow
 from lazyml.sources.library import LibrarySource
-from lazyml.sources.locate import Located, locate
+from lazyml.sources.locate import Located, locate, reading_metadata
 from lazyml.sources.protocol import Route, Source
 from lazyml.sources.raw import RawSource
 
@@ -42,50 +39,13 @@ def open_dataset(path: str | os.PathLike[str], name: str) -> Source:
 
 def source_of(found: Located, path: str, name: str) -> Source:
     """The source for an open dataset, which the user knows by `path` and `name`."""
-    try:
+    with reading_metadata(path, name):
         layout = read_layout(found, name)
         key = SourceKey("hdf5", path, name, layout.shape, layout.tile.name)
         slow = why_slow(layout, found.path)
         if layout.library is not None:
             return LibrarySource(key, Route("h5py", layout.detail, slow), layout)
         table = read_table(found.dataset, layout)
-    except LazymlError:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:  # h5py's, for damaged metadata
-        raise CorruptFileError(f"{path}: the metadata of {name} is damaged", expected="a readable dataset",
-                               found=str(error), fix="copy or write the file again") from error  # fmt: skip
     if layout.filters:
         return DecodedSource(key, Route("preadv + decode", layout.detail, slow), layout, table)
     return RawSource(key, Route("preadv", layout.detail, slow), layout, table)
-
-
-def reopen(key: SourceKey) -> Source:
-    """The dataset that a key names which came from elsewhere, by pickle.
-
-    Raises
-    ------
-    FileChangedError
-        The file is not what it was when the key was made.
-    """
-    try:
-        source = open_dataset(key.location, key.name)
-    except LazymlError as error:
-        now = astuple(identify(key.location))  # SourceNotFoundError when it is gone
-        if key.identity and now not in _parts(key.identity):
-            raise _changed(key, now) from error
-        raise
-    if key.identity and source.identity != key.identity:
-        raise _changed(key, _parts(source.identity)[0])
-    return source
-
-
-def _parts(identity: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The identities of the files that hold a part of a dataset."""
-    size = len(fields(FileIdentity))
-    return [identity[at : at + size] for at in range(0, len(identity), size)]
-
-
-def _changed(key: SourceKey, now: tuple[int, ...]) -> FileChangedError:
-    before, after = FileIdentity(*_parts(key.identity)[0]), FileIdentity(*now)
-    return FileChangedError(f"{key.location} changed after {key.name} was opened", expected="the file as it was opened",
-                            found=before.difference(after), fix="open it again, and make the formula anew")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,25 +162,32 @@ def read_table(dataset: h5py.Dataset, layout: Layout) -> ChunkTable:
     return table
 
 
-def repack_command(layout: Layout, path: str, packed: bool = False) -> str:
-    """The shell command that writes the file again with whole rows in chunks of about half a MiB, gzip if `packed`."""
-    width = layout.shape[1] if len(layout.shape) > 1 else 1
-    rows = max(1, REPACKED_CHUNK // max(1, width * layout.stored.itemsize))
-    rows = min(1 << (rows.bit_length() - 1), max(layout.shape[0], 1))
-    chunk = f"{rows}x{width}" if len(layout.shape) > 1 else str(rows)
+def advised_rows(shape: tuple[int, ...], itemsize: int) -> int:
+    """Rows of a chunk of about half a MiB, whole rows, a power of two unless there are fewer.
+
+    >>> advised_rows((9000, 28), 4), advised_rows((50,), 8), advised_rows((10, 1 << 20), 8)
+    (4096, 50, 1)
+    """
+    width = shape[1] if len(shape) > 1 else 1
+    rows = max(1, REPACKED_CHUNK // max(1, width * itemsize))
+    return min(1 << (rows.bit_length() - 1), max(shape[0], 1))
+
+
+def repack_command(path: str) -> str:
+    """The shell command that writes a copy of the file in chunks of whole rows, to be pasted as it is.
+
+    >>> repack_command("my flights.h5")
+    "lazyml repack 'my flights.h5' 'my flights-repacked.h5'"
+    """
     output = os.path.splitext(path)[0] + "-repacked.h5"  # noqa: PTH122
-    name = layout.name.strip("/")
-    return f"h5repack -l {name}:CHUNK={chunk} {f'-f {name}:GZIP=1 ' if packed else ''}{path} {output}"
+    return f"lazyml repack {shlex.quote(path)} {shlex.quote(output)}"
 
 
 def why_slow(layout: Layout, path: str) -> str | None:
     """Why the route is slower than it could be and what to do; None when nothing is wrong."""
+    repack = repack_command(path)
     if layout.library is not None:
-        change = repack_command(layout, path, packed=bool(layout.filters))
-        if layout.kind in ("virtual", "external"):
-            change = "copy it into one dataset of one file"
-        return f"{layout.library}: only the HDF5 library reads it, on one thread; to change that: {change}"
-    repack = repack_command(layout, path)
+        return f"{layout.library}: only the HDF5 library reads it, on one thread; to change that: {repack}"
     if layout.chunk is None or 0 in layout.shape:
         return None
     across = -(-layout.shape[1] // layout.chunk[1]) if len(layout.shape) > 1 else 1

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lazyml.config import MIB
 from lazyml.errors import CorruptFileError, SourceError
 from lazyml.expr.node import SourceKey
+from lazyml.forks import in_child
 from lazyml.sources.base import FileSource, Pages
 from lazyml.sources.chunks import matrix
 from lazyml.sources.files import check_unchanged
@@ -30,6 +31,10 @@ class LibraryThread:
     """The one thread that calls the library: it runs while at least one scan is open."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """As if no scan was open: in a child process, where the thread is not."""
         self._lock = threading.Lock()
         self._users = 0
         self._queue: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
@@ -40,8 +45,13 @@ class LibraryThread:
         with self._lock:
             self._users += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="lazyml-hdf5", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name="lazyml-hdf5", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # no more threads can be had
+                    self._users -= 1
+                    raise
+                self._thread = thread
 
     def leave(self) -> None:
         """Count one scan less, and end the thread after the last."""
@@ -69,6 +79,7 @@ class LibraryThread:
 
 
 READER = LibraryThread()
+in_child(READER.reset)
 
 
 class LibrarySource(FileSource):

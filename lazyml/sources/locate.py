@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import h5py
 
-from lazyml.errors import CorruptFileError, DatasetNotFoundError, SourceError, SourceNotFoundError
+from lazyml.errors import CorruptFileError, DatasetNotFoundError, LazymlError, SourceError, SourceNotFoundError
 from lazyml.sources.files import FileIdentity, check_signature, identify
+from lazyml.sources.superblock import check_writers, locked, open_for_writing
 
 LINK_HOPS = 16
 LISTED = 12
@@ -46,24 +47,31 @@ def open_file(path: str) -> Iterator[h5py.File]:
     ------
     SourceNotFoundError, SourceError, CorruptFileError
     """
-    check_signature(path, identify(path).size)
+    check_writers(path, check_signature(path, identify(path).size))
     try:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError, ValueError) as error:
         text = str(error)
-        if "unable to lock file" in text or "already open" in text:
-            raise _written(path, text) from error
+        if (held := locked(path, text)) is not None:
+            raise held from error
         raise CorruptFileError(f"{path} is damaged", expected="a complete HDF5 file", found=text,
                                fix="copy or write the file again") from error  # fmt: skip
     with file:
         if file.id.get_intent() & h5py.h5f.ACC_RDWR:  # the library shares one state among all openings of a process
-            raise _written(path, "open for writing in this process: what it holds back would not be seen")
+            raise open_for_writing(path, "open for writing in this process: what it holds back would not be seen")
         yield file
 
 
-def _written(path: str, found: str) -> SourceError:
-    return SourceError(f"{path} is open for writing", expected="a file that nothing writes to", found=found,
-                       fix="close it where it is written")  # fmt: skip
+@contextmanager
+def reading_metadata(path: str, what: str) -> Iterator[None]:
+    """Whatever h5py does not like about damaged metadata is a CorruptFileError; errors of lazyml are as they are."""
+    try:
+        yield
+    except LazymlError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, SystemError) as error:
+        raise CorruptFileError(f"{path}: the metadata of {what} is damaged", expected="a readable dataset",
+                               found=str(error), fix="copy or write the file again") from error  # fmt: skip
 
 
 @contextmanager
@@ -81,7 +89,8 @@ def locate(path: str, name: str) -> Iterator[Located]:
     for _ in range(LINK_HOPS):
         identity = identify(path)
         with open_file(path) as file:
-            found = _walk(file, path, name)
+            with reading_metadata(path, name):
+                found = _walk(file, path, name)
             if not isinstance(found, _Elsewhere):
                 yield Located(path, found, identity)
                 return

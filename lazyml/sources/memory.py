@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import uuid
 import weakref
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from lazyml.config import MIB
 from lazyml.errors import DtypeError, ShapeError
 from lazyml.expr.node import SourceKey
+from lazyml.forks import in_child
 from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
 from lazyml.sources.protocol import MemoryItem, Present, Route, Source
 
@@ -21,6 +23,16 @@ CHECKED_BYTES = 16 * MIB  # at a time, so that an interrupt is not kept waiting
 _tokens: dict[int, tuple[weakref.ref[Any], str]] = {}
 _counter = itertools.count(1)
 _lock = threading.Lock()
+_prefix = "array"
+
+
+def _in_child() -> None:
+    """No array of a child process has the token of one that its parent makes later."""
+    global _lock, _prefix
+    _lock, _prefix = threading.Lock(), f"array-{uuid.uuid4().hex}"
+
+
+in_child(_in_child)
 
 
 def _token(array: NDArray[Any]) -> str:
@@ -31,7 +43,7 @@ def _token(array: NDArray[Any]) -> str:
             return known[1]
         for identity in [identity for identity, (reference, _) in _tokens.items() if reference() is None]:
             del _tokens[identity]
-        token = f"array-{next(_counter)}"
+        token = f"{_prefix}-{next(_counter)}"
         _tokens[id(array)] = (weakref.ref(array), token)
         return token
 

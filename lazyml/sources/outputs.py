@@ -18,14 +18,17 @@ def refuse_sources(output: str | Path, sources: Iterable[SourceKey | str | Path]
     for source in sources:
         if isinstance(source, SourceKey) and source.kind != "hdf5":
             continue
-        path = Path(source.location if isinstance(source, SourceKey) else source)
-        try:
-            same = target.samefile(path)
-        except OSError:  # one of them does not exist
-            continue
-        if same:
+        files = (source.files or (source.location,)) if isinstance(source, SourceKey) else (source,)
+        if path := next((Path(file) for file in files if _same(target, file)), None):
             raise OutputExistsError(
                 f"the output {output} is a file that is read", expected="another file",
                 found=f"the data of {source.label}" if isinstance(source, SourceKey) else f"the file {path}",
                 where=where, fix="choose another name: writing there would destroy the data",
             )  # fmt: skip
+
+
+def _same(one: Path, other: str | Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist
+        return False

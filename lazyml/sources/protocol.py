@@ -100,4 +100,5 @@ class Source(Protocol):
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> Scan:
         """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`. Pages that are
-        `present` will not be loaded."""
+        `present` will not be loaded. `first` is below 0 for a part of a stack whose first page begins in the part
+        before it."""

@@ -1,6 +1,7 @@
 """The commands, end to end on a small file: what they print, their exit codes, and what is on disk afterwards."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -85,6 +86,47 @@ def test_explain_and_inspect(folder):
     assert "64 MiB" in out
     out = succeed("inspect", "flights.h5")
     assert all(word in out for word in ("features", "packed", "gzip", "500", "float32"))
+
+
+def test_the_advice_for_a_slow_file_works_when_it_is_pasted(folder):
+    (folder / "my data").mkdir()
+    with h5py.File("my data/it's.h5", "w") as file:
+        data = np.random.default_rng(0).random((5000, 6))
+        file.create_dataset("columns", data=data, chunks=(5000, 1), compression="lzf")
+    slow = next(line for line in succeed("inspect", "my data/it's.h5").splitlines() if "slow: " in line)
+    program, *command = shlex.split(slow.partition("to change that: ")[2])
+    assert program == "lazyml" and command[0] == "repack"
+    out = succeed(*command)
+    assert "/columns: chunks 5000 x 1, lzf" in out and "chunks 5000 x 6, shuffle, gzip" in out
+    assert "slow:" not in succeed("inspect", "my data/it's-repacked.h5")
+    with h5py.File("my data/it's-repacked.h5") as file:
+        np.testing.assert_array_equal(file["columns"][:], data)
+    assert "--force" in fail(*command)
+    succeed(*command, "--force", "--dataset", "columns", "--chunk-rows", 100, "--no-shuffle", "--compression", "zstd",
+            "--level", 5, "--dtype", "float32", "--memory", "16 MiB", "--threads", 1)  # fmt: skip
+    out = succeed("inspect", "my data/it's-repacked.h5")
+    assert "chunks 100 x 6" in out and "float32" in out and "zstd" in out
+    assert listing(folder / "my data") == ["it's-repacked.h5", "it's.h5"]
+
+
+def test_an_interrupted_copy_leaves_nothing(folder):
+    with h5py.File("big.h5", "w") as file:
+        file.create_dataset("X", data=np.random.default_rng(0).random((1_000_000, 8)), chunks=(1000, 8))
+    before = listing(folder)
+    code = ("import sys, lazyml.cli; from lazyml.copying import bands; real = bands.BandCopy._band\n"
+            "def tell(*arguments): print('ready', flush=True); real(*arguments)\n"
+            "bands.BandCopy._band = tell; lazyml.cli.main()")  # fmt: skip
+    command = [sys.executable, "-c", code, "repack", "big.h5", "out.h5", "--compression", "gzip", "--level", "9"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline().startswith("ready")  # of one thread, or of both at once
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert err.startswith("interrupted") and len(err.strip().splitlines()) == 1
+    assert listing(folder) == before
 
 
 def test_outputs_that_exist_are_found_before_the_work_starts(folder):

@@ -137,7 +137,7 @@ def test_the_formulas_in_the_table_of_what_is_allowed_are_allowed():
 
 
 def test_every_command_and_option_is_documented():
-    for command in ("demo", "inspect", "explain", "fit", "predict", "evaluate"):
+    for command in ("demo", "inspect", "repack", "explain", "fit", "predict", "evaluate"):
         assert f"## `lazyml {command}" in COMMAND_LINE
         options = re.findall(r"^ +(--[\w-]+)", CliRunner().invoke(app, [command, "--help"]).stdout, re.MULTILINE)
         assert options

@@ -245,3 +245,18 @@ def test_parameters_missing_from_the_fit(trained):
     definition, fitted, _ = trained
     with pytest.raises(ParameterError, match="other parameters"):
         evaluate(definition, FittedModel({"w": fitted.params["w"]}, fitted.details))
+
+
+def test_data_in_many_files(folder, data, trained):
+    for part, rows in enumerate([slice(0, 100), slice(100, 100), slice(100, 331)]):
+        with h5py.File(folder / f"part-{part}.h5", "w") as file:
+            file["features"], file["late"] = data[0][rows], data[1][rows]
+    listed = [f"part-{part}.h5:features" for part in range(3)]
+    definition = definition_from_mapping(changed(data={"features": listed, "late": "part-*.h5:late"}), folder)
+    assert definition.data["features"].files == tuple(folder / f"part-{part}.h5" for part in range(3))
+    fitted, _ = fit(definition)
+    np.testing.assert_allclose(fitted.params["w"], trained[1].params["w"], rtol=1e-9)
+    assert fitted.details["data"]["features"]["reference"] == ", ".join(listed)
+    for wrong in ([], ["part-0.h5:features", "part-1.h5:late"], ["part-0.h5:features", 3]):
+        with pytest.raises(FormulaError, match=r"\[data\] features"):
+            definition_from_mapping(changed(data={"features": wrong}), folder)

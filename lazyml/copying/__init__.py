@@ -1,0 +1,1 @@
+"""HDF5 files copied into others that are faster to read: new chunks, filters and types, the same values."""
