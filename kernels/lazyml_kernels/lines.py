@@ -35,7 +35,7 @@ NARROW = 24
 
 
 @ordered
-def _exp_difference(x: Any, base: Any) -> Any:
+def exp_difference(x: Any, base: Any) -> Any:
     """exp(x - base) with the rounding of x - base put right."""
     d = x - base
     back = x - d
@@ -76,7 +76,7 @@ def _measure_by_columns(rows: Any, sums: Any) -> None:
             column[i] = rows[i, j]
         for i in range(n):
             below = (column[i] < base[i]) | (one[i] == 0)
-            rest[i] += select(below, _exp_difference(column[i], base[i]), real(0))
+            rest[i] += select(below, exp_difference(column[i], base[i]), real(0))
             equal[i] += select(below, real(0), real(1))
     for i in range(n):
         rest[i] += select(one[i] == 1, equal[i] - real(1), real(0))
@@ -97,7 +97,7 @@ def _measure_by_rows(rows: Any, sums: Any) -> None:
         for j in range(x.size):
             value = real(x[j])
             below = (value < top) | (not finite)
-            total += select(below, _exp_difference(value, top), real(0))
+            total += select(below, exp_difference(value, top), real(0))
             equal += select(below, real(0), real(1))
         base[i] = top
         one[i] = 1 if finite else 0
@@ -105,7 +105,7 @@ def _measure_by_rows(rows: Any, sums: Any) -> None:
 
 
 @kernel
-def _log_of_sum(rest: Any, one: Any) -> Any:
+def log_of_sum(rest: Any, one: Any) -> Any:
     """log(one + rest), with the digits of rest."""
     return select(one == 1, scalar.log1p(rest), scalar.log(rest))
 
@@ -124,7 +124,7 @@ def row_logsumexp(A: Any, first: int, count: int, out: Any) -> None:
         n = min(ROWS, count - start)
         _measure(A[first + start : first + start + n], sums)
         for i in range(n):
-            out[start + i] = sums[0, i] + _log_of_sum(sums[1, i], sums[2, i])
+            out[start + i] = sums[0, i] + log_of_sum(sums[1, i], sums[2, i])
 
 
 @kernel
@@ -147,13 +147,13 @@ def row_softmax(A: Any, first: int, count: int, out: Any) -> None:
                 base, total = sums[0, i], sums[1, i] + sums[2, i]
                 x, share = rows[i], shares[i]
                 for j in range(x.size):
-                    share[j] = _exp_difference(real(x[j]), base) / total
+                    share[j] = exp_difference(real(x[j]), base) / total
             continue
         for j in range(A.shape[1]):
             for i in range(n):
                 column[i] = rows[i, j]
             for i in range(n):
-                column[i] = _exp_difference(column[i], sums[0, i]) / (sums[1, i] + sums[2, i])
+                column[i] = exp_difference(column[i], sums[0, i]) / (sums[1, i] + sums[2, i])
             for i in range(n):
                 shares[i, j] = column[i]
 
@@ -174,7 +174,7 @@ def row_log_softmax(A: Any, first: int, count: int, out: Any) -> None:
         rows, shares = A[first + start : first + start + n], out[start : start + n]
         _measure(rows, sums)
         for i in range(n):
-            sums[1, i] = _log_of_sum(sums[1, i], sums[2, i])
+            sums[1, i] = log_of_sum(sums[1, i], sums[2, i])
         for i in range(n):
             for j in range(A.shape[1]):
                 shares[i, j] = (real(rows[i, j]) - sums[0, i]) - sums[1, i]
@@ -196,7 +196,7 @@ def row_logsumexp_difference(A: Any, first_a: int, B: Any, first_b: int, count: 
         _measure(A[first_a + start : first_a + start + n], above)
         _measure(B[first_b + start : first_b + start + n], below)
         for i in range(n):
-            logs = _log_of_sum(above[1, i], above[2, i]) - _log_of_sum(below[1, i], below[2, i])
+            logs = log_of_sum(above[1, i], above[2, i]) - log_of_sum(below[1, i], below[2, i])
             out[start + i] = (above[0, i] - below[0, i]) + logs
 
 

@@ -93,6 +93,8 @@ OPERATORS = {
     "log_softmax": line("log_softmax", P) * Q + line("log_softmax", Q, axis=0),
     "pull-backs": line("softmax_pullback", P, lz.softmax(Q)) * ROW + line("log_softmax_pullback", P, lz.softmax(Q)),
     "logsumexp_difference": line("logsumexp_difference", P, Q * ROW),
+    "terms": line("logsumexp_terms", P, Q, ROW, axis=None) * Q + line("log_softmax_term", Q, P * ROW, P, axis=None),
+    "shares": line("softmax_term", P, Q, ROW, axis=None) * Q + line("softmax_others", Q, P * ROW, P, axis=None),
     "exponentials": lz.exp2(P) + lz.sinh(P) * lz.cosh(Q) + lz.arcsinh(P),
     "logarithms": lz.log2(SAFE) * lz.log10(SAFE + 1) + lz.logaddexp(P, Q) * ROW + lz.arccosh(SAFE + 1.5),
     "roots": lz.cbrt(SAFE + 0.1) * lz.hypot(P, Q) + lz.reciprocal(SAFE),

@@ -30,7 +30,7 @@ def infer_difference(src: tuple[Node, ...], axis: int) -> Typed:
     return broadcast_shapes([first, second]), np.result_type(dtype, other)
 
 
-def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
+def shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
     """exp(x - m), m, and log(sum(exp(x - m))), as in lazyml_kernels.lines."""
     x = np.asarray(x)
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
@@ -48,26 +48,26 @@ def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
     return e, base, (rest, np.where(finite, 1, 0))
 
 
-def _log_of_sum(parts: tuple[Any, Any]) -> Any:
+def log_of_sum(parts: tuple[Any, Any]) -> Any:
     rest, one = parts
     return np.where(one == 1, np.log1p(rest), np.log(np.where(one == 1, 1, rest)))
 
 
 def _softmax(node: Node, x: Any) -> Any:
-    e, _, (rest, one) = _shifted(np.asarray(x, node.dtype), node.arg)
+    e, _, (rest, one) = shifted(np.asarray(x, node.dtype), node.arg)
     return e / (rest + one)
 
 
 def _log_softmax(node: Node, x: Any) -> Any:
     x = np.asarray(x, node.dtype)
-    _, base, parts = _shifted(x, node.arg)
-    return (x - base) - _log_of_sum(parts)
+    _, base, parts = shifted(x, node.arg)
+    return (x - base) - log_of_sum(parts)
 
 
 def logsumexp(x: Any, axis: int) -> tuple[Any, Any]:
     """The largest, or 0 where it is not finite, and what is to be added to it."""
-    _, base, parts = _shifted(x, axis)
-    return np.squeeze(base, axis), np.squeeze(_log_of_sum(parts), axis)
+    _, base, parts = shifted(x, axis)
+    return np.squeeze(base, axis), np.squeeze(log_of_sum(parts), axis)
 
 
 def _difference(node: Node, x: Any, y: Any) -> Any:
