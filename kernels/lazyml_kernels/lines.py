@@ -182,7 +182,10 @@ def row_log_softmax(A: Any, first: int, count: int, out: Any) -> None:
 
 @kernel
 def row_logsumexp_difference(A: Any, first_a: int, B: Any, first_b: int, count: int, out: Any) -> None:
-    """out[i] = log sum_j exp(A[first_a + i, j]) - log sum_j exp(B[first_b + i, j]), the maxima subtracted first.
+    """out[i] = log sum_j exp(A[first_a + i, j]) - log sum_j exp(B[first_b + i, j]).
+
+    The maxima are subtracted first. Near 0, where two logarithms would cancel, it is log1p of the difference of the sums
+    by the second sum, and that difference is summed column by column: what lines have alike drops out exactly.
 
     >>> out = np.empty(1)
     >>> row_logsumexp_difference(np.array([[1e9, 1e9]]), 0, np.array([[1e9]]), 0, 1, out)
@@ -198,6 +201,55 @@ def row_logsumexp_difference(A: Any, first_a: int, B: Any, first_b: int, count: 
         for i in range(n):
             logs = log_of_sum(above[1, i], above[2, i]) - log_of_sum(below[1, i], below[2, i])
             out[start + i] = (above[0, i] - below[0, i]) + logs
+            if abs(out[start + i]) < 0.5 and above[2, i] == 1 and below[2, i] == 1:
+                base = maximum(above[0, i], below[0, i])
+                change = _difference_of_sums(A[first_a + start + i], B[first_b + start + i], base, out)
+                out[start + i] = scalar.log1p(change / ((1 + below[1, i]) * exp_difference(below[0, i], base)))
+
+
+@kernel
+def _difference_of_sums(x: Any, y: Any, base: Any, out: Any) -> Any:
+    """sum exp(x - base) - sum exp(y - base), column by column, in the type of `out`."""
+    shared = min(x.size, y.size)
+    real = out.dtype.type
+    total = real(0)
+    for j in range(shared):
+        more, less = maximum(real(x[j]), real(y[j])), min(real(x[j]), real(y[j]))
+        if more > less:
+            change = exp_difference(more, base) * -scalar.expm1(less - more)
+            total += change if real(x[j]) == more else -change
+    for j in range(shared, x.size):
+        total += exp_difference(real(x[j]), base)
+    for j in range(shared, y.size):
+        total -= exp_difference(real(y[j]), base)
+    return total
+
+
+@kernel
+def row_logsumexp_gain(A: Any, first_a: int, B: Any, first_b: int, count: int, out: Any) -> None:
+    """out[i] = log(1 + sum_j exp(A[first_a + i, j]) / sum_j exp(B[first_b + i, j])), with the digits of the quotient.
+
+    >>> out = np.empty(1)
+    >>> row_logsumexp_gain(np.array([[-40.0]]), 0, np.array([[0.0, 0.0]]), 0, 1, out)
+    >>> bool(abs(out[0] * 2 / np.exp(-40) - 1) < 1e-15)
+    True
+    """
+    above = np.empty((5, ROWS), out.dtype)
+    below = np.empty((5, ROWS), out.dtype)
+    for start in range(0, count, ROWS):
+        n = min(ROWS, count - start)
+        _measure(A[first_a + start : first_a + start + n], above)
+        _measure(B[first_b + start : first_b + start + n], below)
+        for i in range(n):
+            top, bottom = above[1, i] + above[2, i], below[1, i] + below[2, i]
+            logs = log_of_sum(above[1, i], above[2, i]) - log_of_sum(below[1, i], below[2, i])
+            d = (above[0, i] - below[0, i]) + logs
+            if above[2, i] == 0 or below[2, i] == 0:
+                out[start + i] = scalar.softplus(d)
+            elif d <= 0:
+                out[start + i] = scalar.log1p(exp_difference(above[0, i], below[0, i]) * (top / bottom))
+            else:
+                out[start + i] = d + scalar.log1p(exp_difference(below[0, i], above[0, i]) * (bottom / top))
 
 
 @kernel

@@ -92,6 +92,7 @@ OPERATORS = {
     "softmax": line("softmax", P) * Q + line("softmax", Q, axis=0) * ROW,
     "log_softmax": line("log_softmax", P) * Q + line("log_softmax", Q, axis=0),
     "pull-backs": line("softmax_pullback", P, lz.softmax(Q)) * ROW + line("log_softmax_pullback", P, lz.softmax(Q)),
+    "logsumexp_gain": line("logsumexp_gain", P, Q * ROW) + line("logsumexp_gain", Q[:, :1], P),
     "logsumexp_difference": line("logsumexp_difference", P, Q * ROW),
     "terms": line("logsumexp_terms", P, Q, ROW, axis=None) * Q + line("log_softmax_term", Q, P * ROW, P, axis=None),
     "shares": line("softmax_term", P, Q, ROW, axis=None) * Q + line("softmax_others", Q, P * ROW, P, axis=None),

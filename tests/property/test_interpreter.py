@@ -14,7 +14,8 @@ from lazyml.expr.rewrites import optimise
 
 TYPES = (*DTYPES, "float16")
 OF_REWRITES = {"contract_rows", "gram", "weighted_gram", "softmax", "log_softmax", "logsumexp_difference",
-               "centred_matmul", "centred_contract"}  # fmt: skip
+               "centred_matmul", "centred_contract", "logsumexp_terms", "softmax_term", "softmax_others",
+               "log_softmax_term", "logsumexp_gain"}  # fmt: skip
 OF_DERIVATIVES = {"place", "put_columns", "spread_rows", "softmax_pullback", "log_softmax_pullback"}
 """Operators that no user writes; `test_gradients.py` has those of derivatives."""
 

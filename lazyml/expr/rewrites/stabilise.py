@@ -31,6 +31,7 @@ from collections.abc import Iterable
 from lazyml.expr import build as b
 from lazyml.expr.node import Node, Note, apply, topological, transform, with_sources
 from lazyml.expr.rewrites.log_forms import LogForm, Logs, log_form, log_sigmoid, negated, of
+from lazyml.expr.rewrites.softmax_forms import log_of_mean
 from lazyml.expr.rewrites.stable_forms import RULES
 from lazyml.expr.rewrites.term_forms import is_one, log_of_one_more, log_of_share, one_minus_share
 
@@ -92,7 +93,9 @@ def _log_of_form(form: LogForm, node: Node) -> Node:
     if above is not None:
         rest = _plain_log(above if below is None else b.divide(above, below), node)
         return b.subtract(rest, log.src[0]) if log.op == "negative" else b.add(log, rest)
-    return log if below is None else b.subtract(log, _plain_log(below, node))
+    if below is None:
+        return log
+    return log_of_mean(log, below) or b.subtract(log, _plain_log(below, node))
 
 
 def _plain_log(x: Node, node: Node) -> Node:
