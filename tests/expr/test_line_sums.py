@@ -78,7 +78,9 @@ def test_columns_and_some_of_them(backend):
 @BACKENDS
 def test_lines_that_are_nearly_equal(backend, rng):
     """All columns moved in one direction by next to nothing: what they differ by has all its digits."""
-    X = np.concatenate([rng.normal(size=(20, 5)), rng.normal(size=(20, 5)) + 1e3, rng.normal(size=(9, 30))[:, :5] - 1e4])
+    X = np.concatenate(
+        [rng.normal(size=(20, 5)), rng.normal(size=(20, 5)) + 1e3, rng.normal(size=(9, 30))[:, :5] - 1e4]
+    )
     moved = X + np.abs(rng.normal(size=X.shape)) * 10.0 ** rng.integers(-10, 0, (len(X), 1))
     x, z = lz.from_array(X, "X"), lz.from_array(moved, "Z")
     form = logsumexp(z, axis=1) - logsumexp(x, axis=1)
@@ -116,7 +118,9 @@ def test_means_of_exponentials(backend, rng):
     z, v = lz.from_array(Z, "Z"), lz.param("v", 3)
     form = log(lz.mean(exp(z), axis=1))
     with np.errstate(all="ignore"):
-        values, slopes, one = lz.compile([form, lz.grad(lz.sum(form), z), log(lz.mean(exp(v)))], backend=backend)(v=Z[5])
+        values, slopes, one = lz.compile([form, lz.grad(lz.sum(form), z), log(lz.mean(exp(v)))], backend=backend)(
+            v=Z[5]
+        )
     for i, line in enumerate(Z):
         x = wide(line)
         s, top = total(x)

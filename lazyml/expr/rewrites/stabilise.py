@@ -17,11 +17,12 @@ exp(x) / (exp(x) + exp(y) + exp(z))                  ->  softmax_term(x, y, z)
 exp(X) / sum(exp(X))     ->  softmax(X)              X - logsumexp(X)          ->  log_softmax(X)
 logsumexp(X) - X[:, j]   ->  -log_softmax(X)[:, j]   logsumexp(X) - logsumexp(Z) -> logsumexp_difference(X, Z)
 sqrt(x**2)               ->  |x|                     x * log(x), x * log(x / y) -> xlogy(x, x), xlogy(x, x / y)
+-x * log(x)              ->  -xlogy(x, x)            w * x * log(x)           ->  w * xlogy(x, x)
 
 The value is the true one of the formula where the form as written gives inf, 0 or nan on the way; elsewhere it agrees
 to rounding, nan and infinities included. The sign of a zero may differ: 1 - exp(0.0) is 0.0, -expm1(0.0) is -0.0.
 What is known of logarithms stands in log_forms.py, sums of a few exponentials in term_forms.py, softmax in
-softmax_forms.py, the rest in stable_forms.py.
+softmax_forms.py, products with x and log(x) in xlogy_forms.py, the rest in stable_forms.py.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lazyml.expr import build as b
-from lazyml.expr.node import OPS, Node, apply
-from lazyml.expr.rewrites import softmax_forms
+from lazyml.expr.node import Node, apply
+from lazyml.expr.rewrites import softmax_forms, xlogy_forms
 from lazyml.expr.rewrites.log_forms import negated, of
 from lazyml.expr.rewrites.term_forms import is_one, one_minus_share, share_of_sum, term_less_total
 
@@ -122,15 +122,11 @@ def _power(node: Node) -> Node | None:
 
 
 def _multiply(node: Node) -> Node | None:
-    """sigmoid(x) * sigmoid(-x), and x * log(x), which is 0 at 0."""
+    """sigmoid(x) * sigmoid(-x), and x * log(x) with other factors, which is 0 at 0."""
     for x, y in (node.src, node.src[::-1]):
         if x.op == y.op == "sigmoid" and y.src[0].op == "negative" and y.src[0].src[0] is x.src[0]:
             return of("sigmoid_slope", x.src[0], node)
-        if y.op == "log" and "xlogy" in OPS:
-            (inner,) = y.src
-            if inner is x or (inner.op == "divide" and inner.src[0] is x):
-                return apply("xlogy", b.cast(x, node.dtype), b.cast(inner, node.dtype))
-    return None
+    return xlogy_forms.product(node)
 
 
 def _index(node: Node) -> Node | None:
