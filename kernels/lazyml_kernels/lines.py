@@ -184,8 +184,8 @@ def row_log_softmax(A: Any, first: int, count: int, out: Any) -> None:
 def row_logsumexp_difference(A: Any, first_a: int, B: Any, first_b: int, count: int, out: Any) -> None:
     """out[i] = log sum_j exp(A[first_a + i, j]) - log sum_j exp(B[first_b + i, j]).
 
-    The maxima are subtracted first. Near 0, where two logarithms would cancel, it is log1p of the difference of the sums
-    by the second sum, and that difference is summed column by column: what lines have alike drops out exactly.
+    The maxima are subtracted first. Near 0, where two logarithms would cancel, it is log1p of (S - T) / T for the sums
+    S and T, and S - T is summed column by column: what lines have alike drops out exactly.
 
     >>> out = np.empty(1)
     >>> row_logsumexp_difference(np.array([[1e9, 1e9]]), 0, np.array([[1e9]]), 0, 1, out)

@@ -147,9 +147,9 @@ row("log_softmax_pullback", "line", infer_lines, _log_softmax_pullback, d.log_so
         "g - sum(g * p), and -g times the sum", "grad of log_softmax(X @ W)"))
 row("logsumexp_difference", "line", infer_difference, _difference, d.logsumexp_difference, "kernel:lines", 50,
     "logsumexp_difference({0}, {1}, axis={arg})",
-    Doc("logsumexp(x) - logsumexp(y) along an axis, the maxima subtracted first. Near 0 the sums are subtracted column by "
-        "column: exact to the rounding of what the columns differ by, so with all digits where all differ in one direction; "
-        "of terms that are not in the same columns, to the rounding of the sums",
+    Doc("logsumexp(x) - logsumexp(y) along an axis, the maxima subtracted first. Next to 0 the sums are subtracted "
+        "column by column: the error is the rounding of what the columns differ by, so that there are all digits where "
+        "all differ in one direction. Of equal terms in different columns it is the rounding of the sums",
         "softmax(x) and -softmax(y)", "log(sum(exp(X), axis=1) / sum(exp(Z), axis=1))"))
 row("logsumexp_gain", "line", infer_difference, _gain, d.logsumexp_gain, "kernel:lines", 50,
     "logsumexp_gain({0}, {1}, axis={arg})",

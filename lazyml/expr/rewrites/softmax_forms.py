@@ -104,8 +104,10 @@ def _some_columns(x: Node, axis: int, start: int, stop: int) -> Node:
 
 
 def log_of_mean(log: Node, count: Node) -> Node | None:
-    """log - log(count), where log is that of a sum of exponentials and count says of how many, along lines: it may be 0,
-    and is log1p(mean(expm1(x))) there."""
+    """log - log(count), where log is that of a sum of exponentials along lines and count says of how many.
+
+    Next to 0 it is log1p(mean(expm1(x))), which is the difference from a line of zeros.
+    """
     if log.op != "logsumexp" or len(log.arg) != 1 or count.op != "const" or count.shape != ():
         return None
     (x,), (axis,) = log.src, log.arg
