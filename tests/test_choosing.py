@@ -162,3 +162,16 @@ def test_conditions_are_truth_values_of_the_same_rows(leaves):
     for mask in (lz.from_array(np.ones(7, bool)), X > 0):
         with pytest.raises(ShapeError, match="condition is not on the rows"):
             X[mask]
+
+
+def test_a_condition_on_a_transposed_matrix(rng):
+    """A gradient's cotangent has the shape of what was chosen, and in it the condition as it was written."""
+    X, y = rng.normal(size=(6, 2)), rng.normal(size=6)
+    w, b = lz.param("w", 2), lz.param("b")
+    kept = (lz.from_array(X, "X") * w).T[0, :] > 0
+    loss = lz.tanh(lz.sum(lz.logcosh(lz.from_array(y, "y") * b)[kept]))
+    (slope,) = lz.grad(loss, [b])
+    found = lz.compute(slope, params={"w": np.array([1.0, 2.0]), "b": np.array(0.5)})
+    chosen = y[X[:, 0] > 0]
+    total = np.sum(np.log(np.cosh(chosen * 0.5)))
+    np.testing.assert_allclose(found, np.sum(chosen * np.tanh(chosen * 0.5)) / np.cosh(total) ** 2, rtol=1e-12)

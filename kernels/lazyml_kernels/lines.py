@@ -35,7 +35,7 @@ NARROW = 24
 
 
 @ordered
-def _exp_difference(x: Any, base: Any) -> Any:
+def exp_difference(x: Any, base: Any) -> Any:
     """exp(x - base) with the rounding of x - base put right."""
     d = x - base
     back = x - d
@@ -76,7 +76,7 @@ def _measure_by_columns(rows: Any, sums: Any) -> None:
             column[i] = rows[i, j]
         for i in range(n):
             below = (column[i] < base[i]) | (one[i] == 0)
-            rest[i] += select(below, _exp_difference(column[i], base[i]), real(0))
+            rest[i] += select(below, exp_difference(column[i], base[i]), real(0))
             equal[i] += select(below, real(0), real(1))
     for i in range(n):
         rest[i] += select(one[i] == 1, equal[i] - real(1), real(0))
@@ -97,7 +97,7 @@ def _measure_by_rows(rows: Any, sums: Any) -> None:
         for j in range(x.size):
             value = real(x[j])
             below = (value < top) | (not finite)
-            total += select(below, _exp_difference(value, top), real(0))
+            total += select(below, exp_difference(value, top), real(0))
             equal += select(below, real(0), real(1))
         base[i] = top
         one[i] = 1 if finite else 0
@@ -105,7 +105,7 @@ def _measure_by_rows(rows: Any, sums: Any) -> None:
 
 
 @kernel
-def _log_of_sum(rest: Any, one: Any) -> Any:
+def log_of_sum(rest: Any, one: Any) -> Any:
     """log(one + rest), with the digits of rest."""
     return select(one == 1, scalar.log1p(rest), scalar.log(rest))
 
@@ -124,7 +124,7 @@ def row_logsumexp(A: Any, first: int, count: int, out: Any) -> None:
         n = min(ROWS, count - start)
         _measure(A[first + start : first + start + n], sums)
         for i in range(n):
-            out[start + i] = sums[0, i] + _log_of_sum(sums[1, i], sums[2, i])
+            out[start + i] = sums[0, i] + log_of_sum(sums[1, i], sums[2, i])
 
 
 @kernel
@@ -147,13 +147,13 @@ def row_softmax(A: Any, first: int, count: int, out: Any) -> None:
                 base, total = sums[0, i], sums[1, i] + sums[2, i]
                 x, share = rows[i], shares[i]
                 for j in range(x.size):
-                    share[j] = _exp_difference(real(x[j]), base) / total
+                    share[j] = exp_difference(real(x[j]), base) / total
             continue
         for j in range(A.shape[1]):
             for i in range(n):
                 column[i] = rows[i, j]
             for i in range(n):
-                column[i] = _exp_difference(column[i], sums[0, i]) / (sums[1, i] + sums[2, i])
+                column[i] = exp_difference(column[i], sums[0, i]) / (sums[1, i] + sums[2, i])
             for i in range(n):
                 shares[i, j] = column[i]
 
@@ -174,7 +174,7 @@ def row_log_softmax(A: Any, first: int, count: int, out: Any) -> None:
         rows, shares = A[first + start : first + start + n], out[start : start + n]
         _measure(rows, sums)
         for i in range(n):
-            sums[1, i] = _log_of_sum(sums[1, i], sums[2, i])
+            sums[1, i] = log_of_sum(sums[1, i], sums[2, i])
         for i in range(n):
             for j in range(A.shape[1]):
                 shares[i, j] = (real(rows[i, j]) - sums[0, i]) - sums[1, i]
@@ -182,7 +182,10 @@ def row_log_softmax(A: Any, first: int, count: int, out: Any) -> None:
 
 @kernel
 def row_logsumexp_difference(A: Any, first_a: int, B: Any, first_b: int, count: int, out: Any) -> None:
-    """out[i] = log sum_j exp(A[first_a + i, j]) - log sum_j exp(B[first_b + i, j]), the maxima subtracted first.
+    """out[i] = log sum_j exp(A[first_a + i, j]) - log sum_j exp(B[first_b + i, j]).
+
+    The maxima are subtracted first. Near 0, where two logarithms would cancel, it is log1p of (S - T) / T for the sums
+    S and T, and S - T is summed column by column: what lines have alike drops out exactly.
 
     >>> out = np.empty(1)
     >>> row_logsumexp_difference(np.array([[1e9, 1e9]]), 0, np.array([[1e9]]), 0, 1, out)
@@ -196,8 +199,57 @@ def row_logsumexp_difference(A: Any, first_a: int, B: Any, first_b: int, count: 
         _measure(A[first_a + start : first_a + start + n], above)
         _measure(B[first_b + start : first_b + start + n], below)
         for i in range(n):
-            logs = _log_of_sum(above[1, i], above[2, i]) - _log_of_sum(below[1, i], below[2, i])
+            logs = log_of_sum(above[1, i], above[2, i]) - log_of_sum(below[1, i], below[2, i])
             out[start + i] = (above[0, i] - below[0, i]) + logs
+            if abs(out[start + i]) < 0.5 and above[2, i] == 1 and below[2, i] == 1:
+                base = maximum(above[0, i], below[0, i])
+                change = _difference_of_sums(A[first_a + start + i], B[first_b + start + i], base, out)
+                out[start + i] = scalar.log1p(change / ((1 + below[1, i]) * exp_difference(below[0, i], base)))
+
+
+@kernel
+def _difference_of_sums(x: Any, y: Any, base: Any, out: Any) -> Any:
+    """sum exp(x - base) - sum exp(y - base), column by column, in the type of `out`."""
+    shared = min(x.size, y.size)
+    real = out.dtype.type
+    total = real(0)
+    for j in range(shared):
+        more, less = maximum(real(x[j]), real(y[j])), min(real(x[j]), real(y[j]))
+        if more > less:
+            change = exp_difference(more, base) * -scalar.expm1(less - more)
+            total += change if real(x[j]) == more else -change
+    for j in range(shared, x.size):
+        total += exp_difference(real(x[j]), base)
+    for j in range(shared, y.size):
+        total -= exp_difference(real(y[j]), base)
+    return total
+
+
+@kernel
+def row_logsumexp_gain(A: Any, first_a: int, B: Any, first_b: int, count: int, out: Any) -> None:
+    """out[i] = log(1 + sum_j exp(A[first_a + i, j]) / sum_j exp(B[first_b + i, j])), with the digits of the quotient.
+
+    >>> out = np.empty(1)
+    >>> row_logsumexp_gain(np.array([[-40.0]]), 0, np.array([[0.0, 0.0]]), 0, 1, out)
+    >>> bool(abs(out[0] * 2 / np.exp(-40) - 1) < 1e-15)
+    True
+    """
+    above = np.empty((5, ROWS), out.dtype)
+    below = np.empty((5, ROWS), out.dtype)
+    for start in range(0, count, ROWS):
+        n = min(ROWS, count - start)
+        _measure(A[first_a + start : first_a + start + n], above)
+        _measure(B[first_b + start : first_b + start + n], below)
+        for i in range(n):
+            top, bottom = above[1, i] + above[2, i], below[1, i] + below[2, i]
+            logs = log_of_sum(above[1, i], above[2, i]) - log_of_sum(below[1, i], below[2, i])
+            d = (above[0, i] - below[0, i]) + logs
+            if above[2, i] == 0 or below[2, i] == 0:
+                out[start + i] = scalar.softplus(d)
+            elif d <= 0:
+                out[start + i] = scalar.log1p(exp_difference(above[0, i], below[0, i]) * (top / bottom))
+            else:
+                out[start + i] = d + scalar.log1p(exp_difference(below[0, i], above[0, i]) * (bottom / top))
 
 
 @kernel

@@ -210,6 +210,11 @@ class LoopWriter:
         name = self.scope.user_function(node.arg)
         return f"{type_name(node)}({name}({', '.join(self._value(s) for s in node.src)}))"
 
+    def _terms(self, node: Node) -> str:
+        """An operation on a tuple of operands of one type."""
+        kind = type_name(node)
+        return f"terms.{node.op}(({', '.join(f'{kind}({self._value(s)})' for s in node.src)}))"
+
     def _index(self, node: Node) -> str:
         """Some columns of a page or of stored scratch."""
         (x,) = node.src
@@ -247,4 +252,5 @@ RULES: dict[str, Callable[[LoopWriter, Node], str]] = {
     "loop:search": LoopWriter._search,
     "loop:row_index": LoopWriter._row_index,
     "loop:user_function": LoopWriter._user_function,
+    "loop:terms": LoopWriter._terms,
 }

@@ -19,6 +19,7 @@ KERNEL_MODULES = (
     "reduce",
     "scalar",
     "special",
+    "terms",
     "whole",
 )
 """Modules of lazyml_kernels that generated code may call."""

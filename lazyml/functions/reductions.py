@@ -254,6 +254,9 @@ def average(x: Any, axis: Any = None, weights: Any = None, keepdims: bool = Fals
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over one axis, several, or all, without overflow.
 
+    log(mean(exp(x))) over the rows is this less log(n): next to 0 its error is that of rounding log(n). Along lines, as
+    log(mean(exp(X), axis=1)), it is that of rounding mean(exp(X) - 1).
+
     Derivative: softmax(x) = exp(x - logsumexp(x)).
 
     >>> import lazyml as lz

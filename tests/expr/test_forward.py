@@ -144,7 +144,7 @@ AWAY = {"arccosh": 1.2, "log1mexp": -0.9}  # where the operator is defined; else
 
 @pytest.mark.parametrize("name", SMOOTH_OPERATORS)
 def test_second_derivatives_of_every_operator(name):
-    slots = len(set(re.findall(r"{(\d)", OPS[name].emit)))
+    slots = len(set(re.findall(r"{(\d)", OPS[name].emit))) if OPS[name].emit != "loop:terms" else 3
     rng = np.random.default_rng(2)
     params = [lz.param(f"p{i}", 4) for i in range(slots)]
     at = {f"p{i}": AWAY.get(name, 0.2) + 0.6 * rng.random(4) + 0.9 * i for i in range(slots)}

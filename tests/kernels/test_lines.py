@@ -11,7 +11,7 @@ from lazyml.expr.node import OPS, apply
 from lazyml_kernels import lines
 
 WIDTHS = (1, 2, 3, 7, lines.NARROW, lines.NARROW + 1, 70)
-NAMES = ("softmax", "log_softmax", "softmax_pullback", "log_softmax_pullback", "logsumexp_difference")
+NAMES = ("softmax", "log_softmax", "softmax_pullback", "log_softmax_pullback", "logsumexp_difference", "logsumexp_gain")
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def by_kernel(name, *arrays):
     n, k = arrays[0].shape
     padded = [np.concatenate([np.full((2, a.shape[1]), 9, a.dtype), a, np.full((1, a.shape[1]), 9, a.dtype)])
               for a in arrays]  # fmt: skip
-    out = np.full((n + 1, k) if "difference" not in name else n + 1, 77, arrays[0].dtype)
+    out = np.full((n + 1, k) if "logsumexp" not in name else n + 1, 77, arrays[0].dtype)
     getattr(lines, f"row_{name}")(*(part for a in padded for part in (a, 2)), n, out)
     assert (out[n] == 77).all()
     return out[:n]
@@ -69,7 +69,7 @@ def test_shares_and_their_logarithms(k, run):
     X = hard_lines(np.random.default_rng(k), k)
     with np.errstate(all="ignore"):
         shares, logs = run("softmax", X), run("log_softmax", X)
-        difference = run("logsumexp_difference", X, X[::-1].copy())
+        difference, gain = (run(f"logsumexp_{name}", X, X[::-1].copy()) for name in ("difference", "gain"))
     found = [exact([mpf(float(v)) for v in line]) for line in X]
     for i, (top, log, true) in enumerate(found):
         for j in range(k):
@@ -81,6 +81,7 @@ def test_shares_and_their_logarithms(k, run):
         true = (top - other) + (log - other_log)
         if abs(true) < 1e308:
             close(difference[i], true, 1e-13)  # the maxima and the logarithms may cancel
+            close(gain[i], max(true, 0) + mp.log1p(mp.exp(-abs(true))))
 
 
 @pytest.mark.parametrize("k", WIDTHS)

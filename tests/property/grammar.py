@@ -21,6 +21,8 @@ WITH_FORMS = (
     "contraction",
     "small_contraction",
     "centred_product",
+    "difference_of_logsumexps",
+    "shares",
     "softmax",
     "total_of_chosen_rows",
     "diagonals",

@@ -272,6 +272,28 @@ def without_holes(s: Session) -> Value:
     return made("without holes", *how, x)
 
 
+def _terms(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    return np.exp(x), np.exp(y), np.exp(x - y)
+
+
+SHARES = {
+    "log(e**x + e**y + e**(x - y))": (lambda a, b, c: lz.log(a + b + c), lambda a, b, c: np.log(a + b + c)),
+    "e**x / (e**x + ...)": (lambda a, b, c: a / (a + b + c), lambda a, b, c: a / (a + b + c)),
+    "1 - e**x / (e**x + ...)": (lambda a, b, c: 1 - a / (a + b + c), lambda a, b, c: (b + c) / (a + b + c)),
+    "log(e**y / (e**x + ...))": (lambda a, b, c: lz.log(b / (a + b + c)), lambda a, b, c: -np.log1p((a + c) / b)),
+}  # fmt: skip
+"""Sums of three exponentials and shares of them, as they are written, and by NumPy so that nothing cancels."""
+
+
+@rule
+def shares(s: Session) -> Value:
+    x, y = (tame(v, 5) for v in beside(s, s.draw(types="f"), "f"))
+    name = s.pick(SHARES)
+    ours, plain = SHARES[name]
+    return made(f"{name} of {x.text}, {y.text}", lambda a, b: ours(*_terms(a, b)),
+                _float_of(lambda a, b: plain(*_terms(a, b))), x, y)  # fmt: skip
+
+
 blend = lz.elementwise(
     lambda x, y: x * y if x > y else x - y,
     derivative=lambda x, y: (lz.where(x > y, y, 1.0), lz.where(x > y, x, -1.0)),

@@ -292,6 +292,10 @@ def difference_of_logsumexps(s: Session) -> Value:
     """A ratio of sums of exponentials, and its logarithm."""
     x, y = s.draw("matrix", types="f", suits=_some_columns), s.draw("matrix", types="f", suits=_some_columns)
     x, y = tame(x, 5), tame(y, 5)
+    if s.chance(0.5) and x.plain.shape[1] > 1:  # and of some of its columns
+        return made(f"log(sum exp({x.text}) / sum exp({x.text}[:, 1:]))",
+                    lambda a: lz.log(lz.sum(lz.exp(a), axis=1) / lz.sum(lz.exp(a[:, 1:]), axis=1)),
+                    lambda a: np.log1p(np.exp(a[:, 0]) / np.sum(np.exp(a[:, 1:]), axis=1)), x)  # fmt: skip
     if x.rows != y.rows:
         raise Unsuitable
     return made(f"log(sum exp({x.text}) / sum exp({y.text}))",

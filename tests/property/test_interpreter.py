@@ -14,7 +14,8 @@ from lazyml.expr.rewrites import optimise
 
 TYPES = (*DTYPES, "float16")
 OF_REWRITES = {"contract_rows", "gram", "weighted_gram", "softmax", "log_softmax", "logsumexp_difference",
-               "centred_matmul", "centred_contract"}  # fmt: skip
+               "centred_matmul", "centred_contract", "logsumexp_terms", "softmax_term", "softmax_others",
+               "log_softmax_term", "logsumexp_gain"}  # fmt: skip
 OF_DERIVATIVES = {"place", "put_columns", "spread_rows", "softmax_pullback", "log_softmax_pullback"}
 """Operators that no user writes; `test_gradients.py` has those of derivatives."""
 
@@ -57,7 +58,7 @@ def test_the_bound_is_not_loose():
     """What is compared has digits: of float64 formulas most bounds are near to rounding, of float32 nearly so."""
     for types, most in ((("float64",), 1e-11), (("float32",), 1e-3)):
         bounds = []
-        for seed in range(8):
+        for seed in range(16):
             for value in random_session(seed, types).grow(20):
                 if value.dtype.kind == "f" and value.plain.size and value.dtype == types[0]:
                     bounds.append(float(value.error.max() / (1 + value.largest)))

@@ -36,6 +36,15 @@ def log_softmax_pullback(node: Node, h: Node) -> Cotangents:
     return to_g, b.negative(b.multiply(h, _sum(g, node.arg)))
 
 
+def logsumexp_gain(node: Node, g: Node) -> Cotangents:
+    """The share of x in the whole, 1 - exp(-node), times softmax of either."""
+    weight = b.negative(b.multiply(g, apply("expm1", b.negative(node))))  # of which expm1 has all digits
+    x, y = node.src
+    spread = b.expand(weight, node.arg)
+    up, down = (b.multiply(like_rows(spread, s), apply("softmax", s, arg=node.arg)) for s in (x, y))
+    return up, b.negative(down)
+
+
 def logsumexp_difference(node: Node, g: Node) -> Cotangents:
     x, y = node.src
     spread = b.expand(g, node.arg)

@@ -10,4 +10,5 @@ from lazyml.expr.ops import products as products
 from lazyml.expr.ops import random as random
 from lazyml.expr.ops import reductions as reductions
 from lazyml.expr.ops import special as special
+from lazyml.expr.ops import terms as terms
 from lazyml.expr.ops import user as user

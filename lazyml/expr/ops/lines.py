@@ -30,7 +30,7 @@ def infer_difference(src: tuple[Node, ...], axis: int) -> Typed:
     return broadcast_shapes([first, second]), np.result_type(dtype, other)
 
 
-def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
+def shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
     """exp(x - m), m, and log(sum(exp(x - m))), as in lazyml_kernels.lines."""
     x = np.asarray(x)
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
@@ -48,31 +48,68 @@ def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
     return e, base, (rest, np.where(finite, 1, 0))
 
 
-def _log_of_sum(parts: tuple[Any, Any]) -> Any:
+def log_of_sum(parts: tuple[Any, Any]) -> Any:
     rest, one = parts
     return np.where(one == 1, np.log1p(rest), np.log(np.where(one == 1, 1, rest)))
 
 
 def _softmax(node: Node, x: Any) -> Any:
-    e, _, (rest, one) = _shifted(np.asarray(x, node.dtype), node.arg)
+    e, _, (rest, one) = shifted(np.asarray(x, node.dtype), node.arg)
     return e / (rest + one)
 
 
 def _log_softmax(node: Node, x: Any) -> Any:
     x = np.asarray(x, node.dtype)
-    _, base, parts = _shifted(x, node.arg)
-    return (x - base) - _log_of_sum(parts)
+    _, base, parts = shifted(x, node.arg)
+    return (x - base) - log_of_sum(parts)
 
 
 def logsumexp(x: Any, axis: int) -> tuple[Any, Any]:
     """The largest, or 0 where it is not finite, and what is to be added to it."""
-    _, base, parts = _shifted(x, axis)
-    return np.squeeze(base, axis), np.squeeze(_log_of_sum(parts), axis)
+    _, base, parts = shifted(x, axis)
+    return np.squeeze(base, axis), np.squeeze(log_of_sum(parts), axis)
 
 
 def _difference(node: Node, x: Any, y: Any) -> Any:
-    (p, s), (q, t) = (logsumexp(np.asarray(v, node.dtype), node.arg) for v in (x, y))
-    return (p - q) + (s - t)
+    """As in lazyml_kernels.lines: near 0 by the difference of the sums, column by column."""
+    x, y = (np.moveaxis(np.asarray(v, node.dtype), node.arg, -1) for v in (x, y))
+    (p, s), (q, t) = (logsumexp(v, -1) for v in (x, y))
+    plain = np.asarray((p - q) + (s - t))
+    base = np.maximum(p, q)
+    near = (np.abs(plain) < 0.5) & np.isfinite(np.max(x, axis=-1)) & np.isfinite(np.max(y, axis=-1))
+    shared = min(x.shape[-1], y.shape[-1])
+    u, v = x[..., :shared], y[..., :shared]
+    more, less = np.maximum(u, v), np.minimum(u, v)
+    with np.errstate(all="ignore"):
+        change = np.where(more > less, _exp_difference(more, base) * -np.expm1(less - more), 0)
+        total = np.sum(np.where(u == more, change, -change), axis=-1)
+        total = total + np.sum(_exp_difference(x[..., shared:], base), axis=-1)
+        total = total - np.sum(_exp_difference(y[..., shared:], base), axis=-1)
+        exact = np.log1p(total / np.sum(_exp_difference(y, base), axis=-1))
+    return np.where(near, exact, plain)
+
+
+def _exp_difference(x: Any, base: Any) -> Any:
+    """exp(x - base) along the last axis, with the rounding of x - base put right."""
+    base = np.asarray(base)[..., None]
+    d = x - base
+    back = x - d
+    lost = (x - (d + back)) + (back - base)
+    e = np.exp(d)
+    return e + np.where(np.isfinite(e * lost), e * lost, 0)
+
+
+def _gain(node: Node, x: Any, y: Any) -> Any:
+    x, y = (np.moveaxis(np.asarray(v, node.dtype), node.arg, -1) for v in (x, y))
+    (p, s), (q, t) = (logsumexp(v, -1) for v in (x, y))
+    d = np.asarray((p - q) + (s - t))
+    finite = np.isfinite(np.max(x, axis=-1)) & np.isfinite(np.max(y, axis=-1))
+    with np.errstate(all="ignore"):
+        rough = np.exp(-np.abs(d))
+        top, bottom = (np.sum(_exp_difference(v, base), axis=-1) for v, base in ((x, p), (y, q)))
+        up, down = (_exp_difference(np.asarray(v)[..., None], base)[..., 0] for v, base in ((p, q), (q, p)))
+        share = np.where(finite, np.where(d <= 0, up * (top / bottom), down * (bottom / top)), rough)
+    return np.maximum(d, 0) + np.log1p(share)
 
 
 def _largest(p: Any, axis: int) -> Any:
@@ -110,5 +147,12 @@ row("log_softmax_pullback", "line", infer_lines, _log_softmax_pullback, d.log_so
         "g - sum(g * p), and -g times the sum", "grad of log_softmax(X @ W)"))
 row("logsumexp_difference", "line", infer_difference, _difference, d.logsumexp_difference, "kernel:lines", 50,
     "logsumexp_difference({0}, {1}, axis={arg})",
-    Doc("logsumexp(x) - logsumexp(y) along an axis, the maxima subtracted first", "softmax(x) and -softmax(y)",
-        "log(sum(exp(X), axis=1) / sum(exp(Z), axis=1))"))
+    Doc("logsumexp(x) - logsumexp(y) along an axis, the maxima subtracted first. Next to 0 the sums are subtracted "
+        "column by column: the error is the rounding of what the columns differ by, so that there are all digits where "
+        "all differ in one direction. Of equal terms in different columns it is the rounding of the sums",
+        "softmax(x) and -softmax(y)", "log(sum(exp(X), axis=1) / sum(exp(Z), axis=1))"))
+row("logsumexp_gain", "line", infer_difference, _gain, d.logsumexp_gain, "kernel:lines", 50,
+    "logsumexp_gain({0}, {1}, axis={arg})",
+    Doc("log(1 + sum(exp(x)) / sum(exp(y))) along an axis: what the columns x add to logsumexp(y), with all digits",
+        "(1 - exp(-v)) * softmax(x) and -(1 - exp(-v)) * softmax(y) of the value v",
+        "logsumexp(X, axis=1) - logsumexp(X[:, :2], axis=1)"))

@@ -61,7 +61,9 @@ row("argmax", "reduction", infer.place_of, _place_of(np.argmax), none, "loop:red
     Doc("where the largest is, the first of equals; the first nan if there is one", "0", "argmax([3.0, 1.0])"))
 row("logsumexp", "reduction", infer.reduce_float, _logsumexp, d.logsumexp, "kernel:logsumexp", 25,
     "logsumexp({0}, axis={arg})",
-    Doc("log(sum(exp(x))) without overflow", "exp(x - logsumexp(x))", "logsumexp([1000.0, 1000.0])"))
+    Doc("log(sum(exp(x))) without overflow. log(mean(exp(x))) over the rows is this less log(n): next to 0 the error "
+        "is that of rounding log(n). Along lines it is that of rounding mean(exp(x) - 1)", "exp(x - logsumexp(x))",
+        "logsumexp([1000.0, 1000.0])"))
 row("deviations", "scatter", infer.deviations, _deviations, d.deviations, "kernel:deviations", 4,
     "deviations({all})",
     Doc("sum((x - mean(x))**2) over rows, in the pass of the mean", "2 * (x - mean(x))", "var(x) * n"))

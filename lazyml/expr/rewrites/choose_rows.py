@@ -18,6 +18,7 @@ import numpy as np
 
 from lazyml.expr import build as b
 from lazyml.expr.node import ChosenRows, Node, Note, apply, topological, transform, with_sources
+from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.substitute import renew_rows
 
 
@@ -30,7 +31,7 @@ def choose_rows(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
     def mask_of(rows: ChosenRows) -> Node:
         """The condition on all rows, of which `rows` are those where it holds."""
         if rows not in masks:
-            (inner,) = choose_rows([rows.mask])
+            (inner,) = choose_rows(rows_first([rows.mask]))  # a shape holds the condition as it was written
             around = rows.mask.shape[0]
             masks[rows] = apply("logical_and", mask_of(around), inner) if isinstance(around, ChosenRows) else inner
         return masks[rows]

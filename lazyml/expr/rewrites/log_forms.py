@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lazyml.expr import build as b
 from lazyml.expr.node import Node, apply
+from lazyml.expr.rewrites.term_forms import is_one, log_of_one_more, log_of_share, log_of_sum, term_less_total
 
 
 class LogForm(NamedTuple):
@@ -42,10 +43,6 @@ def log_form(node: Node, logs: Logs) -> LogForm | None:
     return None if rule is None else rule(node, logs)
 
 
-def is_one(node: Node) -> bool:
-    return node.op == "const" and node.shape == () and bool(node.arg.value == 1)
-
-
 def negated(x: Node, node: Node) -> Node:
     """-x in the type of the node that it is to replace: a negated integer may wrap around."""
     if x.op == "negative" and x.dtype.kind == "f":
@@ -72,6 +69,11 @@ def _cosh(node: Node, logs: Logs) -> LogForm:
 
 def _sigmoid(node: Node, logs: Logs) -> LogForm:
     return LogForm(log_sigmoid(node.src[0], node), overflows=False)
+
+
+def _share(node: Node, logs: Logs) -> LogForm:
+    """log(exp(x) / (exp(x) + exp(y) + ...))"""
+    return LogForm(log_of_share(node), overflows=False)
 
 
 def _sigmoid_slope(node: Node, logs: Logs) -> LogForm:
@@ -106,9 +108,14 @@ def _quotient(node: Node, logs: Logs) -> LogForm | None:
     left, right = (_or_plain(s, node, logs) for s in node.src)
     log = left.log
     if right.log is not None:
-        log = negated(right.log, node) if left.log is None else b.subtract(left.log, right.log)
+        log = negated(right.log, node) if left.log is None else _less(left.log, right.log)
     above, below = _both("multiply", left.above, right.below), _both("multiply", left.below, right.above)
     return None if log is None else LogForm(log, above, below, left.overflows or right.overflows)
+
+
+def _less(left: Node, right: Node) -> Node:
+    """left - right of two logarithms."""
+    return term_less_total(left, right) or b.subtract(left, right)
 
 
 class _Part(NamedTuple):
@@ -132,18 +139,18 @@ def _both(op: str, x: Node | None, y: Node | None) -> Node | None:
     return y if x is None else x if y is None else apply(op, x, y)
 
 
-def _sum_of_two(node: Node, logs: Logs) -> LogForm | None:
-    """log(1 + exp(x)) and log(exp(x) + exp(y))"""
+def _sum_of_terms(node: Node, logs: Logs) -> LogForm | None:
+    """log(1 + exp(x)), log(exp(x) + exp(y)), and of more terms"""
     left, right = node.src
     for one, other in ((left, right), (right, left)):
         form = logs.get(other)
         if is_one(one) and form is not None and form.is_whole and form.overflows:
-            return LogForm(of("softplus", form.log, node))
+            return LogForm(log_of_one_more(form.log, node))
     forms = [logs.get(s) for s in node.src]
-    whole = [f.log for f in forms if f is not None and f.is_whole]
+    whole = tuple(f.log for f in forms if f is not None and f.is_whole)
     if len(whole) < 2 or not any(f.overflows for f in forms if f is not None):
         return None
-    return LogForm(apply("logaddexp", *(b.cast(log, node.dtype) for log in whole)))
+    return LogForm(log_of_sum(whole, node))
 
 
 def _sum(node: Node, logs: Logs) -> LogForm | None:
@@ -176,6 +183,8 @@ STARTS: dict[str, Callable[[Node, Logs], LogForm | None]] = {
     "cosh": _cosh,
     "sigmoid": _sigmoid,
     "sigmoid_slope": _sigmoid_slope,
+    "sigmoid_difference": _share,
+    "softmax_term": _share,
     "softmax": _softmax,
     "det": _det,
 }
@@ -183,7 +192,7 @@ RULES: dict[str, Callable[[Node, Logs], LogForm | None]] = {
     "absolute": _absolute,
     "multiply": _product,
     "divide": _quotient,
-    "add": _sum_of_two,
+    "add": _sum_of_terms,
     "sum": _sum,
     **dict.fromkeys(("expand", "squeeze", "index", "broadcast", "transpose", "cast"), _layout),
     **dict.fromkeys(("pick", "take", "columns"), _layout),

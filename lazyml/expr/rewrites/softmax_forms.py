@@ -4,6 +4,8 @@ exp(x) / sum(exp(x))              ->  softmax(x)        along an axis; over the 
 exp(x - max(x)) / sum(the same)   ->  softmax(x)
 x - logsumexp(x)                  ->  log_softmax(x)    exp(log_softmax(x))  ->  softmax(x)
 logsumexp(x) - logsumexp(y)       ->  logsumexp_difference(x, y)
+logsumexp(X) - logsumexp(X[:, :2]) ->  logsumexp_gain(X[:, 2:], X[:, :2])
+log(mean(exp(X), axis=1))         ->  logsumexp_difference(X, 0)
 logsumexp(Z, axis=1) - pick(Z, c) ->  -pick(log_softmax(Z), c), and with Z[:, j]
 """
 
@@ -70,7 +72,48 @@ def _of_two_sums(left: Node, right: Node) -> Node | None:
     alike = left.arg == right.arg and len(left.arg) == 1 and x.ndim == y.ndim and x.row_axis == y.row_axis
     if not alike or x.row_axis in left.arg or left.shape != right.shape:
         return None
-    return apply("logsumexp_difference", x, y, arg=left.arg[0])
+    axis = left.arg[0]
+    for whole, part, sign in ((x, y, 1), (y, x, -1)):
+        rest = _columns_left(whole, part, axis)
+        if rest is not None:
+            gain = apply("logsumexp_gain", rest, part, arg=axis)
+            return gain if sign > 0 else b.negative(gain)
+    return apply("logsumexp_difference", x, y, arg=axis)
+
+
+def _columns_left(whole: Node, part: Node, axis: int) -> Node | None:
+    """What columns of `whole` there are besides `part`, where that is some neighbours of them."""
+    (matrix, (first, last)), (other, (start, stop)) = (_neighbours(x, axis) for x in (whole, part))
+    if matrix is not other or not first <= start < stop <= last or (first, last) == (start, stop):
+        return None
+    sides = [_some_columns(matrix, axis, *side) for side in ((first, start), (stop, last)) if side[0] < side[1]]
+    return sides[0] if len(sides) == 1 else apply("concatenate", *sides, arg=axis)
+
+
+def _neighbours(x: Node, axis: int) -> tuple[Node, tuple[int, int]]:
+    """Of which matrix x is the columns from where to where."""
+    if x.op == "index" and all(entry is None for at, entry in enumerate(x.arg) if at != axis):
+        entry = x.arg[axis]
+        if isinstance(entry, tuple) and entry[2] == 1:
+            return x.src[0], (entry[0], entry[1])
+    return x, (0, int(x.shape[axis]))
+
+
+def _some_columns(x: Node, axis: int, start: int, stop: int) -> Node:
+    return apply("index", x, arg=tuple((start, stop, 1) if at == axis else None for at in range(x.ndim)))
+
+
+def log_of_mean(log: Node, count: Node) -> Node | None:
+    """log - log(count), where log is that of a sum of exponentials along lines and count says of how many.
+
+    Next to 0 it is log1p(mean(expm1(x))), which is the difference from a line of zeros.
+    """
+    if log.op != "logsumexp" or len(log.arg) != 1 or count.op != "const" or count.shape != ():
+        return None
+    (x,), (axis,) = log.src, log.arg
+    if x.row_axis == axis or count.arg.value != x.shape[axis]:
+        return None
+    return apply("logsumexp_difference", x, b.broadcast(b.scalar_like(0, x), x.shape), arg=axis)
 
 
 def _picks_from(x: Node, term: Node) -> bool:

@@ -1,6 +1,8 @@
 """Textbook forms that overflow or cancel become their stable equals.
 
 log(1 + exp(x))          ->  softplus(x)             log(exp(x) + exp(y))      ->  logaddexp(x, y)
+log(exp(x) + exp(y) + exp(z))                        ->  logsumexp_terms(x, y, z)
+log(exp(x) / (exp(x) + exp(y) + ...))                ->  log_softmax_term(x, y, ...)
 log(sum(exp(x)))         ->  logsumexp(x)            log(exp(x) * y / z)       ->  x + log(y / z)
 log(sigmoid(x))          ->  -softplus(-x)           log(1 - sigmoid(x))       ->  -softplus(x)
 log(cosh(x))             ->  logcosh(x)              log(1 - exp(x))           ->  log1mexp(x)
@@ -11,13 +13,16 @@ exp(x) - 1               ->  expm1(x)                1 - exp(x)                -
 1 - tanh(x)              ->  2 * sigmoid(-2 * x)     1 - tanh(x)**2            ->  4 * sigmoid_slope(2 * x)
 1 / (1 + exp(x))         ->  sigmoid(-x)             exp(x) / (1 + exp(x))     ->  sigmoid(x)
 exp(x) / (1 + exp(x))**2 ->  sigmoid_slope(x)        exp(x) / (exp(x) + exp(y)) -> sigmoid_difference(x, y)
+exp(x) / (exp(x) + exp(y) + exp(z))                  ->  softmax_term(x, y, z)
 exp(X) / sum(exp(X))     ->  softmax(X)              X - logsumexp(X)          ->  log_softmax(X)
 logsumexp(X) - X[:, j]   ->  -log_softmax(X)[:, j]   logsumexp(X) - logsumexp(Z) -> logsumexp_difference(X, Z)
 sqrt(x**2)               ->  |x|                     x * log(x), x * log(x / y) -> xlogy(x, x), xlogy(x, x / y)
+-x * log(x)              ->  -xlogy(x, x)            w * x * log(x)           ->  w * xlogy(x, x)
 
 The value is the true one of the formula where the form as written gives inf, 0 or nan on the way; elsewhere it agrees
 to rounding, nan and infinities included. The sign of a zero may differ: 1 - exp(0.0) is 0.0, -expm1(0.0) is -0.0.
-What is known of logarithms stands in log_forms.py, softmax in softmax_forms.py, the rest in stable_forms.py.
+What is known of logarithms stands in log_forms.py, sums of a few exponentials in term_forms.py, softmax in
+softmax_forms.py, products with x and log(x) in xlogy_forms.py, the rest in stable_forms.py.
 """
 
 from __future__ import annotations
@@ -26,8 +31,10 @@ from collections.abc import Iterable
 
 from lazyml.expr import build as b
 from lazyml.expr.node import Node, Note, apply, topological, transform, with_sources
-from lazyml.expr.rewrites.log_forms import LogForm, Logs, is_one, log_form, log_sigmoid, negated, of
+from lazyml.expr.rewrites.log_forms import LogForm, Logs, log_form, log_sigmoid, negated, of
+from lazyml.expr.rewrites.softmax_forms import log_of_mean
 from lazyml.expr.rewrites.stable_forms import RULES
+from lazyml.expr.rewrites.term_forms import is_one, log_of_one_more, log_of_share, one_minus_share
 
 
 def stabilise(roots: Iterable[Node], note: Note | None = None) -> list[Node]:
@@ -87,7 +94,9 @@ def _log_of_form(form: LogForm, node: Node) -> Node:
     if above is not None:
         rest = _plain_log(above if below is None else b.divide(above, below), node)
         return b.subtract(rest, log.src[0]) if log.op == "negative" else b.add(log, rest)
-    return log if below is None else b.subtract(log, _plain_log(below, node))
+    if below is None:
+        return log
+    return log_of_mean(log, below) or b.subtract(log, _plain_log(below, node))
 
 
 def _plain_log(x: Node, node: Node) -> Node:
@@ -115,9 +124,12 @@ def _log1p(node: Node, logs: Logs) -> Node | None:
     (x,) = node.src
     form = logs.get(x)
     if form is not None and form.is_whole and form.overflows:
-        return of("softplus", form.log, node)
+        return log_of_one_more(form.log, node)
     if x.op == "negative" and x.src[0].op == "exp":
         return of("log1mexp", x.src[0].src[0], node)
     if x.op == "negative" and x.src[0].op == "sigmoid":
         return log_sigmoid(negated(x.src[0].src[0], node), node)
+    if x.op == "negative" and x.src[0].op == "sigmoid_difference":
+        other = one_minus_share(x.src[0])
+        return None if other is None else log_of_share(other)
     return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lazyml.expr import build as b
-from lazyml.expr.node import OPS, Node, apply
-from lazyml.expr.rewrites import softmax_forms
-from lazyml.expr.rewrites.log_forms import is_one, negated, of
+from lazyml.expr.node import Node, apply
+from lazyml.expr.rewrites import softmax_forms, xlogy_forms
+from lazyml.expr.rewrites.log_forms import negated, of
+from lazyml.expr.rewrites.term_forms import is_one, one_minus_share, share_of_sum, term_less_total
 
 
 def _is_number(node: Node, value: float) -> bool:
@@ -64,12 +65,17 @@ def _difference(left: Node, right: Node, node: Node) -> Node | None:
     if is_one(right):
         if left.op == "exp":
             return of("expm1", left.src[0], node)
-        return _scaled("sigmoid", -1, left.src[0], node, by=-1) if left.op == "sigmoid" else None
+        if left.op == "sigmoid":
+            return _scaled("sigmoid", -1, left.src[0], node, by=-1)
+        others = one_minus_share(left)
+        return None if others is None else b.negative(others)
     if is_one(left):
         return _one_minus(right, node)
     if left.op == "softplus" and left.src[0] is right:
         return _scaled("softplus", -1, right, node)
-    return softmax_forms.log_softmax(left, right) or softmax_forms.difference(left, right)
+    return (
+        softmax_forms.log_softmax(left, right) or softmax_forms.difference(left, right) or term_less_total(left, right)
+    )
 
 
 def _one_minus(x: Node, node: Node) -> Node | None:
@@ -82,7 +88,7 @@ def _one_minus(x: Node, node: Node) -> Node | None:
     root = _square_of(x)
     if root is not None and root.op == "tanh":
         return _scaled("sigmoid_slope", 2, root.src[0], node, by=4)
-    return None
+    return one_minus_share(x)
 
 
 def _divide(node: Node) -> Node | None:
@@ -94,17 +100,13 @@ def _divide(node: Node) -> Node | None:
         if above.op == "exp" and above.src[0] is inner:
             return of("sigmoid", inner, node)
         return of("sigmoid_slope", inner, node) if above.op == "sigmoid" and above.src[0] is inner else None
-    if above.op != "exp":
-        return None
+    share = share_of_sum(above, below, node)
+    if share is not None or above.op != "exp":
+        return share
     root = _square_of(below)
     inner = None if root is None else _one_plus_exp(root)
     if inner is not None and inner is above.src[0]:  # exp(x) / (1 + exp(x))**2
         return of("sigmoid_slope", inner, node)
-    if below.op == "add" and above in below.src:  # exp(x) / (exp(x) + exp(y))
-        other = below.src[1] if below.src[0] is above else below.src[0]
-        if other.op == "exp":
-            x, y = (b.cast(e.src[0], node.dtype) for e in (above, other))
-            return apply("sigmoid_difference", x, y)
     return softmax_forms.softmax(above, below)
 
 
@@ -120,15 +122,11 @@ def _power(node: Node) -> Node | None:
 
 
 def _multiply(node: Node) -> Node | None:
-    """sigmoid(x) * sigmoid(-x), and x * log(x), which is 0 at 0."""
+    """sigmoid(x) * sigmoid(-x), and x * log(x) with other factors, which is 0 at 0."""
     for x, y in (node.src, node.src[::-1]):
         if x.op == y.op == "sigmoid" and y.src[0].op == "negative" and y.src[0].src[0] is x.src[0]:
             return of("sigmoid_slope", x.src[0], node)
-        if y.op == "log" and "xlogy" in OPS:
-            (inner,) = y.src
-            if inner is x or (inner.op == "divide" and inner.src[0] is x):
-                return apply("xlogy", b.cast(x, node.dtype), b.cast(inner, node.dtype))
-    return None
+    return xlogy_forms.product(node)
 
 
 def _index(node: Node) -> Node | None:
