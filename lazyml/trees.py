@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from lazyml.errors import ParameterError
+
+Tree: TypeAlias = Any
+"""The annotation of an argument or result that may be a tree: a leaf, or leaves in dicts, lists and tuples."""
 
 
 class Field(str):

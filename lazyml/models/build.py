@@ -212,7 +212,8 @@ def _parsed(
 ) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in formulas.items():
-        values[name] = _at(definition, section, name, parse_formula, text, {**names, **values})
+        several = section == "model" and name != "loss"
+        values[name] = _at(definition, section, name, parse_formula, text, {**names, **values}, several=several)
     return values
 
 
