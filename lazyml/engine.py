@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyml import trees
 from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.functions import Tile
 from lazyml.codegen.interpret import InterpretedTile, evaluate_small
@@ -44,7 +45,8 @@ from lazyml.sources.outputs import refuse_sources
 
 
 class Program:
-    """A planned set of formulas. Call it with the parameters by name; it gives their values.
+    """A planned set of formulas. Call it with the parameters by name, or with a tree of them by the name given to
+    `lz.params`; it gives the values of the formulas, in the tree in which they were given.
 
     Attributes
     ----------
@@ -61,13 +63,13 @@ class Program:
     last_run: RunStats | None
     _planned: Planned | None
 
-    def __init__(self, outputs: Sequence[Node], single: bool, **options: Any) -> None:
-        """The outputs, `single` for a bare result, and the fields of `Options`."""
-        self._set(outputs, single, Options(**options))
+    def __init__(self, outputs: Sequence[Node], tree: trees.Tree, **options: Any) -> None:
+        """The outputs, the tree of results with the places of the outputs as leaves, and the fields of `Options`."""
+        self._set(outputs, tree, Options(**options))
         self._planned = self._ready
 
-    def _set(self, outputs: Sequence[Node], single: bool, options: Options) -> None:
-        self._given, self._single, self._options = tuple(outputs), single, options
+    def _set(self, outputs: Sequence[Node], tree: trees.Tree, options: Options) -> None:
+        self._given, self._tree, self._options = tuple(outputs), tree, options
         self._planned = self.last_run = None
 
     @property
@@ -182,12 +184,12 @@ class Program:
     def _again(self, outputs: Sequence[Node], storage: Storage | None) -> Program:
         """A program with the same options, the budget and threads as they were found."""
         found = replace(self._options, memory=self._ready.budget, threads=self._ready.threads, storage=storage)
-        return Program(outputs, self._single, **found.given())
+        return Program(outputs, self._tree, **found.given())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The formulas and what was asked for: planned anew on arrival, on files that must be what they were."""
         place = {node: at for at, node in enumerate(topological(self._given))}
-        return _restore, (encode(*self._given), [place[node] for node in self._given], self._single, self._options)
+        return _restore, (encode(*self._given), [place[node] for node in self._given], self._tree, self._options)
 
     def __repr__(self) -> str:
         count = len(self._given)
@@ -197,11 +199,11 @@ class Program:
         return f"<pre>{html.escape(self.explain())}</pre>"
 
     def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
-        """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name."""
+        """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name, or in trees."""
         results, _ = self._run(params, rows, {})
         kept, pairs = self.plan.kept, zip(self._ready.outputs, self._given, strict=True)
         values = [_outward(results[node], given.row_axis == 1, node in kept) for node, given in pairs]
-        return values[0] if self._single else tuple(values)
+        return trees.unflatten(self._tree, values)
 
     def store(
         self, path: str | None = None, name: str | Sequence[str] | None = None,
@@ -209,9 +211,9 @@ class Program:
         compression: str | None = None, level: int | None = None, shuffle: bool | None = None,
     ) -> Stored:  # fmt: skip
         """Write the row-shaped outputs to datasets of a new file, in their order under one `name` or several; the other
-        outputs are the `values` of what it gives. As `lz.store`, which explains the options."""
+        outputs are the `values` of what it gives, in their order. As `lz.store`, which explains the options."""
         names = [name] if isinstance(name, str) else list(name or ())
-        rows = [at for at, node in enumerate(self._given) if node.row_axis is not None or self._single]
+        rows = [at for at, node in enumerate(self._given) if node.row_axis is not None or self._tree == 0]
         if len(names) != len(rows):
             raise ParameterError("a name for each row-shaped output is needed", expected=f"{len(rows)} names",
                                  found=f"{len(names)}: {names}", where=self._options.where)  # fmt: skip
@@ -337,11 +339,11 @@ class Program:
             scan.close()
 
 
-def _restore(graph: list[tuple[Any, ...]], outputs: Sequence[int], single: bool, options: Options) -> Program:
+def _restore(graph: list[tuple[Any, ...]], outputs: Sequence[int], tree: trees.Tree, options: Options) -> Program:
     """A program from a pickle, to be planned when it is used."""
     nodes = rebuild_all(graph)
     program = Program.__new__(Program)
-    program._set([nodes[at] for at in outputs], single, options)
+    program._set([nodes[at] for at in outputs], tree, options)
     return program
 
 
@@ -364,5 +366,5 @@ def _outward(value: Any, flip: bool, kept: bool) -> Any:
 
 def compute(outputs: Sequence[Node]) -> tuple[Any, ...]:
     """The values of nodes, with the default budget and threads."""
-    result: tuple[Any, ...] = Program(outputs, single=False, repeated=False)()
+    result: tuple[Any, ...] = Program(outputs, tuple(range(len(outputs))), repeated=False)()
     return result

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from lazyml.errors import ParameterError
+
+Tree: TypeAlias = Any
+"""The annotation of an argument or result that may be a tree: a leaf, or leaves in dicts, lists and tuples."""
 
 
 class Field(str):
@@ -50,22 +53,7 @@ def flatten_like(
     >>> [leaf for _, leaf in flatten_like({"w": 0, "b": 0}, {"b": [1, 2], "w": 3}, "values")]
     [3, [1, 2]]
     """
-    found: list[tuple[Place, Any]] = []
-
-    def walk(part: Any, against: Any, place: tuple[Any, ...]) -> None:
-        mine = None if is_leaf(part) else _branches(part)
-        if mine is None:
-            found.append((Place(place), against))
-            return
-        theirs = _branches(against)
-        if _kind(part) != _kind(against) or theirs is None or mine.keys() != theirs.keys():
-            raise ParameterError(f"{what}{Place(place)} has another structure than the tree", expected=_outline(part),
-                                 found=_outline(against))  # fmt: skip
-        for step, branch in mine.items():
-            walk(branch, theirs[step], (*place, step))
-
-    walk(tree, other, ())
-    return found
+    return list(_walk(tree, other, (), what, is_leaf))
 
 
 def unflatten(tree: Any, leaves: Iterable[Any], is_leaf: Callable[[Any], bool] = _nothing) -> Any:
@@ -74,18 +62,62 @@ def unflatten(tree: Any, leaves: Iterable[Any], is_leaf: Callable[[Any], bool] =
     >>> unflatten({"w": 0, "b": (0, 0)}, ["x", "y", "z"])
     {'w': 'x', 'b': ('y', 'z')}
     """
-    rest = iter(leaves)
+    return _build(tree, iter(leaves), is_leaf)
 
-    def build(part: Any) -> Any:
-        steps = None if is_leaf(part) else _branches(part)
-        if steps is None:
-            return next(rest)
-        branches = [build(branch) for branch in steps.values()]
-        if isinstance(part, dict):
-            return dict(zip(part, branches, strict=True))
-        return _kind(part)(*branches) if hasattr(part, "_fields") else _kind(part)(branches)
 
-    return build(tree)
+def by_name(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Values by name, where a tree may stand for all the names that begin with its own, joined by `_` to the steps.
+
+    What fits no name is left as it is. Raises ParameterError where two values have one name.
+
+    >>> by_name({"net": [{"w": [1.0, 2.0]}, {"w": 3.0}], "b": 4.0}, ["net_0_w", "net_1_w", "b"])
+    {'net_0_w': [1.0, 2.0], 'net_1_w': 3.0, 'b': 4.0}
+    """
+    found: dict[str, Any] = {}
+    for name, value in (pair for given in values.items() for pair in _names(*given, names)):
+        if name in found:
+            raise ParameterError(f"the parameter {name} has two values", expected="its own, or one in a tree")
+        found[name] = value
+    return found
+
+
+# Functions that call themselves, not closures: these would be cycles, which keep what they hold, open files among it,
+# until they are collected.
+
+
+def _walk(
+    part: Any, against: Any, place: tuple[Any, ...], what: str, is_leaf: Callable[[Any], bool]
+) -> Iterator[tuple[Place, Any]]:
+    mine = None if is_leaf(part) else _branches(part)
+    if mine is None:
+        yield Place(place), against
+        return
+    theirs = _branches(against)
+    if _kind(part) != _kind(against) or theirs is None or mine.keys() != theirs.keys():
+        raise ParameterError(f"{what}{Place(place)} has another structure than the tree", expected=_outline(part),
+                             found=_outline(against))  # fmt: skip
+    for step, branch in mine.items():
+        yield from _walk(branch, theirs[step], (*place, step), what, is_leaf)
+
+
+def _build(part: Any, leaves: Iterator[Any], is_leaf: Callable[[Any], bool]) -> Any:
+    steps = None if is_leaf(part) else _branches(part)
+    if steps is None:
+        return next(leaves)
+    branches = [_build(branch, leaves, is_leaf) for branch in steps.values()]
+    if isinstance(part, dict):
+        return dict(zip(part, branches, strict=True))
+    return _kind(part)(*branches) if hasattr(part, "_fields") else _kind(part)(branches)
+
+
+def _names(name: str, value: Any, names: Collection[str]) -> Iterator[tuple[str, Any]]:
+    is_tree = name not in names and any(str(known).startswith(f"{name}_") for known in names)
+    steps = _branches(value) if is_tree else None
+    if steps is None:
+        yield name, value
+        return
+    for step, branch in steps.items():
+        yield from _names(f"{name}_{step}", branch, names)
 
 
 def _branches(part: Any) -> dict[Any, Any] | None:

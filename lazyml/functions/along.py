@@ -25,7 +25,7 @@ def drop_axes(x: Array, axes: tuple[int, ...]) -> Array:
 
 def normalise_axes(axis: Any, node: Node) -> tuple[int, ...]:
     """The axes that an `axis` argument names, counted from 0; all of them for None."""
-    axes = tuple(range(node.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(range(node.ndim)) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     for one in axes:
         if not isinstance(one, (int, np.integer)) or not -node.ndim <= one < node.ndim:
             raise ShapeError("no such axis", expected=f"-{node.ndim} to {node.ndim - 1}" if node.ndim else "None",

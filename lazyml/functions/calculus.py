@@ -16,11 +16,12 @@ from lazyml.expr import grad as reverse
 from lazyml.expr.collecting import no_collecting
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node
+from lazyml.trees import Tree
 
 __all__ = ["grad", "hvp", "jvp", "value_and_grad"]
 
 
-def grad(loss: Array, wrt: Any) -> Any:
+def grad(loss: Array, wrt: Tree) -> Tree:
     """The gradient of a scalar formula, as a formula: d loss / d x with the shape of x.
 
     One parameter gives an Array, a list gives a list, a tree of parameters the same tree. `x` is what `lz.param`,
@@ -39,7 +40,7 @@ def grad(loss: Array, wrt: Any) -> Any:
     return trees.unflatten(wrt, map(Array, found))
 
 
-def value_and_grad(loss: Array, wrt: Any) -> tuple[Array, Any]:
+def value_and_grad(loss: Array, wrt: Tree) -> tuple[Array, Tree]:
     """The loss and its gradient, `(loss, grad(loss, wrt))`: computed together they take one pass.
 
     Errors are those of `grad`.
@@ -52,7 +53,7 @@ def value_and_grad(loss: Array, wrt: Any) -> tuple[Array, Any]:
     return loss, grad(loss, wrt)
 
 
-def jvp(outputs: Any, params: Any, vectors: Any) -> Any:
+def jvp(outputs: Tree, params: Tree, vectors: Tree) -> Tree:
     """How fast formulas change as the parameters move along vectors: J v, with the tree and shapes of `outputs`.
 
     `vectors` has the tree of `params`, and each the shape of its parameter, or one more leading axis k for k
@@ -77,7 +78,7 @@ def jvp(outputs: Any, params: Any, vectors: Any) -> Any:
     return trees.unflatten(outputs, map(Array, found))
 
 
-def hvp(loss: Array, params: Any, vectors: Any) -> Any:
+def hvp(loss: Array, params: Tree, vectors: Tree) -> Tree:
     """The Hessian of a scalar formula times vectors, H v, with the tree and shapes of `params`.
 
     `vectors` has the tree of `params`, and each the shape of its parameter, or one more leading axis k for k vectors at
@@ -132,7 +133,7 @@ def _parameters(tree: Any, what: str) -> list[Node]:
             raise ParameterError(f"{at} is not an Array", expected="a parameter, or a dict, list or tuple of them",
                                  found=type(leaf).__name__, where=arrays.here())  # fmt: skip
         if leaf.node.op not in ("param", "source"):
-            raise UnsupportedError("gradients are taken with respect to parameters", expected="lz.param(...)",
+            raise UnsupportedError("gradients are taken with respect to parameters", expected="what lz.param gave",
                                    found=f"{leaf.name}, {at}", where=arrays.here())  # fmt: skip
         node = _differentiable(leaf, at)
         if node in seen:

@@ -1,7 +1,7 @@
 """Trees of parameters: many named parameters handled as one nested value, as the layers of a network are.
 
-Names stay flat: a program and a solver take and give values by name. `to_names` and `to_tree` go from a tree of values
-to names and back.
+Names stay flat: a program and a solver take values by name, or in a tree by the prefix of the names, and a solver gives
+them by name. `to_names` and `to_tree` go from a tree of values to names and back.
 """
 
 from __future__ import annotations

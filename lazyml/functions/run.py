@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lazyml import array as arrays
-from lazyml import engine
+from lazyml import engine, trees
 from lazyml.array import Array
 from lazyml.errors import ParameterError, ShapeError
 from lazyml.expr import build
 from lazyml.expr.infer import widen
+from lazyml.expr.node import Node
+from lazyml.expr.show import formula
 from lazyml.plan.storage import check_rows_first, storage_of
 from lazyml.runtime.stats import Stored
 from lazyml.sources.opening import open_source
+from lazyml.trees import Tree
 
 __all__ = ["compile", "compute", "from_array", "open", "param", "store"]
 
@@ -81,14 +84,18 @@ def param(name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = "float6
 
 
 def compile(
-    outputs: Any, *, memory: int | str | None = None, threads: int | None = None, backend: str = "auto",
+    outputs: Tree, *, memory: int | str | None = None, threads: int | None = None, backend: str = "auto",
     pin: bool = True,
 ) -> engine.Program:  # fmt: skip
     """Plan the outputs together and give a Program: call it with the parameters, by name, to run it.
 
-    One Array gives a program with a bare result, a list one with a tuple. `memory` is the budget in bytes or text such
-    as "512 MiB" (a quarter of the machine by default), `threads` the worker threads (all processors by default).
-    `backend` is "numba", "numpy" (the interpreter), or "auto": the interpreter for sources too small to compile for.
+    One Array gives a program with a bare result, a list one with a tuple, and nested dicts, lists, tuples and named
+    tuples of Arrays, such as the gradient by a tree of parameters, the same tree of results; only the outermost list
+    comes as a tuple. The parameters of `lz.params("net", ...)` may go in as `program(net={"w": ..., "b": ...})`.
+
+    `memory` is the budget in bytes or text as "512 MiB" (a quarter of the machine by default), `threads` the worker
+    threads (all processors by default). `backend` is "numba", "numpy" (the interpreter), or "auto": the
+    interpreter for sources too small to compile for.
     Rows of files that fit in the budget stay in memory for later passes and calls, and for other programs on the same
     data, until `release()` or until another program needs the room; with `pin=False` every pass reads its files.
 
@@ -100,46 +107,62 @@ def compile(
     >>> program(w=[1.0, 1.0]), program.last_run.passes
     (np.float64(10.0), 1)
     """
-    return _program(outputs, True, memory=memory, threads=threads, backend=backend, pin=pin)
+    return _program(*_outputs(outputs), True, memory=memory, threads=threads, backend=backend, pin=pin)
 
 
-def _program(outputs: Any, repeated: bool, **options: Any) -> engine.Program:
-    single = isinstance(outputs, (Array, np.ndarray)) or not isinstance(outputs, Iterable)
-    items = [outputs] if single else list(outputs)
-    return engine.Program([_output(x).node for x in items], single, where=arrays.here(), line_of=arrays.line_of,
-                          repeated=repeated, **options)  # fmt: skip
+def _program(nodes: list[Node], tree: Tree, repeated: bool, **options: Any) -> engine.Program:
+    return engine.Program(nodes, tree, where=arrays.here(), line_of=arrays.line_of, repeated=repeated, **options)
 
 
-def _output(x: Any) -> Array:
-    return x if isinstance(x, Array) else Array(arrays.coerce(x, None, "output"))
+def _outputs(given: Tree, what: str = "outputs") -> tuple[list[Node], Tree]:
+    """The outputs in a tree, and the tree with their places in this order; any other series of them is a tuple."""
+    one = isinstance(given, (Array, np.ndarray, dict, str, bytes)) or not isinstance(given, Iterable)
+    tree = given if one or hasattr(given, "_fields") else tuple(given)
+    named = trees.flatten(tree, lambda part: part is not tree and _is_constant(part))
+    nodes = [x.node if isinstance(x, Array) else arrays.coerce(x, None, f"{what}{place}") for place, x in named]
+    return nodes, trees.unflatten(tree, range(len(nodes)), lambda part: part is not tree and _is_constant(part))
+
+
+def _is_constant(part: Any) -> bool:
+    """Whether a part of a tree is a list or tuple of numbers, which is one output."""
+    if not isinstance(part, (list, tuple)) or hasattr(part, "_fields") or not part:
+        return False
+    return not any(isinstance(leaf, Array) for _, leaf in trees.flatten(part))
 
 
 def compute(
-    *outputs: Any, params: Mapping[str, Any] | None = None, memory: int | str | None = None,
+    *outputs: Tree, params: Mapping[str, Any] | None = None, memory: int | str | None = None,
     threads: int | None = None, backend: str = "auto",
-) -> Any:  # fmt: skip
+) -> Tree:  # fmt: skip
     """Compute Arrays now, sharing passes: `compute(a)` gives a value, `compute(a, b)` and `compute([a, b])` a tuple.
+
+    A tree of Arrays gives the same tree of values, as with `compile`; `params` are the parameters by name, and trees of
+    them by the name that `lz.params` was given.
 
     >>> import lazyml as lz
     >>> x = lz.from_array([1.0, 2.0, 3.0])
     >>> lz.compute(lz.mean(x), lz.sum(x * x))
     (np.float64(2.0), np.float64(14.0))
+    >>> t = lz.params("t", {"w": 2, "b": ()})
+    >>> slopes = lz.grad(lz.sum(t["w"] ** 2) * t["b"], t)
+    >>> lz.compute(slopes, params={"t": {"w": [1.0, 2.0], "b": 3.0}})
+    {'w': array([ 6., 12.]), 'b': np.float64(5.0)}
     """
     chosen = outputs[0] if len(outputs) == 1 else list(outputs)
-    return _program(chosen, False, memory=memory, threads=threads, backend=backend)(**(params or {}))
+    return _program(*_outputs(chosen), False, memory=memory, threads=threads, backend=backend)(**(params or {}))
 
 
 def store(
     array: Array | Mapping[str, Array], path: str | os.PathLike[str] | None = None, name: str | None = None, *,
-    params: Mapping[str, Any] | None = None, also: Any = None, dtype: Any = None, compression: str | None = None,
+    params: Mapping[str, Any] | None = None, also: Tree = None, dtype: Any = None, compression: str | None = None,
     level: int | None = None, shuffle: bool | None = None, overwrite: bool = False, memory: int | str | None = None,
     threads: int | None = None, backend: str = "auto",
 ) -> Stored:  # fmt: skip
     """Write row-aligned Arrays to datasets of a new HDF5 file, page by page, in the passes that they need together.
 
     `store(array, path, name)` writes one, `store({"p": p, "residual": r}, path)` several; without a path the names say
-    which file, as in `store({"a.h5:p": p, "b.h5:r": r})`. Totals in `also`, an Array or a list, are computed in the
-    same passes: they are the `values` of what is given, which also has the run's statistics.
+    which file, as in `store({"a.h5:p": p, "b.h5:r": r})`. Totals in `also`, an Array or a tree of
+    them, are computed in the same passes: they are the `values` of what is given, which also has the run's statistics.
 
     `dtype`, or one by name, is what the values are cast to. `compression="gzip"` at a `level` from 0 to 9 (4 unless
     told otherwise), after a byte `shuffle` unless that is False, is done by the worker threads. Files are written
@@ -158,20 +181,21 @@ def store(
     """
     where = arrays.here()
     named = _by_name(array, name, where)
-    totals = [] if also is None else [also] if isinstance(also, Array) else list(also)
     nodes = [array.node for array in named.values()]
     check_rows_first(nodes, where)
+    totals, tree = _outputs(() if also is None else also, "also")
     for total in totals:
-        if _output(total).node.row_axis is not None:
+        if total.row_axis is not None:
             raise ShapeError("what is also computed has no row axis", expected="a total, such as lz.mean(...)",
-                             found=total.name, where=where, fix="give it a name, to store it")  # fmt: skip
+                             found=formula(total), where=where, fix="give it a name, to store it")  # fmt: skip
     options = {"dtype": dtype, "compression": compression, "level": level, "shuffle": shuffle}
     storage = storage_of([*named, *(None for _ in totals)], **options)
-    program = _program([*named.values(), *totals], False, storage=storage, memory=memory, threads=threads,
+    nodes += totals
+    program = _program(nodes, tuple(range(len(nodes))), False, storage=storage, memory=memory, threads=threads,
                        backend=backend)  # fmt: skip
     place = None if path is None else os.fspath(path)
     stored = program.store(place, list(named), params, overwrite, **options)
-    return replace(stored, values=stored.values[0]) if isinstance(also, Array) else stored
+    return replace(stored, values=trees.unflatten(tree, stored.values))
 
 
 def _by_name(given: Array | Mapping[str, Array], name: str | None, where: str | None) -> Mapping[str, Array]:

@@ -171,7 +171,7 @@ def evaluate(
         _check_scalar(definition, "metrics", name, values[name], parameters=False)
     arrays = {name: value for name, value in values.items() if hasattr(value, "shape")}
     compute = partial(lz.compute, params=fitted.params, **resources)
-    numbers = dict(zip(arrays, _at(definition, "metrics", "", compute, list(arrays.values())), strict=True))
+    numbers = _at(definition, "metrics", "", compute, arrays)
     return {name: float(numbers.get(name, value)) for name, value in values.items()}
 
 
@@ -212,7 +212,8 @@ def _parsed(
 ) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in formulas.items():
-        values[name] = _at(definition, section, name, parse_formula, text, {**names, **values})
+        several = section == "model" and name != "loss"
+        values[name] = _at(definition, section, name, parse_formula, text, {**names, **values}, several=several)
     return values
 
 

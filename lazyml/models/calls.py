@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
+import lazyml as lz
 from lazyml.errors import FormulaError
 from lazyml.models.grammar import MAX_TEXT, did_you_mean, is_number
 from lazyml.models.signatures import DTYPES, FUNCTIONS, Signature, Takes, signature_of
@@ -12,6 +13,12 @@ from lazyml.models.signatures import DTYPES, FUNCTIONS, Signature, Takes, signat
 if TYPE_CHECKING:
     from lazyml.models.parser import Parser
 
+_INSTEAD = {
+    "elementwise": "it compiles a function of Python's, and a formula has none: build the model in Python",
+    **dict.fromkeys(("param", "params"), "declare it under [params], and name it"),
+    **dict.fromkeys(("open", "from_array"), "declare it under [data], and name it"),
+}
+"""What to do instead of calling functions that run formulas or take more than formulas."""
 _MODULES = ("lz", "lazyml", "np", "numpy")
 _MAX_NESTING = 2  # lists in a list: a matrix
 
@@ -21,6 +28,9 @@ def call(parser: Parser, node: ast.Call, depth: int) -> Any:
     if not isinstance(node.func, ast.Name):
         raise _not_a_name(parser, node, node.func)
     name = node.func.id
+    if name not in FUNCTIONS and callable(getattr(lz, name, None)):
+        raise parser.error(node.func, f"unknown function {name!r}: lz.{name} is for Python, not for formulas",
+                           _INSTEAD.get(name), "a function of docs/language.md")  # fmt: skip
     if name not in FUNCTIONS:
         raise parser.unknown(node.func, "function", name, FUNCTIONS, "a function of docs/language.md")
     placed, named = _bound(parser, node, signature_of(name))
@@ -79,9 +89,13 @@ def _argument(parser: Parser, node: ast.expr, takes: Takes, depth: int) -> Any:
         if takes.none if node.value is None else takes.truth:
             return node.value
         raise _wrong(parser, node, takes)
+    if takes.tree:
+        return tree(parser, node, takes, depth)
     if isinstance(node, ast.List | ast.Tuple):
         return _list(parser, node, takes, depth)
-    value = parser.value(node, depth)
+    value = (parser.results if takes.formulas else parser.value)(node, depth)
+    if isinstance(value, tuple):
+        return value
     if is_number(value):
         return _number(parser, node, takes, value)
     if not takes.formula:
@@ -115,6 +129,13 @@ def _list(parser: Parser, node: ast.List | ast.Tuple, takes: Takes, depth: int) 
     if takes.elements is None:
         raise _wrong(parser, node, takes)
     return numbers(parser, node, takes.elements, depth + 1)
+
+
+def tree(parser: Parser, node: ast.expr, takes: Takes, depth: int) -> Any:
+    """A formula, formulas in lists or tuples, or the several results of a function: lists come as tuples."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return tuple(tree(parser, part, takes, depth + 1) for part in node.elts)
+    return parser.results(node, depth)
 
 
 def numbers(parser: Parser, node: ast.expr, element: Takes, depth: int, nesting: int = _MAX_NESTING) -> Any:

@@ -45,8 +45,11 @@ _ELEMENT = Takes("an element", "float")
 _SPLIT = "split it into several formulas"
 
 
-def parse_formula(text: str, namespace: Mapping[str, Any]) -> Any:
+def parse_formula(text: str, namespace: Mapping[str, Any], *, several: bool = False) -> Any:
     """The expression that `text` describes, over the values of `namespace`; a plain number if it names no array.
+
+    With `several`, it may be a tuple of them: what a function with several results gives, as `grad(loss, [w, b])`. In
+    the namespace, such tuples are names like others, and g[0] their parts.
 
     Raises FormulaError, with a caret under the part, for anything that is not allowed or not known. An error of the
     operation itself, such as ShapeError, keeps its class and gets the caret too.
@@ -62,7 +65,7 @@ def parse_formula(text: str, namespace: Mapping[str, Any]) -> Any:
                 ^^^^^^
       fix       did you mean 'score'?
     """
-    return Parser(text, namespace).parse()
+    return Parser(text, namespace).parse(several)
 
 
 class Parser:
@@ -74,7 +77,7 @@ class Parser:
         self.text = " ".join(text.split())
         self.namespace = namespace
 
-    def parse(self) -> Any:
+    def parse(self, several: bool = False) -> Any:
         if not self.text:
             raise FormulaError("the formula is empty", expected=ALLOWED)
         if len(self.text) > MAX_CHARACTERS:
@@ -83,7 +86,7 @@ class Parser:
         for position, character in enumerate(self.text):
             if not (character.isascii() and character.isprintable()) or character in "#\\":
                 raise self.error_at(f"the character {character!r} is not allowed", position, position + 1)
-        return self.value(self.tree(), 0)
+        return self.results(self.tree(), 0) if several else self.value(self.tree(), 0)
 
     def tree(self) -> ast.expr:
         try:
@@ -129,7 +132,7 @@ class Parser:
             raise self.error(node, "the number is too large", expected="a number that fits 64 bits")
         if not is_number(found) and not of_data:
             raise self.error(node, "there are only numbers in this", expected="data or a parameter among them")
-        return found
+        return _tuples(found)
 
     def look_up(self, node: ast.Name) -> Any:
         if node.id.startswith("_"):
@@ -267,6 +270,11 @@ def _of_numbers(function: Callable[..., Any], *args: Any, **keywords: Any) -> An
     with np.errstate(divide="raise", over="raise", invalid="raise"), warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         return function(*args, **keywords)
+
+
+def _tuples(results: Any) -> Any:
+    """Several results, whatever they came in, as tuples."""
+    return tuple(map(_tuples, results)) if isinstance(results, list | tuple) else results
 
 
 def _is_float(value: Any) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from lazyml.functions import LANGUAGE
+from lazyml.functions import LANGUAGE, calculus
 
 MAX_WHOLE = 1_000_000  # a whole number that an argument may be: most are sizes of tables
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
@@ -33,7 +33,7 @@ class Takes:
 
     @property
     def formula(self) -> bool:
-        return bool(self.parts & {"Any", "Array"})
+        return bool(self.parts & {"Any", "Array", "Tree"})
 
     @property
     def number(self) -> bool:
@@ -63,6 +63,11 @@ class Takes:
         return "Sequence[Any]" in self.parts
 
     @property
+    def tree(self) -> bool:
+        """Whether formulas in lists, and several results of a function, may be given for it."""
+        return "Tree" in self.parts
+
+    @property
     def dtype(self) -> bool:
         return "DTypeLike" in self.parts
 
@@ -77,7 +82,7 @@ class Takes:
         'a whole number, None'
         """
         kinds = {"a formula": self.formula, "a number": self.number, "a whole number": self.whole,
-                 "a list of formulas": self.formulas, "a list of numbers": self.elements is not None,
+                 "a list of formulas": self.formulas or self.tree, "a list of numbers": self.elements is not None,
                  "True or False": self.truth and not self.formula, "None": self.none and not self.formula,
                  ", ".join(DTYPES): self.dtype, "a text": self.text and not self.dtype}  # fmt: skip
         return ", ".join(kind for kind, taken in kinds.items() if taken)
@@ -94,7 +99,9 @@ class Signature:
     more: Takes | None = None  # any number of further arguments by position
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = LANGUAGE
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **LANGUAGE, **{name: getattr(calculus, name) for name in calculus.__all__}
+}  # fmt: skip
 """Every function a formula may call, by the name it has in lazyml."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lazyml import trees
 from lazyml.errors import ParameterError
 from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node
@@ -27,11 +28,12 @@ def declared(order: Iterable[Node]) -> tuple[Node, ...]:
 
 
 def bind(parameters: Sequence[Node], values: Mapping[str, Any]) -> dict[Node, NDArray[Any]]:
-    """The values as arrays of the declared shape and dtype.
+    """The values as arrays of the declared shape and dtype; a tree under the name that `lz.params` was given.
 
     Raises ParameterError for a name that is unknown or missing, a value that is not numeric or of another shape.
     """
     wanted = ", ".join(f"{node.arg} {show_shape(node.shape)}" for node in parameters) or "none"
+    values = trees.by_name(values, [node.arg for node in parameters])
     unknown = sorted(set(values) - {node.arg for node in parameters})
     if unknown:
         raise ParameterError(f"no parameter is called {unknown[0]}", expected=wanted, found=", ".join(values))

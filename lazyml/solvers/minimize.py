@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyml import trees
 from lazyml.array import Array
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
 from lazyml.functions import compile, grad
@@ -52,7 +53,7 @@ def minimize(
     loss : Array
         A scalar formula with at least one parameter (``lz.param``).
     start : mapping of str to array-like, optional
-        A value for every parameter, by name; zeros when not given.
+        A value for every parameter, by name, or trees by the name given to ``lz.params``; zeros when not given.
     solver : str or solver
         ``"lbfgs"``, ``"gradient-descent"``, or a configured one such as ``Lbfgs(history=20)``.
     tolerance : float
@@ -145,6 +146,7 @@ def start_values(shapes: Mapping[str, tuple[int, ...]], start: Mapping[str, Any]
     if not isinstance(start, Mapping):
         raise ParameterError("start is not a mapping", expected=f"a value for each of {sorted(shapes)}, by name",
                              found=type(start).__name__)  # fmt: skip
+    start = trees.by_name(start, shapes)
     for name in start:
         if name not in shapes:
             raise ParameterError(f"start has a value for {name!r}, which the loss does not depend on",

@@ -126,6 +126,9 @@ def test_the_formulas_in_the_table_of_what_is_allowed_are_allowed():
         "score": np.ones(300),
     }
     names = {name: lz.from_array(value, name) for name, value in columns.items()}
+    names |= {"w": lz.param("w", 3), "b": lz.param("b")}
+    names["loss"] = parse_formula("sum((features @ w + b) ** 2)", names)
+    names["g"] = parse_formula("grad(loss, [w, b])", names, several=True)
     formulas = [code for code in re.findall(r"`([^`]+)`", table) if re.search(r"^\w+[.(\[]| @ \[", code)]
     assert len(formulas) > 12
     for formula in formulas:
@@ -133,7 +136,7 @@ def test_the_formulas_in_the_table_of_what_is_allowed_are_allowed():
             with pytest.raises(FormulaError, match=r"write mean\(features, axis=0\)"):
                 parse_formula(formula, names)
         else:
-            assert isinstance(parse_formula(formula, names), lz.Array | int)
+            assert isinstance(parse_formula(formula, names, several=True), lz.Array | int | tuple)
 
 
 def test_every_command_and_option_is_documented():

@@ -260,3 +260,35 @@ def test_data_in_many_files(folder, data, trained):
     for wrong in ([], ["part-0.h5:features", "part-1.h5:late"], ["part-0.h5:features", 3]):
         with pytest.raises(FormulaError, match=r"\[data\] features"):
             definition_from_mapping(changed(data={"features": wrong}), folder)
+
+
+def test_a_gradient_is_a_metric(folder, data):
+    """Of one parameter, of a list by index, of one under a name of its own, and products with the Hessian."""
+    metrics = {
+        "size": "norm(grad(loss, w))", "slope": "grad(loss, [w, b])[1]", "named": "sqrt(sum(g[0]**2) + g[1]**2)",
+        "along": "sum(g[0] * hvp(loss, [w, b], g)[0])", "moved": "mean(jvp(score, [w, b], [[1, 0, 0], 0.5]))",
+        "both": "value_and_grad(loss, (w, b))[1][0][2]",
+    }  # fmt: skip
+    definition = definition_from_mapping(changed(model={"g": "grad(loss, [w, b])"}, metrics=metrics), folder)
+    X, y = (a.astype(float) for a in data)
+    w, b = np.array([0.3, -0.2, 0.1]), 0.4
+    found = evaluate(definition, FittedModel({"w": w, "b": np.array(b)}, fitted_details(definition)))
+    p = 1 / (1 + np.exp(-(X @ w + b)))
+    dw, db = X.T @ (p - y) / len(y) + L2 * w, np.mean(p - y)
+    hessian = X.T @ (p * (1 - p) * (X @ dw + db)) / len(y) + L2 * dw
+    expected = {"size": np.linalg.norm(dw), "slope": db, "named": np.sqrt(dw @ dw + db**2), "along": dw @ hessian,
+                "moved": np.mean(X[:, 0] + 0.5), "both": dw[2]}  # fmt: skip
+    np.testing.assert_allclose([found[name] for name in expected], list(expected.values()), rtol=1e-9)
+
+
+def fitted_details(definition):
+    return {"model": dict(definition.model), "hyper": dict(definition.hyper)}
+
+
+@pytest.mark.parametrize("section", ["predict", "metrics"])
+def test_several_results_are_no_value(folder, section):
+    place = r"(?s)this has 2 results.*model \[\w+\] g.*write grad\(loss, \[w, b\]\)\[0\]"
+    with pytest.raises(FormulaError, match=place):
+        build(definition_from_mapping(changed(**{section: {"g": "grad(loss, [w, b])"}}), folder))
+    with pytest.raises(FormulaError, match="2 results"):
+        build(definition_from_mapping(changed(model={"loss": "top_k(late, 3)"}), folder))

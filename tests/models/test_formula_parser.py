@@ -11,12 +11,11 @@ from formula_names import ACCEPTED, NAMES, lazy
 import lazyml as lz
 from lazyml.errors import FormulaError, LazymlError, ShapeError
 from lazyml.expr.node import OPS
-from lazyml.functions import LANGUAGE
 from lazyml.models.grammar import CONSTANTS
 from lazyml.models.parser import parse_formula
 from lazyml.models.signatures import FUNCTIONS, Takes, signature_of
 
-PYTHON = {**LANGUAGE, **CONSTANTS}
+PYTHON = {**FUNCTIONS, **CONSTANTS}
 
 
 def python(text, names):
@@ -51,7 +50,7 @@ def test_rows_and_columns_are_whole_numbers():
 
 def examples(name):
     """The examples of a function as (setup, the expressions in them that call functions of the language)."""
-    doc = LANGUAGE[name].__doc__
+    doc = FUNCTIONS[name].__doc__
     plain = re.search(r"^ *Example: (.*)\.$", doc, re.MULTILINE)
     lines = (
         [plain[1]]
@@ -88,7 +87,7 @@ class _Texts(ast.NodeTransformer):
 def called(node, bare):
     """The function of the language that a call is of: lz.f(...), or f(...) for those known without lz."""
     if isinstance(node.func, ast.Attribute):
-        return node.func.attr if getattr(node.func.value, "id", "") == "lz" and node.func.attr in LANGUAGE else None
+        return node.func.attr if getattr(node.func.value, "id", "") == "lz" and node.func.attr in FUNCTIONS else None
     return node.func.id if getattr(node.func, "id", "") in bare else None
 
 
@@ -102,8 +101,8 @@ def calls_in(tree, bare):
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_every_function_takes_its_example_as_text(name):
     """The call in its docstring, as a formula string, is the call in Python: the same formula, or the same number."""
-    space = {"lz": lz, "np": np, **{key: f for key, f in LANGUAGE.items() if f is LANGUAGE[name]}, **CONSTANTS}
-    aliases, seen = {key for key in space if key in LANGUAGE}, set()
+    space = {"lz": lz, "np": np, **{key: f for key, f in FUNCTIONS.items() if f is FUNCTIONS[name]}, **CONSTANTS}
+    aliases, seen = {key for key in space if key in FUNCTIONS}, set()
     for line in examples(name):
         (statement,) = ast.parse(line).body
         exec(line, space)
@@ -132,14 +131,14 @@ def check(text, names, expected):
 
 
 def test_every_elementwise_operator_has_an_example_that_runs():
-    shown = {name for name, op in OPS.items() if op.kind == "elementwise" and name in LANGUAGE}
+    shown = {name for name, op in OPS.items() if op.kind == "elementwise" and name in FUNCTIONS}
     assert len(shown) > 60
     for name in shown:
-        value = eval(OPS[name].doc.example, {**LANGUAGE, **CONSTANTS})
+        value = eval(OPS[name].doc.example, {**FUNCTIONS, **CONSTANTS})
         assert np.ndim(value) == 0 and not isinstance(value, lz.Array)
 
 
-KNOWN = {"Any", "Array", "int", "float", "bool", "None", "str", "DTypeLike",
+KNOWN = {"Any", "Tree", "Array", "int", "float", "bool", "None", "str", "DTypeLike",
          "Sequence[Any]", "Sequence[int]", "Sequence[float]"}  # fmt: skip
 
 
@@ -154,7 +153,6 @@ def test_signatures_are_those_of_the_functions():
         "compute",
         "param",
         "from_array",
-        "grad",
         "eval",
     }
     for name in FUNCTIONS:
@@ -218,6 +216,32 @@ def test_rows_chosen_by_a_condition_have_no_number():
     assert math.isclose(lz.compute(parse_formula("mean(late)", names), backend="numpy"), 2.0)
     with pytest.raises(FormulaError, match="not known"):
         parse_formula("late.rows", names)
+
+
+def test_several_formulas_go_into_a_function_that_takes_several():
+    names = {"w": lz.param("w", 2), "v": lz.param("v", 2)}
+    names["loss"] = parse_formula("sum(w**2 * v**3)", names)
+    names["g"] = parse_formula("grad(loss, [w, v])", names, several=True)
+    assert isinstance(names["g"], tuple)
+    expected = lz.grad(names["loss"], [names["w"], names["v"]])
+    assert [g.node for g in names["g"]] == [g.node for g in expected]
+    assert parse_formula("concatenate(g)", names).node is lz.concatenate(expected).node
+    assert parse_formula("grad(sum(concatenate(grad(loss, (w, v)))), w)", names).shape == (2,)
+    for text in ("g", "g + 1", "norm(g)", "sum(g, axis=0)", "g[2]"):
+        with pytest.raises(FormulaError, match="2 results"):
+            parse_formula(text, names)
+
+
+def test_axes_may_stand_in_a_list():
+    assert parse_formula("sum(X, axis=[0, 1])", lazy()).node is parse_formula("sum(X, axis=(0, 1))", lazy()).node
+
+
+def test_what_is_for_python_says_so():
+    for text, fix in (("elementwise(y)", "a formula has none"), ("param(y)", r"under \[params\]"),
+                      ("open(y)", r"under \[data\]"), ("minimize(y)", "is for Python")):  # fmt: skip
+        with pytest.raises(FormulaError, match=fix) as caught:
+            parse_formula(text, lazy())
+        assert "is for Python, not for formulas" in caught.value.what
 
 
 def test_an_error_of_the_operation_keeps_its_class_and_points_into_the_formula():
