@@ -104,13 +104,8 @@ class DecodedScan:
     def held_bytes(self) -> int:
         """The chunk table, stored and decoded chunks of the workers, and those that straddle pages."""
         source = self._source
-<<<<<<< HEAD
-        fresh = self._threads * (source.chunk_bytes + source.pipeline.scratch_bytes)  # the decompressor's own
+        fresh = self._stored.users * (source.chunk_bytes + source.pipeline.scratch_bytes)  # the decompressor's own
         scratch = self._stored.nbytes + self._decoded.nbytes + (self._runs.held_bytes if self._runs else 0)
-=======
-        fresh = self._stored.users * source.chunk_bytes  # what the decompressor itself gives
-        scratch = self._stored.nbytes + self._decoded.nbytes
->>>>>>> files
         return source.table.nbytes + fresh + scratch + self.shared.high_water * source.chunk_bytes
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
