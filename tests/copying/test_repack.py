@@ -3,7 +3,9 @@
 import io
 import os
 import sys
+import threading
 import tracemalloc
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,6 +15,21 @@ import lazyml as lz
 from lazyml import errors
 from lazyml.copying import bands
 from lazyml.sources.hdf5 import open_dataset
+
+
+def descriptors():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(tmp_path):
+    """Descriptors, threads and files beside the copy are counted around every test."""
+    before, threads = descriptors(), threading.active_count()
+    yield
+    assert descriptors() <= before
+    assert threading.active_count() <= threads
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
 
 X = np.random.default_rng(2).integers(-99, 99, (5003, 7))
 

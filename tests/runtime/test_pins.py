@@ -19,7 +19,7 @@ LAYOUTS = {
     "column chunks": {"chunks": (501, 2)},
     "gzip": {"chunks": (301, D), "compression": "gzip", "shuffle": True},
     "large gzip chunks": {"chunks": (3001, D), "compression": "gzip"},
-    "by the library": {"chunks": (301, D), "compression": "lzf"},
+    "by the library": {"chunks": (301, D), "shuffle": True},
     "float16": {"dtype": "f2"},
 }
 

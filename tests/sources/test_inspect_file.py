@@ -38,7 +38,7 @@ def test_facts(path):
     assert packed.ratio == 3200 / packed.stored_bytes > 10
     assert "4 chunks" in found["columns"].slow and found["scaled"].route == "h5py"
     assert found["soft"].route == "preadv"
-    speeds = {"plain": "about 1.8 x h5py", "columns": "much lower", "lzf": "that of h5py", "names": None}
+    speeds = {"plain": "about 1.8 x h5py", "columns": "much lower", "scaled": "that of h5py", "names": None}
     assert {name: found[name].speed for name in speeds} == speeds
     reasons = {"external": "outside", "names": "not numeric", "nothing": "neither", "scalar": "neither",
                "dangling": "does not exist", "outside": "outside", "to_group": "a group"}  # fmt: skip
