@@ -218,7 +218,9 @@ class Array:
             bound = inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
-                                   found=str(error), where=here()) from None  # fmt: skip
+                                   found=str(error), where=here(),
+                                   fix=next((manners.OPTIONS[k] for k in kwargs if k in manners.OPTIONS), None),
+                                   ) from None  # fmt: skip
         if args and not _has_array(args[0]):  # np.mean(x, where=mask) is a formula, whatever x is
             rows = next((v for v in bound.arguments.values() if isinstance(v, Array)), self)
             args = beside(rows, args[0]), *args[1:]
