@@ -31,14 +31,14 @@ COMMAND = "python -m docs.language"
 
 FAMILIES: dict[str, str] = {
     "arithmetic": "add subtract multiply divide floor_divide remainder power negative absolute sign square reciprocal "
-                  "fmod copysign",
+                  "fmod divmod float_power copysign",
     "exponentials": "exp expm1 exp2 log log1p log2 log10 sqrt cbrt logaddexp sigmoid softplus logcosh log1mexp "
                     "sigmoid_slope sigmoid_difference",
     "trigonometry": "sin cos tan arcsin arccos arctan arctan2 hypot sinh cosh tanh arcsinh arccosh arctanh deg2rad "
                     "rad2deg",
     "rounding": "floor ceil trunc rint round",
-    "comparison": "less less_equal greater greater_equal equal not_equal isclose isnan isinf isfinite signbit where "
-                  "maximum minimum fmax fmin clip heaviside nan_to_num",
+    "comparison": "less less_equal greater greater_equal equal not_equal isclose allclose isin isnan isinf isfinite "
+                  "signbit where maximum minimum fmax fmin clip heaviside nan_to_num",
     "logic": "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor invert left_shift "
              "right_shift",
     "special": "erf erfc gammaln digamma polygamma xlogy xlog1py",
@@ -49,8 +49,8 @@ FAMILIES: dict[str, str] = {
     "statistics": "histogram quantile percentile median nanquantile nanmedian",
     "random": "random_uniform random_normal random_bernoulli random_integers random_poisson fold",
     "linear": "einsum outer solve inv cholesky det slogdet trace diagonal diag",
-    "shapes": "concatenate stack column_stack hstack transpose reshape squeeze broadcast_to full_like zeros_like "
-              "ones_like astype",
+    "shapes": "concatenate stack column_stack hstack transpose reshape squeeze expand_dims broadcast_to full_like "
+              "zeros_like ones_like astype",
     "calculus": "grad value_and_grad jvp hvp",
     "own": "",
     "running": "open from_array param params compile compute store minimize inspect repack to_names to_tree",
@@ -59,7 +59,8 @@ FAMILIES: dict[str, str] = {
 
 MODULES = {
     "elementwise": "arithmetic", "special": "special", "reductions": "reductions", "indexed": "groups",
-    "statistics": "statistics", "random": "random", "linalg": "linear", "calculus": "calculus", "user_function": "own",
+    "statistics": "statistics", "comparing": "comparison",
+    "random": "random", "linalg": "linear", "calculus": "calculus", "user_function": "own",
     "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "inspect": "running",
     "repack": "running",
 }  # fmt: skip

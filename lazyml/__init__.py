@@ -7,6 +7,7 @@ pages of the file stream through it inside a fixed memory budget.
 
 from lazyml.array import Array as Array
 from lazyml.functions.calculus import *
+from lazyml.functions.comparing import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *

@@ -218,7 +218,9 @@ class Array:
             bound = inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise UnsupportedError(f"np.{function.__name__} on a lazy Array has fewer options than NumPy's",
-                                   found=str(error), where=here()) from None  # fmt: skip
+                                   found=str(error), where=here(),
+                                   fix=next((manners.OPTIONS[k] for k in kwargs if k in manners.OPTIONS), None),
+                                   ) from None  # fmt: skip
         if args and not _has_array(args[0]):  # np.mean(x, where=mask) is a formula, whatever x is
             rows = next((v for v in bound.arguments.values() if isinstance(v, Array)), self)
             args = beside(rows, args[0]), *args[1:]
@@ -245,7 +247,7 @@ class Array:
     __sub__, __rsub__ = _binary("subtract"), _binary("subtract", reflected=True)
     __mul__, __rmul__ = _binary("multiply"), _binary("multiply", reflected=True)
     __truediv__, __rtruediv__ = _binary("divide"), _binary("divide", reflected=True)
-    __pow__, __rpow__ = _binary("power"), _binary("power", reflected=True)
+    __rpow__ = _binary("power", reflected=True)
     __lt__, __le__ = _binary("less"), _binary("less_equal")
     __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
     __eq__, __ne__ = _binary("equal"), _binary("not_equal")  # type: ignore[assignment]
@@ -257,8 +259,20 @@ class Array:
     __or__ = __ror__ = _combined("logical_or", "bitwise_or")
     __xor__ = __rxor__ = _combined("logical_xor", "bitwise_xor")
 
+    def __pow__(self, other: Any, modulo: Any = None) -> Array:
+        if modulo is not None:
+            raise UnsupportedError("a power with a modulus is not there", formula=formula(self.node), where=here(),
+                                   fix="write x**y % m, where x**y fits its type")  # fmt: skip
+        if self.dtype.kind == "b" and type(other) is int and other == 2:  # as NumPy, which squares then
+            squared: Array = METHODS["square"](self)
+            return squared
+        return operation("power", self, other)
+
     def __divmod__(self, other: Any) -> tuple[Array, Array]:
         return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Array, Array]:
+        return other // self, other % self
 
     def __round__(self, digits: int = 0) -> Array:
         rounded: Array = METHODS["round"](self, digits)

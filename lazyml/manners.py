@@ -22,9 +22,18 @@ METHODS_OF_UFUNCS = {
     ("logaddexp", "reduce"): "logsumexp", ("multiply", "outer"): "outer",
 }  # fmt: skip
 
+SMALL_SIDE = ("of small matrices there are lz.solve, lz.inv, lz.cholesky, lz.det and lz.slogdet; for others use "
+              "lz.compute(X.T @ X) first, and NumPy on it")  # fmt: skip
+"""What serves in the place of the rest of np.linalg."""
+
 INSTEAD = {
     **dict.fromkeys(("inner", "vdot"), "write x @ y"), "tensordot": "use lz.einsum", "fabs": "use lz.abs",
     **dict.fromkeys(("sort", "argsort", "partition", "argpartition"), "use lz.top_k or lz.quantile"),
+    "flip": "the order of the rows is fixed: reverse columns by number, as in X[:, [2, 1, 0]]",
+    "modf": "write lz.trunc(x) for the whole part and x - lz.trunc(x) for the fraction",
+    "diff": "write X[:, 1:] - X[:, :-1] for columns; rows do not see each other",
+    "svd": "lz.compute(X.T @ X) first: np.linalg.eigh of it gives the squares of the singular values",
+    "lstsq": "use lz.solve(X.T @ X, X.T @ y)",
     "unique": "use lz.bincount", "cov": "write X.T @ X / n of centred X", "nonzero": "use lz.where, or x[condition]",
 }  # fmt: skip
 """What serves in the place of functions that are not there."""
@@ -33,6 +42,7 @@ OPTIONS = {
     "out": "a formula has no memory to write to: name the result, as in y = np.exp(x), or write it with lz.store",
     "where": "choose with lz.where(condition, result, other)",
     "dtype": "use .astype on the operands or the result",
+    "initial": "add it to the total, or take lz.maximum or lz.minimum with it",
 }
 """What to do instead of an option of a ufunc."""
 
@@ -63,8 +73,11 @@ def refused_ufunc(
 def refused_function(function: Any, known: Collection[str], where: str | None) -> UnsupportedError:
     """The error for a function of NumPy's that the language does not have."""
     module = getattr(function, "__module__", "numpy").replace("numpy", "np", 1)
+    fix = advice(function.__name__, known)
+    if module.startswith("np.linalg") and function.__name__ not in INSTEAD:
+        fix = SMALL_SIDE
     return UnsupportedError(f"{module}.{function.__name__} is not available on a lazy Array", where=where,
-                            fix=advice(function.__name__, known))  # fmt: skip
+                            fix=fix)  # fmt: skip
 
 
 def advice(name: str, known: Collection[str]) -> str:
@@ -73,7 +86,7 @@ def advice(name: str, known: Collection[str]) -> str:
     >>> advice("nanmeen", ["nanmean", "mean", "std"])
     'the nearest there is lz.nanmean; or lz.compute(...) it first'
     """
-    near = [f"lz.{found}" for found in difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.7)]
+    near = [f"lz.{found}" for found in difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.8)]
     served = INSTEAD.get(
         name, f"the nearest there is {', '.join(near)}" if near else "write it with lazyml's functions"
     )

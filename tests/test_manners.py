@@ -164,6 +164,15 @@ def test_a_large_array_is_not_read_by_accident(tmp_path):
     (lambda X: np.sort(X), ("np.sort", "use lz.top_k or lz.quantile; or lz.compute(...)")),
     (lambda X: np.fft.fft(X), ("np.fft.fft", "lz.compute(...)")),
     (lambda X: np.sum(X, out=np.zeros(())), ("np.sum", "fewer options")),
+    (lambda X: np.flip(X), ("np.flip", "the order of the rows is fixed")),
+    (lambda X: np.modf(X), ("np.modf", "x - lz.trunc(x)")),
+    (lambda X: np.diff(X, axis=1), ("np.diff", "X[:, 1:] - X[:, :-1]")),
+    (lambda X: np.linalg.eigh(X.T @ X), ("np.linalg.eigh", "lz.solve, lz.inv", "lz.compute(X.T @ X)")),
+    (lambda X: np.linalg.lstsq(X, X), ("np.linalg.lstsq", "lz.solve(X.T @ X, X.T @ y)")),
+    (lambda X: np.sum(X, initial=3), ("np.sum", "initial", "add it to the total")),
+    (lambda X: np.sum(X, dtype="f4"), ("np.sum", "dtype", ".astype")),
+    (lambda X: X @ X.T, ("two row axes", "128 B", "sum(X * X)", "centres")),
+    (lambda X: X[:, None, :] - X[None], ("at most two axes", "C.T")),
     (lambda X: np.vdot(W, W), ("np.vdot", "write x @ y")),
 ])  # fmt: skip
 def test_what_numpy_has_and_lazyml_has_not(X, use, words):

@@ -162,7 +162,7 @@ def test_what_is_refused():
     X, y = lz.from_array(data("float64"), "X"), lz.from_array(np.arange(float(N)), "y")
     for bad, error in (
         (lambda: lz.min(X[:, []], axis=1), ShapeError), (lambda: lz.argmin(X, axis=(0, 1)), ShapeError),
-        (lambda: lz.argmin(lz.from_array(np.ones(3, "u8"))), TypeError), (lambda: lz.norm(X, 1), UnsupportedError),
+         (lambda: lz.norm(X, 1), UnsupportedError),
         (lambda: lz.sum(X, axis=2), ShapeError), (lambda: lz.mean(X, where=y > 0), ShapeError),
         (lambda: np.sum(X, dtype="f4"), UnsupportedError), (lambda: lz.quantile(X, 0.5), UnsupportedError),
         (lambda: lz.quantile(y, 1.5), ParameterError), (lambda: lz.quantile(y, 0.5, method="best"), ParameterError),

@@ -1,4 +1,4 @@
-"""Powers and shifts of whole numbers, as NumPy has them wherever it has them.
+"""Powers, reciprocals and shifts of whole numbers, as NumPy has them wherever it has them.
 
 Call them from compiled code, on two integers of one type; `power` takes floating-point numbers too.
 
@@ -49,6 +49,25 @@ def _right_shift(x: Any, y: Any) -> Any:
         return kind(-1) if x < 0 else kind(0)
 
     return shift
+
+
+def reciprocal(x: Any) -> Any:
+    """1 / x, of integers without its fraction; of their 0 what NumPy gives: the lowest of int32 and int64, else 0."""
+    raise NotImplementedError("call this from compiled code")
+
+
+@overload(reciprocal)
+def _reciprocal(x: Any) -> Any:
+    kind = x
+    of_zero = 0 if isinstance(x, types.Float) or not x.signed or x.bitwidth < 32 else x.minval
+
+    def of_floats(x: Any) -> Any:
+        return kind(1) / x
+
+    def of_integers(x: Any) -> Any:
+        return x if x * x == kind(1) else kind(of_zero) if x == 0 else kind(0)
+
+    return of_floats if isinstance(x, types.Float) else of_integers
 
 
 def power(x: Any, y: Any) -> Any:

@@ -51,10 +51,13 @@ def check_one_row_axis(shape: Shape, dtype: Dtype) -> Shape:
         raise UnsupportedError(
             "the result would have two row axes and can not be streamed",
             found=f"{show_shape(shape)}, {format_bytes(size)}",
-            fix="reorder the products so that rows are summed first, as in X.T @ (X @ v)",
+            fix="reorder products so that rows are summed first, as in X.T @ (X @ v); trace(X @ X.T) is sum(X * X); "
+            "for differences of all pairs take a few centres, or parts of the rows",
         )
     if rows and len(shape) > 2:
-        raise UnsupportedError("row-aligned data has at most two axes", found=show_shape(shape))
+        raise UnsupportedError("row-aligned data has at most two axes", found=show_shape(shape),
+                               fix="for distances to centres C (k, d): sum(X**2, axis=1)[:, None] - 2 * X @ C.T + "
+                                   "sum(C**2, axis=1)")  # fmt: skip
     return shape
 
 

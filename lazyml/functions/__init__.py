@@ -2,6 +2,7 @@
 
 from lazyml import array
 from lazyml.functions import (
+    comparing,
     elementwise,
     indexed,
     indexing,
@@ -15,6 +16,7 @@ from lazyml.functions import (
     statistics,
 )
 from lazyml.functions.calculus import *
+from lazyml.functions.comparing import *
 from lazyml.functions.elementwise import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
@@ -35,6 +37,7 @@ PARTS = (
     indexed,
     shapes,
     statistics,
+    comparing,
     linalg,
     random,
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from lazyml import array as arrays
 from lazyml.array import Array
-from lazyml.errors import ShapeError
+from lazyml.errors import DtypeError, ShapeError
 from lazyml.expr import build
 from lazyml.expr.infer import total
 from lazyml.expr.node import Node
@@ -40,6 +40,30 @@ def reduce(op: str, x: Array, axis: Any, keepdims: bool) -> Array:
         return x if op in ("min", "max") else x.astype(total(x.dtype, over_rows=False))
     result = arrays.wrap(op, x.node, arg=axes)
     return Array(build.expand_axes(result.node, axes)) if keepdims else result
+
+
+LOWEST = np.uint64(2**63)
+
+
+def signed(x: Any) -> Any:
+    """uint64 values as int64 ones that are ordered as they are, for what is kept in signed numbers."""
+    return (x ^ LOWEST).astype(np.int64)
+
+
+def unsigned(x: Any) -> Any:
+    """The uint64 values that `signed` gives these for."""
+    return x.astype(np.uint64) ^ LOWEST
+
+
+def plain(x: Any) -> Any:
+    """What a reduction of NumPy's gets that no Array is in: numbers. Raises DtypeError for anything else."""
+    try:
+        found = np.asarray(x)
+    except ValueError:  # lists of different lengths
+        found = np.asarray(None)
+    if found.dtype.kind not in "biufc":
+        raise DtypeError("not a number or array of numbers", found=f"{x!r:.60}", where=arrays.here())
+    return x
 
 
 def without_overflow(x: Array) -> Array:

@@ -45,10 +45,12 @@ __all__ = [
     "deg2rad",
     "degrees",
     "divide",
+    "divmod",
     "equal",
     "exp",
     "exp2",
     "expm1",
+    "float_power",
     "floor",
     "floor_divide",
     "fmax",
@@ -243,24 +245,52 @@ def astype(x: Any, dtype: DTypeLike) -> Any:
 
 
 def square(x: Any) -> Any:
-    """x * x, element by element.
+    """x * x, element by element; int8 of truth values, as NumPy's.
 
     Derivative: 2 * x.
 
     >>> float(square(3.0))
     9.0
     """
-    return multiply(x, x)
+    if isinstance(x, Array) and x.dtype.kind == "b":
+        x = x.astype(np.int8)
+    return multiply(x, x) if isinstance(x, Array) else np.square(x)
 
 
-def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
-    """x, but a_min where x is below it and a_max where x is above it; either may be None.
+def divmod(x: Any, y: Any) -> tuple[Any, Any]:
+    """floor_divide(x, y) and remainder(x, y), two results.
+
+    Derivative: those of the two.
+
+    >>> divmod(np.array([7, -7]), 3)
+    (array([ 2, -3]), array([1, 2]))
+    """
+    return floor_divide(x, y), remainder(x, y)
+
+
+def float_power(x: Any, y: Any) -> Any:
+    """x**y in float64, so that negative powers of whole numbers are there.
+
+    Derivative: that of x**y.
+
+    >>> float(float_power(2, -1))
+    0.5
+    """
+    x, y = (astype(v, np.float64) if isinstance(v, Array) else np.asarray(v, np.float64) for v in (x, y))
+    return power(x, y)
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """x, but a_min where x is below it and a_max where x is above it; either may be None. min and max are other names.
 
     Derivative: 1 between the bounds and at them, 0 outside; in a bound 1 where x is beyond it.
 
     >>> clip(np.array([-2.0, 0.5, 3.0]), 0.0, 1.0)
     array([0. , 0.5, 1. ])
     """
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise ParameterError("a bound is given twice", expected="a_min or min, and a_max or max", where=arrays.here())
+    a_min, a_max = min if a_min is None else a_min, max if a_max is None else a_max
     x = x if a_min is None else maximum(x, a_min)
     return x if a_max is None else minimum(x, a_max)
 
@@ -296,6 +326,7 @@ def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     """
     if not isinstance(x, Array) and not isinstance(y, Array):
         return np.isclose(x, y, rtol, atol, equal_nan)
+    x, y = (v.astype(np.float64) if isinstance(v, Array) and v.dtype.kind != "f" else v for v in (x, y))
     near = logical_and(less_equal(absolute(x - y), atol + rtol * absolute(y)), isfinite(y))
     close = logical_or(near, equal(x, y))
     return logical_or(close, logical_and(isnan(x), isnan(y))) if equal_nan else close

@@ -12,6 +12,7 @@ from lazyml.array import Array
 from lazyml.errors import ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.infer import show_shape
+from lazyml.functions import along
 from lazyml.functions.elementwise import at_once
 from lazyml.functions.shapes import concatenate
 
@@ -185,8 +186,12 @@ def top_k(x: Any, k: int) -> tuple[Any, Any]:
     >>> lz.compute(values, rows)
     (array([9., 4.]), array([1, 2]))
     """
+    x = x if isinstance(x, Array) else np.asarray(x)
+    if x.dtype == np.uint64:
+        values, rows = top_k(along.signed(x), k)
+        return along.unsigned(values), rows
     if not isinstance(x, Array):
-        return at_once("top_values", np.asarray(x), arg=k), at_once("top_rows", np.asarray(x), arg=k)
+        return at_once("top_values", x, arg=k), at_once("top_rows", x, arg=k)
     node = x.astype(np.int64).node if x.dtype.kind == "b" else x.node
     return arrays.wrap("top_values", node, arg=int(k)), arrays.wrap("top_rows", node, arg=int(k))
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from lazyml import array as arrays
 from lazyml.array import Array
-from lazyml.errors import ShapeError, UnsupportedError
+from lazyml.errors import ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
 from lazyml.expr.infer import widen
 from lazyml.expr.node import Rows
@@ -50,7 +50,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) 
     array([4., 6.])
     """
     if not isinstance(x, Array):
-        return np.sum(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+        return np.sum(along.plain(x), axis=axis, keepdims=keepdims, where=_or_true(where))
     return along.reduce("sum", _chosen(x, where, 0), axis, keepdims)
 
 
@@ -64,7 +64,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
     24.0
     """
     if not isinstance(x, Array):
-        return np.prod(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+        return np.prod(along.plain(x), axis=axis, keepdims=keepdims, where=_or_true(where))
     return along.reduce("prod", _chosen(x, where, 1), axis, keepdims)
 
 
@@ -78,18 +78,21 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None)
     np.float64(3.0)
     """
     if not isinstance(x, Array):
-        return np.mean(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+        return np.mean(along.plain(x), axis=axis, keepdims=keepdims, where=_or_true(where))
     if where is None:
         return along.mean(x, axis, keepdims)
     mask = _mask(x, where)
     return _over(sum(along.without_overflow(x), axis, keepdims, where=mask), sum(mask, axis, keepdims))
 
 
-def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
+def var(
+    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None,
+    correction: float | None = None,
+) -> Any:  # fmt: skip
     """The variance, sum((x - mean(x))**2) / (count - ddof); over rows in one pass, that of the mean.
 
     Over rows, blocks are merged by the update of Chan, Golub and LeVeque, "Algorithms for computing the sample
-    variance" (1983), so that a large mean costs no digits.
+    variance" (1983), so that a large mean costs no digits. `correction` is another name of ddof.
 
     Derivative: 2 * (x - mean(x)) / (count - ddof), count the number of elements.
 
@@ -97,8 +100,9 @@ def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, wh
     >>> float(lz.compute(lz.var(lz.from_array([1e9, 1e9 + 2]))))
     1.0
     """
+    ddof = _ddof(ddof, correction)
     if not isinstance(x, Array):
-        return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=_or_true(where))
+        return np.var(along.plain(x), axis=axis, ddof=ddof, keepdims=keepdims, where=_or_true(where))
     if x.node.row_axis == 1:
         axes = tuple(1 - a for a in along.normalise_axes(axis, x.node))
         found = var(x.T, axes, ddof, keepdims=True, where=None if where is None else _mask(x, where).T).T
@@ -110,8 +114,11 @@ def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, wh
     return _over(squares, maximum(count - ddof, 0) if ddof else count)  # of too few elements it is nan or inf
 
 
-def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None) -> Any:
-    """The standard deviation, sqrt(var(x)).
+def std(
+    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = None,
+    correction: float | None = None,
+) -> Any:  # fmt: skip
+    """The standard deviation, sqrt(var(x)). `correction` is another name of ddof.
 
     Derivative: (x - mean(x)) / ((count - ddof) * std(x)), so nan where all elements are equal.
 
@@ -119,8 +126,9 @@ def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, wh
     >>> float(lz.compute(lz.std(lz.from_array([1.0, 3.0]))))
     1.0
     """
+    ddof = _ddof(ddof, correction)
     if not isinstance(x, Array):
-        return np.std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=_or_true(where))
+        return np.std(along.plain(x), axis=axis, ddof=ddof, keepdims=keepdims, where=_or_true(where))
     return sqrt(var(x, axis, ddof, keepdims, where=where))
 
 
@@ -185,7 +193,7 @@ def any(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) 
     True
     """
     if not isinstance(x, Array):
-        return np.any(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+        return np.any(along.plain(x), axis=axis, keepdims=keepdims, where=_or_true(where))
     return count_nonzero(x, axis, keepdims, where=where) > 0
 
 
@@ -199,7 +207,7 @@ def all(x: Any, axis: Any = None, keepdims: bool = False, *, where: Any = None) 
     False
     """
     if not isinstance(x, Array):
-        return np.all(x, axis=axis, keepdims=keepdims, where=_or_true(where))
+        return np.all(along.plain(x), axis=axis, keepdims=keepdims, where=_or_true(where))
     return equal(sum(equal(x, _zero(x)), axis, keepdims, where=where), 0)
 
 
@@ -213,7 +221,7 @@ def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False, *, where: An
     2
     """
     if not isinstance(x, Array):
-        return np.count_nonzero(x, axis=axis, keepdims=keepdims)
+        return np.count_nonzero(along.plain(x), axis=axis, keepdims=keepdims)
     return sum(not_equal(x, _zero(x)), axis, keepdims, where=where)
 
 
@@ -240,7 +248,7 @@ def average(x: Any, axis: Any = None, weights: Any = None, keepdims: bool = Fals
     """
     if not isinstance(x, Array):
         plain: Any = np.average
-        return plain(x, axis=axis, weights=weights, keepdims=keepdims)
+        return plain(along.plain(x), axis=axis, weights=weights, keepdims=keepdims)
     if weights is None:
         return mean(x, axis, keepdims)
     w = arrays.beside(x, weights)
@@ -309,7 +317,7 @@ def norm(x: Any, ord: float | Literal["fro"] | None = None, axis: Any = None, ke
     array([5., 2.])
     """
     if not isinstance(x, Array):
-        return np.linalg.norm(x, ord, axis, keepdims)
+        return np.linalg.norm(along.plain(x), ord, axis, keepdims)
     if x.dtype.kind != "f":
         x = x.astype(np.float64)
     axes = along.normalise_axes(axis, x.node)
@@ -334,6 +342,12 @@ def _root(x: Array) -> Any:
     """The square root of a sum of squares: where all of them are 0 its gradient is 0, and not 0 times inf."""
     nothing = equal(x, _zero(x))
     return where(nothing, _zero(x), sqrt(where(nothing, 1.0, x)))
+
+
+def _ddof(ddof: float, correction: float | None) -> float:
+    if ddof and correction is not None:
+        raise ParameterError("ddof and correction are the same", expected="one of them", where=arrays.here())
+    return ddof if correction is None else correction
 
 
 def _or_true(where: Any) -> Any:
@@ -369,14 +383,15 @@ def _chosen(x: Array, mask: Any, neutral: Any) -> Any:
 
 def _extreme(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool, mask: Any) -> Any:
     if not isinstance(x, Array):
-        limit = {} if mask is None else {"where": mask, "initial": worst(op, np.asarray(x).dtype)}
-        return plain(x, axis=axis, keepdims=keepdims, **limit)
+        limit = {} if mask is None else {"where": mask, "initial": worst(op, np.asarray(along.plain(x)).dtype)}
+        return plain(along.plain(x), axis=axis, keepdims=keepdims, **limit)
     return along.reduce(op, _chosen(x, mask, worst(op, x.dtype)), axis, keepdims)
 
 
 def _place(op: str, plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool) -> Any:
     if not isinstance(x, Array):
-        return plain(x, axis=axis, keepdims=keepdims)
+        return plain(along.plain(x), axis=axis, keepdims=keepdims)
+    x = along.signed(x) if x.dtype == np.uint64 else x
     if isinstance(axis, tuple):
         raise ShapeError("one axis, or all", expected="an axis or None", found=repr(axis),
                          where=arrays.here())  # fmt: skip

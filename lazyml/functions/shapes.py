@@ -19,6 +19,7 @@ __all__ = [
     "broadcast_to",
     "column_stack",
     "concatenate",
+    "expand_dims",
     "full_like",
     "hstack",
     "ones_like",
@@ -190,6 +191,24 @@ def transpose(x: Any) -> Any:
     (3, 2)
     """
     return x.T if isinstance(x, Array) else np.transpose(x)
+
+
+def expand_dims(x: Any, axis: int) -> Any:
+    """With a new axis of size 1, as x[:, None] for axis=1.
+
+    Shapes: (n,) gives (n, 1) with axis=1 or -1, and (1, n) with axis=0.
+
+    Derivative: g without this axis.
+
+    >>> expand_dims(np.ones(3), 1).shape
+    (3, 1)
+    """
+    if not isinstance(x, Array):
+        return np.expand_dims(x, axis)
+    if not isinstance(axis, (int, np.integer)) or not -x.ndim - 1 <= axis <= x.ndim:
+        raise ShapeError("no such axis", expected=f"-{x.ndim + 1} to {x.ndim}", found=repr(axis), formula=x.name,
+                         where=arrays.here())  # fmt: skip
+    return arrays.wrap("expand", x.node, arg=int(axis) % (x.ndim + 1))
 
 
 def squeeze(x: Any, axis: Any = None) -> Any:

@@ -124,9 +124,9 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
     """The value that a share q of the values is below. Exact: the rank error is 0. Over rows, of each column, and nan
     when the column has one.
 
-    `method` interpolates between neighbours as NumPy's does: linear, lower, higher, nearest, midpoint. The values' sort
-    keys are found digit by digit, from the highest: each pass counts one digit of the values that begin as the answer
-    does (radix selection).
+    `method` interpolates between neighbours as NumPy's does: linear, lower, higher, nearest, midpoint. Of integers,
+    lower, higher and nearest give integers, and 0 of no rows. The values' sort keys are found digit by digit, from the
+    highest: each pass counts one digit of the values that begin as the answer does (radix selection).
 
     Shapes: x (n,) gives a number, x (n, d) with axis=0 gives (d,); several q come along a first axis, (q,) or (q, d).
 
@@ -241,24 +241,27 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     high = minimum(low + 1, maximum(known - 1, 0).astype(np.float64))
     ranks = arrays.wrap("concatenate", low.node, high.node, arg=0).astype(np.int64)
     ranks = Array(build.broadcast(ranks.node, (2 * shares.size, columns)))
-    found = Array(_select(x.node, ranks.node)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
+    found = Array(_select(x.node, ranks.node))
+    if x.dtype.kind != "f" and method in ("linear", "midpoint"):  # the others give a value that is there, exactly
+        found = found.astype(np.float64)
     nearest = rint(place) if method == "nearest" else place  # halves to the even rank
     value = _between(found[: shares.size], found[shares.size :], nearest - low, method)
     spoiled = equal(known, 0)  # of nothing, when a condition chooses no row
     if unknown is not None and not skip_nan:
         spoiled = logical_or(spoiled, unknown > 0)
-    value = where(spoiled, build_nan(value), value)
+    nothing = build_nan(value) if value.dtype.kind == "f" else Array(build.const(0, value.dtype))
+    value = where(spoiled, nothing, value)
     shape = ((shares.size,) if shares.ndim else ()) + ((1,) if keepdims else ()) + x.shape[1:]
     return Array(build.reshape(value.node, shape))
 
 
 def _between(a: Array, b: Array, t: Array, method: str) -> Any:
     """Between two neighbours, as NumPy interpolates; equal neighbours give themselves, infinite ones too."""
-    t = t.astype(a.dtype)
     if method == "lower":
         return a
     if method in ("higher", "nearest"):
         return where(equal(t, 0), a, b)
+    t = t.astype(a.dtype)
     if method == "midpoint":
         t = where(equal(t, 0), 0.0, 0.5).astype(a.dtype)
     same = logical_or(equal(a, b), equal(t, 0))

@@ -79,7 +79,7 @@ row("power", "elementwise", infer.elementwise(np.power), _power, d.power, "whole
     Doc("x to the power y; a negative power of an integer is refused, or loses its fraction where only the data has it",
         "y * x**(y - 1) and x**y * log(x), the second 0 where x <= 0", "power(2.0, 3.0)"))
 elementwise(np.negative, d.negative, "-{0}", 1, Doc("-x", "-1", "negative(2.0)"), "-{0}")
-elementwise(np.reciprocal, factor("reciprocal"), "np.reciprocal({0})", 4,
+elementwise(np.reciprocal, factor("reciprocal"), "whole.reciprocal({T}({0}))", 4,
             Doc("1 / x; of integers without its fraction", "-1 / x**2", "reciprocal(4.0)"))
 elementwise(np.absolute, factor("abs"), "abs({0})", 1, Doc("|x|", "sign(x), so 0 at 0", "absolute(-2.0)"), "abs({0})")
 elementwise(np.sign, none, "{0} if {0} != {0} else {T}({0} > 0) - {T}({0} < 0)", 2,
