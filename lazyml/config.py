@@ -27,7 +27,7 @@ class Settings:
     accumulator_share: float = 0.25  # of the budget, for the partials of all groups
     interpret_bytes: int = 256 * KIB  # sources smaller than this run on the interpreter: compiling costs seconds
     asarray_bytes: int = 64 * MIB  # np.asarray(array) refuses above this
-    pinned_share: float = 0.9  # of what a plan leaves of the budget, for rows of files that stay in memory
+    pinned_share: float = 0.8  # of what a plan leaves of the budget, for rows of files that stay in memory
     readahead_bytes: int = 32 * MIB  # how far ahead of the reader the kernel is asked to read
 
 

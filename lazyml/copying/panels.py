@@ -27,7 +27,7 @@ from lazyml.sources.chunks import matrix
 from lazyml.sources.decoded import DecodedSource
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.files import ScanFile
-from lazyml.sources.filters import DecodeError
+from lazyml.sources.codecs import DecodeError
 from lazyml.sources.layout import Layout
 from lazyml.sources.library import READER, LibrarySource, open_inside
 

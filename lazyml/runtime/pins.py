@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
+from lazyml.forks import in_child
 from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.protocol import Source
 
@@ -125,6 +126,12 @@ class PinnedRows:
                 self._claims.remove((first, first + rows))
                 self._count -= rows
 
+    def after_fork(self) -> None:
+        """In a child: see the registry."""
+        self._lock = threading.Lock()
+        for first, last in list(self._claims):
+            self.abandon(first, last - first)
+
     def drop(self) -> None:
         """Let go of all rows. Who holds the arena still has those that were there."""
         with self._lock:
@@ -181,6 +188,13 @@ class _Registry:
             found: PinnedRows = source.pinned
             return found
 
+    def after_fork(self) -> None:
+        """In a child: locks that another thread held stay held, so all are new; rows that were on their way do not
+        come."""
+        self._lock = threading.Lock()
+        for pins in self._found.values():
+            pins.after_fork()
+
     def make_room(self, program: ProgramPins) -> None:
         """Let go of datasets, those used longest ago first, until what is pinned, with what the program is yet to pin,
         fits into the largest room that a program has been given."""
@@ -201,6 +215,7 @@ class _Registry:
 
 
 REGISTRY = _Registry()
+in_child(REGISTRY.after_fork)
 
 
 class ProgramPins:

@@ -45,7 +45,7 @@ def test_the_command_repacks_what_is_slow(folder):
     result = CliRunner().invoke(app, shlex.split(transcript.removeprefix("$ lazyml ")))
     assert result.exit_code == 0, result.output
     assert not any(dataset.slow for dataset in inspect_file("kinds-repacked.h5").datasets)
-    for name in ("columns", "tiny", "lzf", "half"):
+    for name in ("columns", "tiny", "scaled", "half"):
         with h5py.File("kinds.h5") as file:
             expected = file[name][:]
         np.testing.assert_array_equal(lz.compute(lz.open("kinds-repacked.h5", name)), expected)

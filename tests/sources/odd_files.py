@@ -174,7 +174,7 @@ CASES = {
     "corrupt_checksum": Case(lambda p: damaged(p, 9, b"\x77", fletcher32=True),
                              error=("CorruptFileError", "m: chunk at row 20", "checksum", "offset")),
     "corrupt_lzf": Case(lambda p: damaged(p, 0, b"\xff" * 40, compression="lzf"),
-                        error=("CorruptFileError", "m: rows", "cannot be read")),
+                        error=("CorruptFileError", "m: chunk at row 20", "does not decode", "offset")),
     "short_chunk": Case(lambda p: in_chunks(p, zlib.compress(bytes(SIZE - 1))),
                         error=("CorruptFileError", *CHUNK_ERROR, f"{SIZE - 1} bytes")),
     "bomb": Case(lambda p: in_chunks(p, zlib.compress(bytes(300_000_000), 9)),

@@ -227,7 +227,8 @@ def test_a_pass_of_an_ordinary_thread_is_waited_for(path):
     code, out, err = run("""
         import sys, threading, time
         import lazyml as lz
-        program = lz.compile(lz.sum(lz.tanh(lz.open(sys.argv[1], "library") * lz.param("a"))), threads=2, backend="numpy")
+        program = lz.compile(lz.sum(lz.tanh(lz.open(sys.argv[1], "library") * lz.param("a"))), threads=2,
+                             backend="numpy")
         def work():
             time.sleep(0.3)
             print(program(a=0.0), flush=True)
