@@ -24,10 +24,10 @@ from lazyml.config import format_bytes
 from lazyml.copying.options import Target
 from lazyml.errors import CorruptFileError, SpillError
 from lazyml.sources.chunks import matrix
+from lazyml.sources.codecs import DecodeError
 from lazyml.sources.decoded import DecodedSource
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.files import ScanFile
-from lazyml.sources.codecs import DecodeError
 from lazyml.sources.layout import Layout
 from lazyml.sources.library import READER, LibrarySource, open_inside
 
