@@ -21,7 +21,7 @@ from lazyml.errors import BudgetError, CorruptFileError, DtypeError
 from lazyml.plan.storage import Storage
 from lazyml.runtime.filtering import creation_options, filtered
 from lazyml.runtime.output_file import OutputFile
-from lazyml.runtime.workers import run_workers
+from lazyml.runtime.workers import run_workers, until_python_ends
 from lazyml.sources.decoded import DecodedSource
 from lazyml.sources.dtypes import tile_dtype
 from lazyml.sources.frames import frame_bytes
@@ -168,11 +168,12 @@ def over_bands(
             use(first, scan.load(first, count, frame, worker))
 
     source_scan: Any = scan
-    try:
-        run_workers(bands.threads, work)
-        failed = False
-    finally:
-        scan.close(failed)
+    with until_python_ends() as cancelled:
+        try:
+            run_workers(bands.threads, work, cancelled)
+            failed = False
+        finally:
+            scan.close(failed)
 
 
 def checksum(values: Values) -> int:

@@ -16,7 +16,7 @@ from lazyml.plan.plan import Pass, Tiling
 from lazyml.runtime.pins import Share
 from lazyml.runtime.sinks import Sink
 from lazyml.runtime.staging import Staging
-from lazyml.runtime.workers import run_workers
+from lazyml.runtime.workers import run_workers, until_python_ends
 from lazyml.sources.protocol import Source
 
 Values = NDArray[Any]
@@ -52,7 +52,7 @@ def run_pass(
     tickets = itertools.count()  # next() on it is atomic
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
                       shares=shares)  # fmt: skip
-    with staging:
+    with until_python_ends() as cancelled, staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:
             tile = tile_for(worker)
@@ -71,7 +71,7 @@ def run_pass(
                     for sink in sinks:
                         sink.done(worker, first - rows.start, count)
 
-        run_workers(tiling.workers, work)
+        run_workers(tiling.workers, work, cancelled)
         held = staging.held_bytes + sum(stack.nbytes for stack in partials)
     return PassResult(_merged(a_pass, partials), staging.bytes_read, held)
 

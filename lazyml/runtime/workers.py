@@ -46,26 +46,33 @@ def _fresh_passes() -> None:
 in_child(_fresh_passes)
 
 
-def run_workers(count: int, work: Work) -> None:
-    """Run `work(worker, cancelled)` on `count` threads and return when all are over.
+@contextmanager
+def until_python_ends() -> Iterator[threading.Event]:
+    """For all that a pass opens, reads and closes: the event cancels it when the interpreter ends, which waits for that.
 
-    The first error cancels the others, which look at the event between pages; then it is raised. In a daemon thread
-    SystemExit is raised, which ends a thread silently, when the interpreter ends meanwhile.
+    So only in a daemon thread, whose pass would else be frozen with what it holds, such as the lock of the HDF5 library.
+    SystemExit is raised there, which ends a thread silently.
     """
     cancelled = threading.Event()
     if not threading.current_thread().daemon:
-        return _run_workers(count, work, cancelled)
+        yield cancelled
+        return
     _ends_with_python.add(cancelled)
     try:
         if not _ending.is_set():
-            _run_workers(count, work, cancelled)
+            yield cancelled
         if _ending.is_set():
             raise SystemExit
     finally:
         _ends_with_python.discard(cancelled)
 
 
-def _run_workers(count: int, work: Work, cancelled: threading.Event) -> None:
+def run_workers(count: int, work: Work, cancelled: threading.Event | None = None) -> None:
+    """Run `work(worker, cancelled)` on `count` threads and return when all are over.
+
+    The first error cancels the others, which look at the event between pages; then it is raised.
+    """
+    cancelled = threading.Event() if cancelled is None else cancelled
     errors: list[BaseException] = []
 
     def guarded(worker: int) -> None:

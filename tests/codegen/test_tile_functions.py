@@ -58,7 +58,7 @@ def test_the_text_is_readable():
     assert "dense.row_dot(" in text and "dense.add_vector_product(" in text and "scalar.softplus(" in text
     assert text.count("for i in range(m)") == 2  # one value a row, and three columns a row
     compile(text, "generated", "exec")
-    assert max(len(line) for line in text.splitlines() if "def " not in line and "#" not in line) < 120
+    assert max(len(line) for line in text.splitlines() if "def " not in line and "#" not in line) <= 120
 
 
 def test_names_are_never_words_of_python_or_of_kernels():

@@ -83,7 +83,7 @@ def _float_rule(name: str) -> Callable[[Session], Value]:
 # name: (NumPy's function, kinds of types it is defined for)
 ANY_FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "negative": (np.negative, "iuf"), "absolute": (np.absolute, "biuf"), "sign": (np.sign, "iuf"),
-    "square": (lambda x: np.multiply(x, x), "biuf"),
+    "square": (np.square, "biuf"),
     "floor": (np.floor, "biuf"), "ceil": (np.ceil, "biuf"), "trunc": (np.trunc, "biuf"),
     "isnan": (np.isnan, "biuf"), "isinf": (np.isinf, "biuf"), "isfinite": (np.isfinite, "biuf"),
     "logical_not": (np.logical_not, "biuf"), "invert": (np.invert, "biu"),

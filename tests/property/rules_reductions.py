@@ -196,10 +196,14 @@ def quantile(s: Session) -> Value:
     name = s.pick(["nanquantile", "quantile"])
 
     def plain(v: Any) -> Any:
-        out = np.float32 if v.dtype == np.float32 else np.float64
+        v = v.astype(np.int64) if v.dtype.kind == "b" else v
+        whole = v.dtype.kind in "iu" and method in ("lower", "higher", "nearest")
+        out = v.dtype if whole or v.dtype == np.float32 else np.float64
+        if len(v) == 0 and whole:
+            raise Unsuitable  # there is no nan to say it
         if len(v) == 0:  # where NumPy's nanquantile forgets the shape of q
             return np.full_like(np.quantile(np.ones((1, *v.shape[1:])), q, axis=0, keepdims=keep), np.nan, out)
-        found = getattr(np, name)(v.astype(np.float64), q, axis=0, method=method, keepdims=keep)
+        found = getattr(np, name)(v if whole else v.astype(np.float64), q, axis=0, method=method, keepdims=keep)
         return np.asarray(found, out)
 
     def lazy(v: Any) -> Any:

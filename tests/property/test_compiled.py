@@ -114,7 +114,7 @@ def layouts(tmp_path_factory):
 
 def one_pass(values):
     """What later passes keep of a pass depends on what reading costs, and so on the layout; one pass does not."""
-    return [v for v in values if program_of([v], backend="numpy").passes < 2]
+    return [v for v in values if program_of([v], backend="numpy", pin=False).passes < 2]
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
@@ -126,9 +126,10 @@ def test_every_layout_has_the_same_values(backend, layouts, sizes):
         session = session_on(77, stored, ["float64", "float32", "float64", "float32", "float64"], sources)
         session.grow(80 if backend == "numpy" else 30)
         values = session.results() if backend == "numpy" else one_pass(session.results())
-        program = program_of(values, backend=backend, threads=2)
+        program = program_of(values, backend=backend, threads=2, pin=False)
         found = run(program, session.params)
         for value, result in zip(values, found, strict=True):
             compare(result, value, f"{layout}:")
         assert program.last_run.cache_hit == (at > 0 or backend == "numpy"), "one kernel for all layouts"
-        assert program.last_run.bytes_read == program.plan.bytes_to_read
+        # Of a range of rows of compressed chunks the plan knows the mean size of a chunk.
+        assert program.last_run.bytes_read == pytest.approx(program.plan.bytes_to_read, rel=0.01)

@@ -10,7 +10,8 @@ import pytest
 
 import lazyml as lz
 from lazyml.errors import FileChangedError
-from lazyml.runtime.pins import REGISTRY, PinnedRows, Spans, spread
+from lazyml.runtime import pins as pins_module
+from lazyml.runtime.pins import PinnedRows, Spans, spread
 
 N, D = 20_011, 7
 LAYOUTS = {
@@ -51,7 +52,14 @@ def path_of(folder, data):
 @pytest.fixture(autouse=True)
 def small_pages(sizes):
     sizes(page_bytes=16 * 1024, groups=11)
-    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    """One that no other test's programs are in."""
+    registry = pins_module._Registry()
+    monkeypatch.setattr(pins_module, "REGISTRY", registry)
+    return registry
 
 
 def logistic(path, **options):
@@ -71,7 +79,7 @@ def bits(values):
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_later_passes_read_what_does_not_stay_and_no_bit_changes(layout, backend, path_of):
+def test_later_passes_read_what_does_not_stay_and_no_bit_changes(layout, backend, path_of, registry):
     path = path_of(layout)
     whole = logistic(path, backend=backend)
     streamed = logistic(path, backend=backend, pin=False)
@@ -85,7 +93,7 @@ def test_later_passes_read_what_does_not_stay_and_no_bit_changes(layout, backend
         assert whole.last_run.peak_bytes <= whole.peak_bytes
     assert bits(streamed(**W)) == right and streamed.last_run.bytes_read == everything, "it uses no one's"
     whole.release()
-    assert whole.last_run.pinned_bytes and not sum(pins.nbytes for pins in REGISTRY._found.values())
+    assert whole.last_run.pinned_bytes and not sum(pins.nbytes for pins in registry._found.values())
     budget = streamed.peak_bytes + N * D * 4 // 2
     for threads in (1, 2, 3):
         part = logistic(path, memory=budget, threads=threads, backend=backend)
@@ -102,15 +110,15 @@ def test_later_passes_read_what_does_not_stay_and_no_bit_changes(layout, backend
         part.release()
 
 
-def test_what_is_pinned_is_spread_through_the_scan(path_of):
+def test_what_is_pinned_is_spread_through_the_scan(path_of, registry):
     program = logistic(path_of(), memory="600 KiB")
     program(**W)
-    (pins, *_) = sorted(REGISTRY._found.values(), key=lambda pins: -pins.nbytes)
+    (pins, *_) = sorted(registry._found.values(), key=lambda pins: -pins.nbytes)
     firsts = [first for first, _ in pins._spans.ranges]
     assert len(firsts) > 2 and firsts[-1] > 0.7 * N and np.diff(firsts).max() <= 0.45 * N
 
 
-def test_programs_and_openings_of_one_dataset_share(path_of, data):
+def test_programs_and_openings_of_one_dataset_share(path_of, data, registry):
     path = path_of()
     first = logistic(path)
     first(**W)
@@ -133,7 +141,7 @@ def test_programs_and_openings_of_one_dataset_share(path_of, data):
     assert again.last_run.bytes_read == 0, "they live as long as the Array"
     del again, X
     gc.collect()
-    assert not list(REGISTRY._found.values())
+    assert not list(registry._found.values())
 
 
 def test_two_passes_of_one_call_read_once(path_of, data):
@@ -158,7 +166,7 @@ def test_a_range_of_rows_pins_its_own(path_of, data):
     assert program.last_run.bytes_read <= 3 * 16 * 1024  # pages that lie half inside are read
 
 
-def test_the_memory_goes_to_who_needs_it(path_of, folder):
+def test_the_memory_goes_to_who_needs_it(path_of, folder, registry):
     other = folder / "other.h5"
     with h5py.File(other, "w") as file:
         file["X"], file["y"] = np.ones((N, D), "f4"), np.ones(N, "f4")
@@ -168,7 +176,7 @@ def test_the_memory_goes_to_who_needs_it(path_of, folder):
     one, two = logistic(path_of(), memory=small_room), logistic(other, memory=small_room)
     for program in (one, two):
         program(**W)
-        total = sum(pins.nbytes for pins in REGISTRY._found.values())
+        total = sum(pins.nbytes for pins in registry._found.values())
         assert total + program.plan.working_bytes <= small_room
         assert program.last_run.pinned_bytes > size // 2
     one(**W)
@@ -276,8 +284,7 @@ def test_claims_do_not_overlap_and_stay_below_the_limit():
 
 
 def test_without_address_space_the_first_rows_stay(monkeypatch):
-    from lazyml.runtime import pins as module
-
+    module = pins_module
     real = module.mmap.mmap
     monkeypatch.setattr(module.mmap, "mmap", lambda fd, size, **how: real(fd, size, **how) if size < 500 else refuse())
 
