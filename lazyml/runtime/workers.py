@@ -48,9 +48,9 @@ in_child(_fresh_passes)
 
 @contextmanager
 def until_python_ends() -> Iterator[threading.Event]:
-    """For all that a pass opens, reads and closes: the event cancels it when the interpreter ends, which waits for that.
+    """Around all that a pass opens, reads and closes: the event cancels it when the interpreter ends, which waits.
 
-    So only in a daemon thread, whose pass would else be frozen with what it holds, such as the lock of the HDF5 library.
+    Only in a daemon thread, whose pass would else be frozen with what it holds, such as the lock of the HDF5 library.
     SystemExit is raised there, which ends a thread silently.
     """
     cancelled = threading.Event()
