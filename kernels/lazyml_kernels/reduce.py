@@ -87,7 +87,8 @@ def add_deviations(A: Any, first: int, count: int, block: Any, state: Any) -> No
     """Add the rows first .. first + count of A to `state` = [count, mean, sum (x - mean)**2], (3, d), by column.
 
     Two sweeps over the block, which is in cache, then the pairwise update of Chan, Golub and LeVeque, "Algorithms for
-    computing the sample variance" (1983): the error grows with mean / std, not its square. block is float64 scratch, (2, d).
+    computing the sample variance" (1983): the error grows with mean / std, not its square. block is float64 scratch,
+    (2, d).
 
     >>> state = np.zeros((3, 1))
     >>> add_deviations(np.array([[1e9], [1e9 + 2]]), 0, 2, np.empty((2, 1)), state)
