@@ -78,7 +78,8 @@ def make_plan(
         threads=threads,
     )
     _check_budget(plan)
-    unused = int(settings.pinned_share * (budget - plan.peak_bytes))
+    free = budget - plan.peak_bytes
+    unused = min(int(settings.pinned_share * free), free - settings.unpinned_bytes)
     return replace(plan, pinned=tuple(choose_pins(passes, sources, unused, repeated)))
 
 

@@ -47,7 +47,7 @@ def test_set_up_is_one_block_of_two_lines():
     assert "[demo]" in first
     assert first.endswith("lazyml demo")
     assert "[test]" in second
-    assert second.endswith("pytest")
+    assert "-m pytest" in second
 
 
 def test_python_examples_run(demo_folder, monkeypatch, capsys):

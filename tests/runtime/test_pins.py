@@ -51,7 +51,7 @@ def path_of(folder, data):
 
 @pytest.fixture(autouse=True)
 def small_pages(sizes):
-    sizes(page_bytes=16 * 1024, groups=11)
+    sizes(page_bytes=16 * 1024, groups=11, unpinned_bytes=0)
 
 
 @pytest.fixture(autouse=True)
