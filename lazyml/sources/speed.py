@@ -8,7 +8,7 @@ from lazyml.sources.protocol import Route
 
 # Times the speed of h5py, which slices on one thread: on one thread of ours, on two. Measured once on two cores with
 # data in memory (h5py 3.16, HDF5 2.0); another machine has other ratios, and no disk is faster than it is.
-MEASURED = {"gzip": (4.0, 7.0), "zstd": (1.7, 3.2), "blosc": (1.2, 2.3)}
+MEASURED = {"gzip": (4.0, 7.0), "zstd": (1.7, 3.2)}
 RAW = (1.0, 1.8)
 NOTE = "speed: an estimate in memory on two threads, from ratios measured on one machine; at most that of the disk"
 
