@@ -58,6 +58,8 @@ class LoadedFunction:
 
     def compile(self, signature: tuple[Any, ...]) -> bool:
         """Make the machine code for the types ready; whether it was there already, in memory or on disk."""
+        if signature in self.function.overloads:
+            return True
         before = self._compilations()
         outside_main_thread(lambda: self.function.compile(signature))
         return self._compilations() == before

@@ -191,8 +191,9 @@ def _forget(reference: weakref.ref[Node]) -> None:
     """The node is gone, and so is its place, unless a new one has taken it."""
     assert isinstance(reference, _Reference)
     with _lock:
-        if _interned.get(reference.key) is reference:
-            del _interned[reference.key]
+        key = getattr(reference, "key", None)  # none yet where Ctrl-C came amid `intern_node`
+        if _interned.get(key) is reference:
+            del _interned[key]
 
 
 def intern_node(op: str, src: tuple[Node, ...], arg: Any, dtype: np.dtype[Any], shape: Shape) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,8 +91,7 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
 
     threads = [threading.Thread(target=counted, args=(w,), name=f"lazyml-worker-{w}") for w in range(1, count)]
     try:
-        for thread in threads:
-            thread.start()
+        _start(threads)
         guarded(0)
         for _ in threads:  # not by join, which an interrupt leaves in doubt whether the thread is over
             while not finished.acquire(timeout=SIGNAL_SECONDS):
@@ -109,6 +109,24 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
             raise errors[0]
         finally:
             errors.clear()  # or the error holds this frame and this frame the error: pages would wait for the collector
+
+
+def _start(threads: list[threading.Thread]) -> None:
+    """Start all of them, or none: Ctrl-C within `Thread.start` would leave a thread that begins later, or never."""
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or previous is None:  # None: not set by Python
+        for thread in threads:
+            thread.start()
+        return
+    held: list[int] = []
+    try:
+        signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+        for thread in threads:
+            thread.start()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 @cache

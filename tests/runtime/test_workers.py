@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 import threading
 import weakref
 
@@ -163,3 +164,30 @@ def test_the_linear_algebra_library_keeps_to_one_thread_and_gets_its_own_back():
     with one_blas_thread(True):
         assert blas_threads() <= {1}
     assert blas_threads() == before
+
+
+def test_an_interrupt_while_threads_start_leaves_none_that_begins_later():
+    """At any line of `Thread.start`: all threads have begun and are waited for, and then comes the interrupt."""
+    start = threading.Thread.start
+
+    def struck(line):
+        def traced(frame, event, _):
+            if frame.f_code is start.__code__ and frame.f_lineno == line:
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGINT)
+            return traced
+
+        return traced
+
+    first = start.__code__.co_firstlineno
+    lines = sorted({line for _, _, line in start.__code__.co_lines() if line is not None and line > first})
+    for line in lines:
+        tracing = sys.gettrace()
+        sys.settrace(struck(line))
+        try:
+            run_workers(3, lambda worker, cancelled: cancelled.wait(0.005))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(tracing)
+        assert [thread for thread in threading.enumerate() if "lazyml" in thread.name] == [], line
