@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from lazyml.codegen.functions import all_tiles, functions_of
 from lazyml.codegen.interpret import prepare_users
-from lazyml.config import Settings, memory_budget, thread_count
+from lazyml.config import Settings, machine_bytes, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.expr import verify
 from lazyml.expr.node import ChosenRows, Node, topological
@@ -19,6 +20,7 @@ from lazyml.expr.show import formula
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import kept_ranges
 from lazyml.plan.storage import Storage
+from lazyml.runtime.bottleneck import Facts
 from lazyml.runtime.pins import ProgramPins
 from lazyml.runtime.remembered import Remembered
 from lazyml.runtime.values import spill_room
@@ -74,6 +76,7 @@ class Planned:
     def __init__(self, given: Sequence[Node], options: Options, settings: Settings) -> None:
         if not options.pin:
             settings = replace(settings, pinned_share=0)
+        self._settings, self._repeated = settings, options.repeated
         self.budget, self.threads = memory_budget(options.memory), thread_count(options.threads)
         for node in given:
             _refuse_chosen(node, options.where)
@@ -96,6 +99,22 @@ class Planned:
         self.tiles = all_tiles(self.functions)
         once = dict.fromkeys(node for a_pass in self.plan.passes if a_pass.once for node in a_pass.files)
         self.remembered = Remembered([self.sources[node] for node in once], kept_ranges(self.plan.kept))
+
+    def facts(self, prepared: bool) -> Facts:
+        """What is said of a run beside its numbers: whether rows could stay in memory, and what computed."""
+        there = self.pins.nbytes
+        stays, compiled = 0 < there == self.pins.total, self.backend == "numba"
+        return Facts(0 if there == self.pins.total else self._budget_of_all, stays, compiled, prepared)
+
+    @cached_property
+    def _budget_of_all(self) -> int:
+        """The budget with which all files would stay in memory; 0 when they may not, or the machine has not so much."""
+        rows, settings = self.pins.total, self._settings
+        if not (self._repeated and rows and settings.pinned_share):
+            return 0
+        left = max(math.ceil(rows / settings.pinned_share), rows + settings.unpinned_bytes)
+        budget = self.plan.working_bytes + left
+        return budget if self.budget < budget <= machine_bytes() // 2 else 0
 
 
 def _backend_for(order: Sequence[Node], settings: Settings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 from lazyml.plan.accumulate import Partial, empty_partials, finalize, merge_groups
 from lazyml.plan.accumulators import check_rows
 from lazyml.plan.plan import Pass, Tiling
+from lazyml.runtime.clock import PassClock, PassStats, SourceStats
 from lazyml.runtime.pins import Share
 from lazyml.runtime.sinks import Sink
 from lazyml.runtime.staging import Staging
 from lazyml.runtime.workers import run_workers, until_python_ends
+from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.protocol import Source
+from lazyml.sources.stages import summed
 
 Values = NDArray[Any]
 TileCall = Callable[[int, int, Sequence[Values], Sequence[Values], Sequence[Values]], None]
@@ -26,9 +30,12 @@ TileCall = Callable[[int, int, Sequence[Values], Sequence[Values], Sequence[Valu
 
 @dataclass(frozen=True)
 class PassResult:
+    """What a pass gave, and what it took."""
+
     totals: tuple[Values, ...]
     bytes_read: int
     held_bytes: int
+    stats: PassStats
 
 
 def run_pass(
@@ -47,9 +54,11 @@ def run_pass(
         check_rows(node, len(rows))
     if len(rows) == 0:
         partials = empty_partials(a_pass.accumulators, 1)
-        return PassResult(_merged(a_pass, partials), 0, 0)
+        return PassResult(_merged(a_pass, partials), 0, 0, PassStats(a_pass.index, 0.0, 1, summed([])))
     partials = empty_partials(a_pass.accumulators, tiling.groups)
-    tickets = itertools.count()  # next() on it is atomic
+    tickets, clock = itertools.count(), PassClock(tiling.workers)  # next() on a count is atomic
+    row_size = sum(row_bytes(source.key.shape, source.key.dtype) for source in sources)
+    writing = [sink for sink in sinks if sink.writes]
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
                       shares=shares)  # fmt: skip
     with until_python_ends() as cancelled, staging:
@@ -67,13 +76,24 @@ def run_pass(
                         return
                     pages = staging.load(worker, first, count)
                     outs = [sink.page(worker, first - rows.start, count) for sink in sinks]
+                    begin = time.perf_counter()
                     tile(first, count, pages, totals, outs)
-                    for sink in sinks:
-                        sink.done(worker, first - rows.start, count)
+                    clock.computed(worker, begin, count * row_size)
+                    if writing:
+                        begin = time.perf_counter()
+                        written = sum(sink.done(worker, first - rows.start, count) for sink in writing)
+                        clock.wrote(worker, begin, written)
+            clock.ended(worker)
 
         run_workers(tiling.workers, work, cancelled)
+        clock.over()
         held = staging.held_bytes + sum(stack.nbytes for stack in partials)
-    return PassResult(_merged(a_pass, partials), staging.bytes_read, held)
+    totals = _merged(a_pass, partials)
+    own = clock.stages(sum(stack.nbytes for stack in partials))
+    stages = summed([*itertools.chain(*staging.by_source), staging.advising, *own])
+    by_source = tuple(map(SourceStats.of, sources, staging.by_source))
+    stats = PassStats(a_pass.index, time.perf_counter() - clock.begin, tiling.workers, stages, by_source)
+    return PassResult(totals, staging.bytes_read, held, stats)
 
 
 def _merged(a_pass: Pass, partials: Partial) -> tuple[Values, ...]:

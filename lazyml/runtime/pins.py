@@ -239,6 +239,11 @@ class ProgramPins:
         """Bytes of all that is pinned of its sources."""
         return sum(pins.nbytes for pins in self.limits)
 
+    @property
+    def total(self) -> int:
+        """Bytes of all rows of its sources."""
+        return sum(pins.rows * pins.row_bytes for pins in self.limits)
+
     def make_room(self) -> None:
         """Before a run: what other programs pinned goes where the memory is needed."""
         REGISTRY.make_room(self)

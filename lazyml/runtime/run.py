@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
+from lazyml.runtime.clock import PassStats
 from lazyml.runtime.executor import PassResult
 from lazyml.runtime.sinks import FileSink, MemorySink, Sink
 from lazyml.runtime.values import KeptInFile, KeptInMemory, KeptValue, MadePages
@@ -26,7 +27,8 @@ class Run:
         self.results: dict[Node, Any] = {}
         self.values: dict[Node, KeptValue] = {}
         self._until: dict[Node, int] = {}
-        self.passes = self.bytes_read = self.peak = self.kept_bytes = self.spilled_bytes = 0
+        self.bytes_read = self.peak = self.kept_bytes = self.spilled_bytes = 0
+        self.by_pass: list[PassStats] = []
 
     def sinks_for(self, a_pass: Pass) -> dict[Node, Sink]:
         """Where the results of a pass go."""
@@ -55,7 +57,7 @@ class Run:
         """Take what a pass gave, and let go of what no later one needs."""
         self.known.update(zip(a_pass.totals, outcome.totals, strict=True))
         self.results.update((node, sink.result) for node, sink in sinks.items() if isinstance(sink, MemorySink))
-        self.passes += 1
+        self.by_pass.append(outcome.stats)
         self.bytes_read += outcome.bytes_read
         held = {id(place): place.nbytes for place in (*made, *self.values.values())}
         frames = sum(sink.nbytes for sink in self.file_sinks.values())

@@ -14,15 +14,20 @@ from lazyml.runtime.chunk_writer import ChunkWriter
 class Sink(Protocol):
     """Takes the pages of one result, from any thread, in any order."""
 
+    writes: bool
+    """Whether full pages go to a file; else they are in place, and `done` need not be called."""
+
     def page(self, worker: int, first: int, rows: int) -> NDArray[Any]:
         """A C-contiguous array to fill: (rows,) for one value a row, else (rows, columns)."""
 
-    def done(self, worker: int, first: int, rows: int) -> None:
-        """The page is full."""
+    def done(self, worker: int, first: int, rows: int) -> int:
+        """The page is full: its bytes, when they are written."""
 
 
 class MemorySink:
     """A whole result in memory."""
+
+    writes = False
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.result = np.empty(shape, dtype)
@@ -31,12 +36,15 @@ class MemorySink:
     def page(self, worker: int, first: int, rows: int) -> NDArray[Any]:
         return self.pages[first : first + rows]
 
-    def done(self, worker: int, first: int, rows: int) -> None:
+    def done(self, worker: int, first: int, rows: int) -> int:
         """Filled in place."""
+        return 0
 
 
 class FileSink:
     """One result on its way to one dataset or several: a frame for each worker, and what takes full pages."""
+
+    writes = True
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], workers: int, page_rows: int, writers: Sequence[ChunkWriter]
@@ -53,6 +61,8 @@ class FileSink:
     def page(self, worker: int, first: int, rows: int) -> NDArray[Any]:
         return self._frames[worker][:rows]
 
-    def done(self, worker: int, first: int, rows: int) -> None:
+    def done(self, worker: int, first: int, rows: int) -> int:
+        page = self._frames[worker][:rows]
         for writer in self._writers:
-            writer.write(first, self._frames[worker][:rows])
+            writer.write(first, page)
+        return page.nbytes * len(self._writers)

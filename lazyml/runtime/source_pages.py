@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from lazyml.runtime.pool import BufferPool
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.frames import frame_bytes
 from lazyml.sources.protocol import Scan, Source
+from lazyml.sources.stages import Stage
 
 MOST_STRETCH = 16  # pages that are pinned together: pages of another size, of another program, then mostly lie inside
 STRETCHES = 64  # over the scan, or more: reading and computing overlap where pages that are there and others alternate
@@ -39,6 +41,7 @@ class SourcePages:
         self._share = share
         self._dtype = np.dtype(source.key.dtype)
         self._loaded: list[_Loaded | None] = [None] * threads
+        self._seconds = [0.0] * threads  # within the scan, by worker
         self._pool: BufferPool | None = None
         self._frames: list[NDArray[Any] | None] = [None] * threads
         self._arena: NDArray[np.uint8] | None = None
@@ -74,7 +77,9 @@ class SourcePages:
         if loaded is None or not (loaded.first <= first and first + rows <= loaded.last):
             self._loaded[worker] = None
             start, stop = int(self._starts[page]), int(self._stops[page])
+            since = time.perf_counter()
             loaded = _Loaded(start, stop, self._fetch(worker, page, start, stop - start))
+            self._seconds[worker] += time.perf_counter() - since
             self._loaded[worker] = loaded
         return loaded.rows[first - loaded.first : first - loaded.first + rows]
 
@@ -110,6 +115,16 @@ class SourcePages:
     def bytes_read(self) -> int:
         """Stored bytes read from files so far."""
         return self._scan.bytes_read
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What bringing the pages took, of all workers. What the scan does not say was spent on decoding, if anything
+        was decoded, else on reading; views of memory are for free."""
+        found = {stage.name: stage for stage in self._scan.stages}
+        rest = sum(self._seconds) - sum(stage.seconds for stage in found.values())
+        main = "decode" if "decode" in found and found["decode"].bytes else "read"
+        more = [Stage(main, max(rest, 0.0))] if main in found and found[main].bytes else []
+        return (*found.values(), *more)
 
     @property
     def frame_bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from lazyml.runtime.pins import Share
 from lazyml.runtime.source_pages import SourcePages
 from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.protocol import Source
+from lazyml.sources.stages import Stage
 
 ADVICES = 8  # the window ahead moves in so many steps: each costs a system call or two
 
@@ -53,6 +55,8 @@ class Staging:
         self._advised = [(-1, -1)] * threads  # the row each worker is expected at, and up to where it was advised
         self._pages: list[SourcePages] = []
         self._closed_bytes = 0
+        self._closed_stages: list[tuple[Stage, ...]] = []
+        self._advising = [0.0] * threads  # seconds, by worker
 
     def __enter__(self) -> Staging:
         try:
@@ -65,7 +69,9 @@ class Staging:
 
     def load(self, worker: int, first: int, rows: int) -> list[NDArray[Any]]:
         """Rows first .. first + rows of every source, in order: C-contiguous, (rows,) or (rows, columns)."""
+        begin = time.perf_counter()
         self._prefetch(worker, first, rows)
+        self._advising[worker] += time.perf_counter() - begin
         return [pages.load(worker, first, rows) for pages in self._pages]
 
     def _prefetch(self, worker: int, first: int, rows: int) -> None:
@@ -86,6 +92,16 @@ class Staging:
         return self._closed_bytes + sum(pages.bytes_read for pages in self._pages)
 
     @property
+    def by_source(self) -> list[tuple[Stage, ...]]:
+        """What bringing the pages of each source took so far."""
+        return [*self._closed_stages, *(pages.stages for pages in self._pages)]
+
+    @property
+    def advising(self) -> Stage:
+        """What it took to tell the system what to read ahead, which may read meanwhile; nothing where none is read."""
+        return Stage("read", sum(self._advising) if self.bytes_read else 0.0)
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of all frames, and of what the scans held at most besides them; not of what stays pinned."""
         return sum(pages.held_bytes for pages in self._pages)
@@ -101,6 +117,7 @@ class Staging:
         while self._pages:
             pages = self._pages.pop(0)
             self._closed_bytes += pages.bytes_read
+            self._closed_stages.append(pages.stages)
             try:
                 pages.close(failed or first_error is not None)
             except Exception as error:

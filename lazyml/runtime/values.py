@@ -16,6 +16,7 @@ from lazyml.errors import SpillError
 from lazyml.expr.node import Node
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.protocol import MemoryItem, Present, Route, Source
+from lazyml.sources.stages import Stage
 
 FREE_SHARE = 0.5  # of the free disk, for temporary files
 
@@ -42,6 +43,8 @@ def spill_room() -> int:
 class MadePages:
     """Pages of a value that no one keeps: a frame for each worker."""
 
+    writes = False
+
     def __init__(self, leaf: Node, span: range, workers: int, page_rows: int) -> None:
         self.key, self.first = leaf.arg, span.start
         self.row_bytes = row_bytes(self.key.shape, self.key.dtype)
@@ -65,8 +68,9 @@ class MadePages:
         """The frame of a worker, to be filled."""
         return self._frames[worker][:rows]
 
-    def done(self, worker: int, first: int, rows: int) -> None:
+    def done(self, worker: int, first: int, rows: int) -> int:
         """Used by then."""
+        return 0
 
 
 class KeptValue(MadePages):
@@ -77,6 +81,7 @@ class KeptValue(MadePages):
     preferred_rows = 1
     needs_frame = False
     bytes_read = held_bytes = 0
+    stages: tuple[Stage, ...] = ()
     pinned: Any = None  # it is kept as it is
     route = Route("value", "made by an earlier pass")
 
@@ -149,7 +154,7 @@ class KeptInMemory(KeptValue):
 class KeptInFile(KeptValue):
     """A value in a temporary file without a name, which is gone when it is closed, however the process ends."""
 
-    needs_frame = True
+    needs_frame = writes = True
 
     def __init__(self, leaf: Node, span: range, workers: int, page_rows: int) -> None:
         super().__init__(leaf, span, workers, page_rows)
@@ -160,10 +165,10 @@ class KeptInFile(KeptValue):
         except OSError as error:
             raise self._failed("can not be made", error) from error
 
-    def done(self, worker: int, first: int, rows: int) -> None:
+    def done(self, worker: int, first: int, rows: int) -> int:
         """Write the page to its place."""
         if self.row_bytes == 0:
-            return
+            return 0
         data = self._frames[worker][:rows].reshape(-1).view(np.uint8).data
         offset = first * self.row_bytes
         try:
@@ -172,6 +177,11 @@ class KeptInFile(KeptValue):
                 data, offset = data[written:], offset + written
         except OSError as error:
             raise self._failed("can not be written", error) from error
+        return rows * self.row_bytes
+
+    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> KeptFileScan:
+        """For one pass."""
+        return KeptFileScan(self, threads)
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows in the frame."""
@@ -199,3 +209,29 @@ class KeptInFile(KeptValue):
             found=(error.strerror or str(error)) if error is not None else None,
             fix="make room there, set LAZYML_CACHE_DIR to a larger disk, or allow more memory",
         )  # fmt: skip
+
+
+class KeptFileScan:
+    """One pass over a value in a temporary file, whose bytes are not among those read from the user's files."""
+
+    bytes_read = held_bytes = 0
+
+    def __init__(self, value: KeptInFile, threads: int) -> None:
+        self._value, self._counts = value, [0] * threads
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All the time of its loads is reading."""
+        return (Stage("read", 0.0, sum(self._counts)),)
+
+    def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
+        """Rows in the frame."""
+        page = self._value.load(first, rows, frame, worker)
+        self._counts[worker] += page.nbytes
+        return page
+
+    def prefetch(self, first: int, rows: int) -> None:
+        """Nothing to do."""
+
+    def close(self, failed: bool = False) -> None:
+        """The file is the value's."""

@@ -21,6 +21,7 @@ from lazyml.sources.layout import Layout, by
 from lazyml.sources.protocol import MemoryItem, Present, Route
 from lazyml.sources.shared import SharedChunks
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
+from lazyml.sources.stages import Stage
 
 RUN_BYTES = 256 * KIB  # neighbouring small chunks are read together up to this much
 
@@ -90,6 +91,7 @@ class DecodedScan:
         self._source, self._pages = source, Pages(source)
         self._page_rows, self._first, self._last = page_rows, first, last
         self._stored, self._decoded = Scratch(threads), Scratch(threads)
+        self._placed = [0] * threads  # bytes of the pages, by worker
         self.shared = SharedChunks(source.chunk_bytes)
         path, identity = source.layout.parts[0]
         self._file = ScanFile(path, source.layout.name, identity, threads, source.table.place)
@@ -108,6 +110,11 @@ class DecodedScan:
         scratch = self._stored.nbytes + self._decoded.nbytes + (self._runs.held_bytes if self._runs else 0)
         return source.table.nbytes + fresh + scratch + self.shared.high_water * source.chunk_bytes
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What reading, decoding and waiting for chunks took."""
+        return self._file.stage, Stage("decode", 0.0, sum(self._placed)), Stage("wait", self.shared.waited)
+
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows in `frame`.
 
@@ -123,6 +130,7 @@ class DecodedScan:
         table, height = self._source.table, self._source.table.chunk[0]
         if not table.complete:
             page.fill(self._pages.fill)
+        self._placed[worker] += page.nbytes
         low, high = first // height, (first + rows - 1) // height + 1
         if self._runs is None:
             self._load_chunks(table.between(low, high), frame, page, first, worker)

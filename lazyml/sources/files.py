@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.errors import CorruptFileError, FileChangedError, SourceError, SourceNotFoundError
+from lazyml.sources.stages import Stage
 
 ADVICE_BYTES = 512 * 1024
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -104,7 +106,8 @@ def check_unchanged(path: str, before: FileIdentity) -> None:
 class ScanFile:
     """One descriptor for one scan, shared by all of its threads: preadv moves no file position.
 
-    Counts what it reads, by worker, so that no lock is needed. `place` names a chunk by its number, for errors.
+    Counts what it reads, and how long that takes, by worker, so that no lock is needed. `place` names a chunk by its
+    number, for errors.
     """
 
     def __init__(self, path: str, name: str, identity: FileIdentity, workers: int, place: Callable[[int], str]) -> None:
@@ -114,15 +117,20 @@ class ScanFile:
             self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
         except OSError as error:
             raise _unreadable(path, error) from error
-        self._counts = [0] * workers
+        self._counts, self._seconds = [0] * workers, [0.0] * workers
 
     @property
     def bytes_read(self) -> int:
         return sum(self._counts)
 
+    @property
+    def stage(self) -> Stage:
+        """What reading took so far."""
+        return Stage("read", sum(self._seconds), self.bytes_read)
+
     def read(self, target: NDArray[Any], offset: int, worker: int, chunk: int) -> None:
         """Fill `target` (uint8, contiguous) from the file at `offset`, which is in `chunk`."""
-        done, wanted = 0, target.size
+        done, wanted, begin = 0, target.size, time.perf_counter()
         while done < wanted:
             try:
                 count = os.preadv(self.descriptor, [target[done:].data if done else target.data], offset + done)
@@ -137,6 +145,7 @@ class ScanFile:
                                        fix="copy or write the file again: it was truncated")  # fmt: skip
             done += count
             self._counts[worker] += count
+        self._seconds[worker] += time.perf_counter() - begin
 
     def read_with_gaps(self, target: NDArray[Any], offset: int, worker: int, chunk: int, wanted: int) -> None:
         """The same where only `wanted` bytes are data and the rest lies between: those are not counted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -23,6 +24,7 @@ from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout, by
 from lazyml.sources.locate import home
 from lazyml.sources.protocol import MemoryItem, Present, Route
+from lazyml.sources.stages import Stage
 
 CACHE_SLOTS = 10_007  # a prime, as the library's manual advises
 
@@ -117,7 +119,7 @@ class LibraryScan:
 
     def __init__(self, source: LibrarySource, threads: int) -> None:
         self._source, self._pages = source, Pages(source)
-        self._counts = [0] * threads
+        self._counts, self._placed, self._seconds = [0] * threads, [0] * threads, [0.0] * threads
         self._open = False
         for path, identity in source.layout.parts:
             check_unchanged(path, identity)
@@ -139,6 +141,11 @@ class LibraryScan:
         """The library's own cache of chunks, in full."""
         return self._source.cache_bytes(len(self._counts))
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """For how long workers waited for the library's thread, which reads and decodes in one."""
+        return (Stage("library", sum(self._seconds), sum(self._placed)),)
+
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows in `frame`, converted by the library.
 
@@ -151,13 +158,15 @@ class LibraryScan:
         page = self._pages.view(frame, rows)
         if page.size == 0:
             return page
-        layout = self._source.layout
+        layout, begin = self._source.layout, time.perf_counter()
         try:
             READER.run(lambda: self._dataset.read_direct(page, np.s_[first : first + rows]))
         except (OSError, RuntimeError, ValueError) as error:
             raise CorruptFileError(f"{layout.path}: {layout.name}: rows {first} to {first + rows} cannot be read",
                                    expected=layout.detail, found=str(error),
                                    fix="write it again, or install the filter that is missing") from error  # fmt: skip
+        self._seconds[worker] += time.perf_counter() - begin
+        self._placed[worker] += page.nbytes
         total, stored = layout.shape[0], self._source.stored_bytes
         self._counts[worker] += stored * (first + rows) // total - stored * first // total
         return page

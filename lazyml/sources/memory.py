@@ -17,6 +17,7 @@ from lazyml.expr.node import SourceKey
 from lazyml.forks import in_child
 from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
 from lazyml.sources.protocol import MemoryItem, Present, Route, Source
+from lazyml.sources.stages import Stage
 
 CHECKED_BYTES = 16 * MIB  # at a time, so that an interrupt is not kept waiting
 
@@ -131,7 +132,7 @@ class MemorySource:
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> MemoryScan:
         """Open for one pass; an array needs nothing opened."""
-        return MemoryScan(self)
+        return MemoryScan(self, threads)
 
 
 class MemoryScan:
@@ -139,11 +140,16 @@ class MemoryScan:
 
     bytes_read = held_bytes = 0
 
-    def __init__(self, source: MemorySource) -> None:
-        self._copies = source.needs_frame
+    def __init__(self, source: MemorySource, threads: int) -> None:
+        self._copies, self._placed = source.needs_frame, [0] * threads
         self._dtype = np.dtype(source.key.dtype)
         self._row_bytes = source.row_bytes
         self._array = source.array if source.needs_frame else np.asarray(_Alias(source.array))
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What was copied."""
+        return (Stage("decode", 0.0, sum(self._placed)),) if self._copies else ()
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """A view of the rows, or a copy of them in `frame`."""
@@ -153,6 +159,7 @@ class MemoryScan:
         assert frame is not None
         view = frame[: rows * self._row_bytes].view(self._dtype).reshape(row_shape(page.shape, rows))
         np.copyto(view, page)
+        self._placed[worker] += view.nbytes
         return view
 
     def prefetch(self, first: int, rows: int) -> None:

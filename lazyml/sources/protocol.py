@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
+from lazyml.sources.stages import Stage
 
 Present = NDArray[np.bool_] | None
 """Which pages of a pass the caller has already; None when it has none."""
@@ -45,6 +46,11 @@ class Scan(Protocol):
     @property
     def held_bytes(self) -> int:
         """Bytes that it held at most, besides the frames."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What its loads took so far, of all workers. "read", "library" and "wait" come with their seconds, "decode"
+        with the bytes of pages that were decoded, converted or copied: its seconds are what is left of the loads."""
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows as a C-contiguous array of the key's dtype.

@@ -16,6 +16,7 @@ from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
 from lazyml.sources.protocol import MemoryItem, Present, Route
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
+from lazyml.sources.stages import Stage
 
 
 class Span(NamedTuple):
@@ -102,6 +103,7 @@ class RawScan:
 
     def __init__(self, source: RawSource, threads: int) -> None:
         self._source, self._pages, self._scratch = source, Pages(source), Scratch(threads)
+        self._placed = [0] * threads  # bytes that were converted or put in their place, by worker
         path, identity = source.layout.parts[0]
         self._file = ScanFile(path, source.layout.name, identity, threads, source.place)
         self._runs = RunScan(source.runs, self._file, threads, self._refused) if source.runs else None
@@ -115,6 +117,12 @@ class RawScan:
     def held_bytes(self) -> int:
         """The chunk table, and pages before conversion."""
         return self._source.table.nbytes + self._scratch.nbytes + (self._runs.held_bytes if self._runs else 0)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What reading took; pages that are read straight into their frames need nothing else."""
+        placed = sum(self._placed)
+        return (self._file.stage, Stage("decode", 0.0, placed)) if placed else (self._file.stage,)
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows in `frame`.
@@ -134,6 +142,8 @@ class RawScan:
             return page
         if not table.complete:
             page.fill(self._pages.fill)
+        if self._runs is not None or not source.direct:
+            self._placed[worker] += page.nbytes
         if self._runs is not None:
             self._runs.load(*self._positions(first, rows), first, page.reshape(rows, -1), worker)
             return page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ class SharedChunks:
         self.chunk_bytes = chunk_bytes
         self.high_water = 0
         """The most chunks that were held at once."""
+        self.waited = 0.0
+        """Seconds that all threads waited for chunks that another one decoded."""
         self._entries: dict[int, _Entry] = {}
         self._spare: list[Bytes] = []  # buffers of dropped chunks, used again
         self._lock = threading.Lock()
@@ -43,6 +46,7 @@ class SharedChunks:
             if entry is None:
                 entry = self._entries[index] = _Entry(uses)
                 self.high_water = max(self.high_water, len(self._entries))
+        waited = 0.0
         if mine:
             try:
                 entry.data = self._decode(decode)
@@ -52,12 +56,14 @@ class SharedChunks:
             finally:
                 entry.ready.set()
         else:
+            begin = time.perf_counter()
             entry.ready.wait()
+            waited = time.perf_counter() - begin
         if entry.error is not None:
             raise entry.error
         assert entry.data is not None
         yield entry.data
-        self._release(index, entry)
+        self._release(index, entry, waited)
 
     def _decode(self, decode: Callable[[Bytes], Bytes]) -> Bytes:
         with self._lock:
@@ -69,8 +75,9 @@ class SharedChunks:
             np.copyto(buffer, data)
         return buffer
 
-    def _release(self, index: int, entry: _Entry) -> None:
+    def _release(self, index: int, entry: _Entry, waited: float) -> None:
         with self._lock:
+            self.waited += waited
             entry.uses -= 1
             if entry.uses == 0 and self._entries.get(index) is entry:
                 del self._entries[index]

@@ -18,6 +18,7 @@ from lazyml.expr.node import SourceKey
 from lazyml.sources.base import Scratch
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.protocol import MemoryItem, Present, Route, Scan, Source
+from lazyml.sources.stages import Stage, summed
 
 LISTED = 3  # files that a plan names
 AHEAD = 16  # parts that are open, beyond which none is opened only to be read ahead
@@ -158,6 +159,8 @@ class StackedScan:
         self._open: dict[int, _Open] = {}
         self._tables = sum(map(table_bytes, source.parts))
         self._closed_bytes = self._held = 0
+        self._stages: tuple[Stage, ...] = ()  # of parts that are closed
+        self._placed = [0] * threads  # bytes that were promoted, by worker
         source.state()  # before anything is read, of all files
 
     @property
@@ -172,6 +175,14 @@ class StackedScan:
         with self._lock:
             self._measure()
             return self._tables + self._held + self._converted.nbytes
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What the loads took, of all parts."""
+        with self._lock:
+            parts = [stage for entry in self._open.values() for stage in entry.scan.stages]
+        promoted = [Stage("decode", 0.0, sum(self._placed))] if sum(self._placed) else []
+        return summed([*self._stages, *parts, *promoted])
 
     def _measure(self) -> None:
         held = (e.scan.held_bytes - table_bytes(self._source.parts[n]) for n, e in self._open.items())
@@ -197,6 +208,7 @@ class StackedScan:
                     size = count * row_bytes(part.key.shape, part.key.dtype)
                     loaded = entry.scan.load(begin, count, self._converted.get(worker, size), worker)
                     np.copyto(page[position : position + count], loaded)
+                    self._placed[worker] += count * self._row_bytes
                 else:
                     at = position * self._row_bytes
                     entry.scan.load(begin, count, frame[at : at + count * self._row_bytes], worker)
@@ -239,6 +251,7 @@ class StackedScan:
             self._measure()
             del self._open[number]
             self._closed_bytes += entry.scan.bytes_read
+            self._stages = summed([*self._stages, *entry.scan.stages])
         entry.scan.close()
 
     def prefetch(self, first: int, rows: int) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
 from lazyml.sources.protocol import MemoryItem, Present, Route, Scan, Source
+from lazyml.sources.stages import Stage
 
 
 class WindowSource:
@@ -74,6 +75,11 @@ class WindowScan:
     def held_bytes(self) -> int:
         """Bytes held at most, besides the frames."""
         return self._scan.held_bytes
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What the loads took."""
+        return self._scan.stages
 
     def load(self, first: int, rows: int, frame: NDArray[Any] | None, worker: int) -> NDArray[Any]:
         """Rows first .. first + rows of the range."""
