@@ -126,12 +126,21 @@ def repack(
 
 
 @app.command()
-def explain(model: Model, memory: Memory = None, threads: Threads = None, data: Data = None) -> None:
-    """Show the plan of a training step. Passes, bytes, memory, and why; nothing is read."""
+def explain(
+    model: Model,
+    memory: Memory = None,
+    threads: Threads = None,
+    data: Data = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Run two steps as well, and show what they took.")] = False,
+) -> None:
+    """Show the plan of a training step. Passes, bytes, memory, and why; nothing is read without --profile."""
     from lazyml.models import build, load_definition
 
     built = build(load_definition(model), _references(data))
-    print(built.training_program(memory=memory, threads=threads).explain())
+    program = built.training_program(memory=memory, threads=threads)
+    print(program.explain())
+    if profile:
+        print(f"\n{program.prepare().profile(repeats=2, **built.start)}")
 
 
 @app.command()

@@ -10,7 +10,7 @@ from lazyml.runtime.clock import PassStats, SourceStats
 from lazyml.sources.layout import repack_command
 from lazyml.sources.stages import Stage, summed
 
-SLOW_DISK = 1e9  # bytes a second and thread, below which the bytes do not come from the page cache
+SLOW_READ = 1e9  # bytes a second and thread, which copies from the page cache pass unless they are short
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,35 @@ Words = tuple[str, str]
 def bottleneck(passes: Sequence[PassStats], seconds: float, threads: int, facts: Facts) -> str:
     """One sentence about a run of so many wall seconds.
 
-    >>> took = PassStats(0, 1.0, 2, (Stage("read", 0.2, 100), Stage("compute", 1.6, 4 * 10**9)))
+    >>> took = PassStats(0, 1.0, 2, 9, (Stage("read", 0.2, 100), Stage("compute", 1.6, 4 * 10**9)))
     >>> bottleneck([took], 1.1, 2, Facts())
     'computing, 2.5 GB/s a thread, 73 % of the time of all threads: more threads would help, up to the processors'
     """
     total = threads * seconds
     outside = Stage("outside", threads * (seconds - sum(one.seconds for one in passes)))
-    worst = max([*summed(stage for one in passes for stage in one.stages), outside], key=lambda stage: stage.seconds)
+    others = [outside, Stage("idle", idle_seconds(passes, threads))]
+    worst = max([*summed(stage for one in passes for stage in one.stages), *others], key=lambda stage: stage.seconds)
     if total <= 0 or worst.seconds <= 0:
         return ""
-    what, fix = SAYS[worst.name](worst, _source_of(worst.name, passes), facts)
+    if worst.name == "idle":
+        what, fix = _idle(passes, threads)
+    else:
+        what, fix = SAYS[worst.name](worst, _source_of(worst.name, passes), facts)
     rate = f", {worst.bytes_per_second / 1e9:.2g} GB/s a thread" if worst.bytes else ""
     return f"{what}{rate}, {100 * worst.seconds / total:.0f} % of the time of all threads: {fix}"
+
+
+def idle_seconds(passes: Sequence[PassStats], threads: int) -> float:
+    """Of threads that had no place in a pass."""
+    return sum((threads - one.workers) * one.seconds for one in passes)
+
+
+def _idle(passes: Sequence[PassStats], threads: int) -> Words:
+    worst = max(passes, key=lambda one: (threads - one.workers) * one.seconds)
+    what = f"threads without work, {worst.workers} of {threads} used in pass {worst.index + 1}"
+    if worst.workers < min(threads, worst.groups):
+        return what, "the budget has no room for what another would hold, which explain() lists: allow more memory"
+    return what, "there is too little data to share out, and fewer threads would do"
 
 
 def _source_of(stage: str, passes: Sequence[PassStats]) -> SourceStats | None:
@@ -68,9 +85,9 @@ def _in_memory(facts: Facts) -> str:
 def _reading(stage: Stage, source: SourceStats | None, facts: Facts) -> Words:
     if source is None or source.kind != "hdf5":
         return "reading a temporary file", "more memory would keep row values there"
-    if stage.bytes_per_second < SLOW_DISK:
+    if stage.bytes_per_second < SLOW_READ:
         repack = f"{repack_command(source.location)} --compression zstd"
-        fix = f"the disk gives no more, and fewer bytes would help ({repack})"
+        fix = f"a faster disk would help, or fewer bytes in larger chunks ({repack})"
     else:
         fix = "it is copied from the system's page cache, and more threads would help"
     return f"reading {source.label}", fix + _in_memory(facts)

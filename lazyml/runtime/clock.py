@@ -28,12 +28,13 @@ class SourceStats:
 
 @dataclass(frozen=True)
 class PassStats:
-    """Pass number `index` of a plan, counted from 0: wall seconds, worker threads, and what its stages took, those of
-    all sources included."""
+    """Pass number `index` of a plan, counted from 0: wall seconds, worker threads, the page groups that were shared
+    out among them, and what the stages took, those of all sources included."""
 
     index: int
     seconds: float
     workers: int
+    groups: int
     stages: tuple[Stage, ...]
     sources: tuple[SourceStats, ...] = ()
 

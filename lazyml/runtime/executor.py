@@ -54,7 +54,7 @@ def run_pass(
         check_rows(node, len(rows))
     if len(rows) == 0:
         partials = empty_partials(a_pass.accumulators, 1)
-        return PassResult(_merged(a_pass, partials), 0, 0, PassStats(a_pass.index, 0.0, 1, summed([])))
+        return PassResult(_merged(a_pass, partials), 0, 0, PassStats(a_pass.index, 0.0, 1, 1, summed([])))
     partials = empty_partials(a_pass.accumulators, tiling.groups)
     tickets, clock = itertools.count(), PassClock(tiling.workers)  # next() on a count is atomic
     row_size = sum(row_bytes(source.key.shape, source.key.dtype) for source in sources)
@@ -92,7 +92,8 @@ def run_pass(
     own = clock.stages(sum(stack.nbytes for stack in partials))
     stages = summed([*itertools.chain(*staging.by_source), staging.advising, *own])
     by_source = tuple(map(SourceStats.of, sources, staging.by_source))
-    stats = PassStats(a_pass.index, time.perf_counter() - clock.begin, tiling.workers, stages, by_source)
+    wall = time.perf_counter() - clock.begin
+    stats = PassStats(a_pass.index, wall, tiling.workers, tiling.groups, stages, by_source)
     return PassResult(totals, staging.bytes_read, held, stats)
 
 

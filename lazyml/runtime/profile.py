@@ -40,10 +40,11 @@ class Profile:
         lines = [f"run {number} of {len(self.runs)}: {run}"]
         if len(run.by_pass) > 1:
             for one in run.by_pass:
-                lines += [f"  pass {one.index + 1}: {one.seconds:.3g} s, {one.workers} threads"]
+                of = f"{one.workers} {'thread' if one.workers == 1 else 'threads'}"
+                lines += [f"  pass {one.index + 1}: {one.seconds:.3g} s, {of}"]
                 lines += table(one.stages, one.workers * one.seconds)
             lines += ["  all passes, and what is between them"]
-        lines += table(run.stages, run.threads * run.seconds)
+        lines += table([*run.stages, *([run.idle] if run.idle.seconds else [])], run.threads * run.seconds)
         return "\n".join([*lines, f"  bottleneck: {run.bottleneck}"])
 
     def _repr_html_(self) -> str:

@@ -69,9 +69,7 @@ class Staging:
 
     def load(self, worker: int, first: int, rows: int) -> list[NDArray[Any]]:
         """Rows first .. first + rows of every source, in order: C-contiguous, (rows,) or (rows, columns)."""
-        begin = time.perf_counter()
         self._prefetch(worker, first, rows)
-        self._advising[worker] += time.perf_counter() - begin
         return [pages.load(worker, first, rows) for pages in self._pages]
 
     def _prefetch(self, worker: int, first: int, rows: int) -> None:
@@ -81,8 +79,10 @@ class Staging:
         start = upto if first == expected else first + rows
         if window - start >= self._ahead // ADVICES or window == self.last:
             if start < window:
+                begin = time.perf_counter()
                 for pages in self._pages:
                     pages.prefetch(start, window)
+                self._advising[worker] += time.perf_counter() - begin
             upto = window
         self._advised[worker] = (first + rows, upto)
 

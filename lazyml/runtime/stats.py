@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lazyml.config import format_bytes
-from lazyml.runtime.bottleneck import Facts, bottleneck
+from lazyml.runtime.bottleneck import Facts, bottleneck, idle_seconds
 from lazyml.runtime.clock import PassStats
 from lazyml.sources.stages import Stage, summed
 
@@ -52,6 +52,11 @@ class RunStats:
     @property
     def bottleneck(self) -> str:
         return bottleneck(self.by_pass, self.seconds, self.threads, self.facts)
+
+    @property
+    def idle(self) -> Stage:
+        """The time of threads that had no place in a pass, since its data was too little or the budget too small."""
+        return Stage("idle", idle_seconds(self.by_pass, self.threads))
 
     def share(self, stage: Stage) -> float:
         """Of the time that all threads had, workers x wall seconds: what a stage took."""

@@ -83,7 +83,9 @@ def test_fit_predict_evaluate(folder):
 def test_explain_and_inspect(folder):
     out = succeed("explain", "model.toml", "--memory", "64 MiB", "--threads", 1)
     assert "1 pass" in out
-    assert "64 MiB" in out
+    assert "64 MiB" in out and "run 1" not in out
+    runs = succeed("explain", "model.toml", "--threads", 1, "--profile").split("run 2 of 2: 1 pass")
+    assert len(runs) == 2 and all("bottleneck: " in run for run in runs)
     out = succeed("inspect", "flights.h5")
     assert all(word in out for word in ("features", "packed", "gzip", "500", "float32"))
 
