@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lazyml.config import KIB
 from lazyml.expr.node import Node
 from lazyml.plan.accumulators import ACCUMULATORS, Values
 
 Partial = tuple[Values, ...]
+MERGED_BYTES = 256 * KIB
 
 
 def empty_partials(nodes: Sequence[Node], groups: int) -> Partial:
@@ -22,12 +24,21 @@ def empty_partials(nodes: Sequence[Node], groups: int) -> Partial:
 
 
 def merge_groups(node: Node, stack: Values) -> Values:
-    """Merge group states pairwise in a fixed tree, neighbours first; the order never depends on who finished when."""
+    """Merge group states pairwise in a fixed tree, neighbours first; the order never depends on who finished when.
+
+    Half as many states are held besides the stack, which stays as it is, and what the merge of some makes on its way.
+    """
     merge = ACCUMULATORS[node.op].merge
+    at_once = max(1, MERGED_BYTES // max(1, stack[0].nbytes))  # pairs
+    merged = np.empty(((len(stack) + 1) // 2, *stack.shape[1:]), stack.dtype)
     while len(stack) > 1:
-        even = len(stack) // 2 * 2
-        merged = merge(stack[0:even:2], stack[1:even:2])
-        stack = np.concatenate([merged, stack[even:]]) if even < len(stack) else merged
+        pairs, odd = divmod(len(stack), 2)
+        for first in range(0, pairs, at_once):  # in place from the second level on: a pair is read before it is written
+            low, high = 2 * first, 2 * min(first + at_once, pairs)
+            merged[low // 2 : high // 2] = merge(stack[low:high:2], stack[low + 1 : high : 2])
+        if odd:
+            merged[pairs] = stack[-1]
+        stack = merged = merged[: pairs + odd]
     merged_state: Values = stack[0]
     return merged_state
 

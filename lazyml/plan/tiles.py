@@ -149,7 +149,7 @@ def _memory(
         size = written.memory(node, len(span), cut.page_rows, workers)
         items.append(MemoryItem(f"{formula(node, depth=2)} on its way to the file: {each(cut.page_rows)}", size))
     groups = f"{cut.groups} page {'group' if cut.groups == 1 else 'groups'}"
-    items.append(MemoryItem(f"partial totals of {groups}", (cut.groups * 3 // 2 + 1) * _partial_bytes(a_pass)))
+    items.append(MemoryItem(f"partial totals of {groups}", (cut.groups * 3 // 2 + 2) * _partial_bytes(a_pass)))
     scratch = _scratch(a_pass, cut.block_rows)
     scratch += sum(
         _scratch(values[leaf].maker, rows) for leaf, rows in zip(a_pass.makes, cut.maker_blocks, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
@@ -107,7 +108,17 @@ class LibrarySource(FileSource):
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """The library's chunk cache, and the chunk that it decodes."""
         what = f"library's cache of chunks {by(self.layout.chunk)}" if self.layout.chunk else "library's buffers"
-        return [MemoryItem(f"{self.key.label}: {what}", self.cache_bytes(threads))]
+        items = [MemoryItem(f"{self.key.label}: {what}", self.cache_bytes(threads))]
+        if self.decoding_bytes:
+            items.append(MemoryItem(f"{self.key.label}: chunk that the library decodes", self.decoding_bytes))
+        return items
+
+    @property
+    def decoding_bytes(self) -> int:
+        """A chunk as it is stored and as it comes out of a filter, besides the cache; one thread decodes."""
+        if self.layout.chunk is None or not self.layout.filters:
+            return 0
+        return 2 * math.prod(self.layout.chunk) * self.layout.stored.itemsize
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> LibraryScan:
         """Open the file on the library's thread for one pass."""
@@ -138,8 +149,8 @@ class LibraryScan:
 
     @property
     def held_bytes(self) -> int:
-        """The library's own cache of chunks, in full."""
-        return self._source.cache_bytes(len(self._counts))
+        """The library's own cache of chunks, in full, and the chunk that it decodes."""
+        return self._source.cache_bytes(len(self._counts)) + self._source.decoding_bytes
 
     @property
     def stages(self) -> tuple[Stage, ...]:
