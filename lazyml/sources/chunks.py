@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.config import KIB
 from lazyml.errors import CorruptFileError
 
-METADATA_CACHE = 64 * KIB
 ENTRY_BYTES = 28  # index, offset, size: 8 each; filter mask: 4
 
 
@@ -125,20 +121,6 @@ def contiguous_table(dataset: h5py.Dataset) -> ChunkTable:
     return chunk_table(shape, (max(shape[0], 1), max(shape[1], 1)), entries)
 
 
-@contextmanager
-def _small_cache(file: h5py.File) -> Iterator[None]:
-    """Let the library keep little metadata of a file, each part of which is looked at once: with its own 2 MiB and more
-    it takes 300 bytes a chunk, which stay with the process. The file may be open elsewhere, so that is put back."""
-    before, small = file.id.get_mdc_config(), file.id.get_mdc_config()
-    small.set_initial_size, small.initial_size = True, METADATA_CACHE
-    small.min_size = small.max_size = METADATA_CACHE
-    file.id.set_mdc_config(small)
-    try:
-        yield
-    finally:
-        file.id.set_mdc_config(before)
-
-
 def read_chunk_table(dataset: h5py.Dataset) -> ChunkTable:
     """The allocated chunks, by `chunk_iter`: 0.8 us a chunk, where asking for one by number costs 1-3 ms."""
     shape, chunk = matrix(dataset.shape), matrix(dataset.chunks)
@@ -155,8 +137,7 @@ def read_chunk_table(dataset: h5py.Dataset) -> ChunkTable:
             mask.append(info.filter_mask)
 
     if shape[0] and shape[1]:
-        with _small_cache(dataset.file):
-            dataset.id.chunk_iter(add)
+        dataset.id.chunk_iter(add)
     order = np.argsort(np.array(index), kind="stable")  # as it mostly is already
     places, offsets, sizes = (np.array(column, np.int64)[order] for column in (index, offset, size))
     return ChunkTable(shape, chunk, places, offsets, sizes, np.array(mask, np.uint32)[order])

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 import h5py
 
+from lazyml.config import KIB
 from lazyml.errors import CorruptFileError, DatasetNotFoundError, LazymlError, SourceError, SourceNotFoundError
 from lazyml.sources.files import FileIdentity, check_signature, identify
 from lazyml.sources.superblock import check_writers, locked, open_for_writing
 
 LINK_HOPS = 16
 LISTED = 12
+METADATA_CACHE = 64 * KIB
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,22 @@ def open_file(path: str) -> Iterator[h5py.File]:
     with file:
         if file.id.get_intent() & h5py.h5f.ACC_RDWR:  # the library shares one state among all openings of a process
             raise open_for_writing(path, "open for writing in this process: what it holds back would not be seen")
-        yield file
+        with _small_cache(file):
+            yield file
+
+
+@contextmanager
+def _small_cache(file: h5py.File) -> Iterator[None]:
+    """Let the library keep little metadata of a file, each part of which is looked at once: with its own 2 MiB and more
+    it takes 300 bytes a chunk, which stay with the process. The file may be open elsewhere, so that is put back."""
+    before, small = file.id.get_mdc_config(), file.id.get_mdc_config()
+    small.set_initial_size, small.initial_size = True, METADATA_CACHE
+    small.min_size = small.max_size = METADATA_CACHE
+    file.id.set_mdc_config(small)
+    try:
+        yield
+    finally:
+        file.id.set_mdc_config(before)
 
 
 @contextmanager
