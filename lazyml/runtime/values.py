@@ -105,6 +105,9 @@ class KeptValue(MadePages):
         """It is its own scan."""
         return self
 
+    def forget(self, worker: int) -> None:
+        """Nothing is held for one."""
+
     def prefetch(self, first: int, rows: int) -> None:
         """Nothing to do."""
 
@@ -229,6 +232,9 @@ class KeptFileScan:
         page = self._value.load(first, rows, frame, worker)
         self._counts[worker] += page.nbytes
         return page
+
+    def forget(self, worker: int) -> None:
+        """Nothing is held for one."""
 
     def prefetch(self, first: int, rows: int) -> None:
         """Nothing to do."""

@@ -92,6 +92,10 @@ class Scratch:
     def nbytes(self) -> int:
         return sum(buffer.size for buffer in self._buffers if buffer is not None)
 
+    def drop(self, worker: int) -> None:
+        """What a worker has goes; it may ask again."""
+        self._buffers[worker] = None
+
     def clear(self) -> None:
         self._buffers = [None] * len(self._buffers)
 

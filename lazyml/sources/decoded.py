@@ -58,21 +58,30 @@ class DecodedSource(FileSource):
         one within its group, one that its group shares with the next. `first` is the row that pages are counted from.
         """
         label, height = self.key.label, self.table.chunk[0]
+        aligned = self.direct and page_rows % height == 0 and first % height == 0
         chunk = f"decoded chunk {by(self.layout.chunk or ())}"
-        # The decompressor's output, and scratch for the last step where the chunk does not fit the frame.
-        decoding = (2 if self.pipeline.into else 1) * self.chunk_bytes + self.pipeline.scratch_bytes
+        # What decompressors give, and scratch for the last step where the chunk does not fit the frame: of all workers,
+        # or of the one that has the last chunk, which may reach beyond the last page.
+        outside = (1 if aligned else threads) * self.chunk_bytes if self.pipeline.into else 0
+        decoding = threads * (self.chunk_bytes * self.pipeline.unpacks + self.pipeline.scratch_bytes) + outside
         items = [
             MemoryItem(f"{label}: chunk table", self.table.nbytes),
             MemoryItem(f"{label}: stored chunks", threads * self.run_bytes),
-            MemoryItem(f"{label}: {chunk}", threads * decoding),
+            MemoryItem(f"{label}: {chunk}", decoding),
         ]
         if self.runs is not None:
             work = threads * self.runs.worker_bytes(min(page_rows, self.table.shape[0]))
             items.append(MemoryItem(f"{label}: runs of small chunks", work))
-        if page_rows % height or first % height:
-            kept = min(2 * threads, self.table.down) * self.table.across * self.chunk_bytes
+        if kept := self.kept_bytes(page_rows, threads, first):
             items.append(MemoryItem(f"{label}: {chunk}, kept where it straddles pages", kept))
         return items
+
+    def kept_bytes(self, page_rows: int, threads: int, first: int) -> int:
+        """Bytes of the chunks that several pages need, at most."""
+        height = self.table.chunk[0]
+        if page_rows % height == 0 and first % height == 0:
+            return 0
+        return min(2 * threads, self.table.down) * self.table.across * self.chunk_bytes
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> DecodedScan:
         """Open the file for one pass."""
@@ -106,7 +115,8 @@ class DecodedScan:
     def held_bytes(self) -> int:
         """The chunk table, stored and decoded chunks of the workers, and those that straddle pages."""
         source = self._source
-        fresh = self._stored.users * (source.chunk_bytes + source.pipeline.scratch_bytes)  # the decompressor's own
+        pipeline = source.pipeline
+        fresh = self._stored.users * (source.chunk_bytes * pipeline.unpacks + pipeline.scratch_bytes)
         scratch = self._stored.nbytes + self._decoded.nbytes + (self._runs.held_bytes if self._runs else 0)
         return source.table.nbytes + fresh + scratch + self.shared.high_water * source.chunk_bytes
 
@@ -222,6 +232,14 @@ class DecodedScan:
         columns = min(width, table.shape[1] - across * width)
         target = page.reshape(len(page), -1)[low - first : high - first, across * width : across * width + columns]
         np.copyto(target, block[low - down * height : high - down * height, :columns])
+
+    def forget(self, worker: int) -> None:
+        """Let go of what is held for a worker, and of chunks that are not in use."""
+        self.shared.trim()
+        self._stored.drop(worker)
+        self._decoded.drop(worker)
+        if self._runs is not None:
+            self._runs.forget(worker)
 
     def prefetch(self, first: int, rows: int) -> None:
         """Ask for the chunks of these rows ahead of their use."""

@@ -96,6 +96,8 @@ class Pipeline:
         self.into = bool(filters) and FILTERS[filters[0].code].into
         """The last step writes into memory that it is given."""
         self.scratch_bytes = chunk_bytes * max((FILTERS[f.code].scratch for f in filters), default=0)
+        self.unpacks = not self.into or len(filters) > 1
+        """A step before the last, or the last one, has memory of its own for what it gives."""
         self._codes = frozenset(f.code for f in filters)
         self._work = total_bytes * (LZF_WEIGHT if LZF in self._codes else 1)
         self._steps: dict[int, tuple[Step, ...]] = {}

@@ -182,6 +182,9 @@ class LibraryScan:
         self._counts[worker] += stored * (first + rows) // total - stored * first // total
         return page
 
+    def forget(self, worker: int) -> None:
+        """The library's cache is that of all workers."""
+
     def prefetch(self, first: int, rows: int) -> None:
         """Nothing: where the library reads is not known here."""
 

@@ -162,6 +162,9 @@ class MemoryScan:
         self._placed[worker] += view.nbytes
         return view
 
+    def forget(self, worker: int) -> None:
+        """Nothing is held."""
+
     def prefetch(self, first: int, rows: int) -> None:
         """Nothing to do: the data is in memory."""
 

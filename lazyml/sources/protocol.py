@@ -60,6 +60,9 @@ class Scan(Protocol):
         `worker` numbers the calling thread from 0, for scratch that belongs to it.
         """
 
+    def forget(self, worker: int) -> None:
+        """The worker loads elsewhere for some time: what is held for it alone may go. It may come back."""
+
     def prefetch(self, first: int, rows: int) -> None:
         """Tell the operating system that these rows are needed soon; returns at once."""
 

@@ -180,6 +180,12 @@ class RawScan:
             target = page[span.first : span.last, span.column : span.column + width]
             np.copyto(target, block[:, : target.shape[1]])
 
+    def forget(self, worker: int) -> None:
+        """Let go of what is held for a worker."""
+        self._scratch.drop(worker)
+        if self._runs is not None:
+            self._runs.forget(worker)
+
     def prefetch(self, first: int, rows: int) -> None:
         """Ask for the rows ahead of their use."""
         if rows <= 0 or self._pages.row_bytes == 0:

@@ -84,6 +84,11 @@ class SharedChunks:
                 assert entry.data is not None
                 self._spare.append(entry.data)
 
+    def trim(self) -> None:
+        """Drop the buffers that are not in use."""
+        with self._lock:
+            self._spare.clear()
+
     def clear(self) -> None:
         """Drop everything."""
         with self._lock:

@@ -250,6 +250,11 @@ class RunScan:
         done = plain.run(decoded[skip:].copy(), 0, rows, first, first + len(image), image, scratch)
         assert done == 1
 
+    def forget(self, worker: int) -> None:
+        """Let a worker's memory go."""
+        for buffers in (self._stored, self._scratch, self._images):
+            buffers.drop(worker)
+
     def clear(self) -> None:
         """Let the memory go."""
         for buffers in (self._stored, self._scratch, self._images):

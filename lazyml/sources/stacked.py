@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lazyml.errors import ShapeError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.base import Scratch
+from lazyml.sources.decoded import DecodedSource
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.protocol import MemoryItem, Present, Route, Scan, Source
 from lazyml.sources.stages import Stage, summed
@@ -92,17 +93,21 @@ class StackedSource:
         """The chunk tables of all parts, and what the costliest of those holds that are open at once.
 
         A worker is in one part, and may leave one behind that another worker has still to read the rest of; so at most
-        2 x threads + 1 hold something at once.
+        2 x threads + 1 are open to be read at once, and one where there is one thread. What a worker holds for itself
+        goes when it leaves a part, and so do chunks that are not in use; those that are, in the part that is left and
+        in the next, are at most those of all threads, and of all but one.
         """
-        label, most = self.key.label, 2 * threads + 1
-        hands, at_once = min(most, threads * len(self.parts)), min(most, len(self.parts))
+        label, most = self.key.label, 2 * threads + 1 if threads > 1 else 1
+        at_once = min(most, len(self.parts))
         held = 0
         for number, part in enumerate(self.parts):
-            by_library = part.route.name == "h5py"  # whose cache is not by worker
             begin = self.page_start(number, page_rows, first) - self.starts[number]
-            items = part.memory(page_rows, threads if by_library else hands, begin)
-            size = sum(item.bytes for item in items) - table_bytes(part)
-            held = max(held, size * at_once if by_library else size)
+            size = sum(item.bytes for item in part.memory(page_rows, threads, begin)) - table_bytes(part)
+            if part.route.name == "h5py":  # whose cache is not by worker
+                size *= at_once
+            elif isinstance(part, DecodedSource) and at_once > 1:
+                size += part.kept_bytes(page_rows, threads - 1, begin) or (threads - 1) * part.chunk_bytes
+            held = max(held, size)
         items = [MemoryItem(f"{label}: chunk tables of {len(self.parts)} files", sum(map(table_bytes, self.parts))),
                  MemoryItem(f"{label}: chunks of the {at_once} files that are open at once", held)]  # fmt: skip
         if size := max((row_bytes(p.key.shape, p.key.dtype) for p in self.parts if self.converts(p)), default=0):
@@ -155,6 +160,7 @@ class StackedScan:
         self._dtype = np.dtype(source.key.dtype)
         self._row_bytes = row_bytes(source.key.shape, source.key.dtype)
         self._converted = Scratch(threads)
+        self._at: list[int | None] = [None] * threads  # the part that each worker is in
         self._lock = threading.Lock()
         self._open: dict[int, _Open] = {}
         self._tables = sum(map(table_bytes, source.parts))
@@ -202,6 +208,7 @@ class StackedScan:
         position = 0
         for number, begin, count in self._source.pieces(first, rows):
             part = self._source.parts[number]
+            self._move(worker, number)
             entry = self._enter(number)
             try:
                 if self._source.converts(part):
@@ -216,6 +223,21 @@ class StackedScan:
                 self._leave(number, count)
             position += count
         return page
+
+    def forget(self, worker: int) -> None:
+        """Let go of what is held for a worker."""
+        self._move(worker, None)
+        self._converted.drop(worker)
+
+    def _move(self, worker: int, number: int | None) -> None:
+        """Let go of what a worker held in the part that it was in before."""
+        before, self._at[worker] = self._at[worker], number
+        if before is None or before == number:
+            return
+        with self._lock:
+            if before in self._open:
+                self._measure()
+                self._open[before].scan.forget(worker)
 
     def _enter(self, number: int) -> _Open:
         """The open part, opened by the first that wants it."""

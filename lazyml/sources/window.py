@@ -85,6 +85,10 @@ class WindowScan:
         """Rows first .. first + rows of the range."""
         return self._scan.load(self._first + first, rows, frame, worker)
 
+    def forget(self, worker: int) -> None:
+        """Let go of what is held for a worker."""
+        self._scan.forget(worker)
+
     def prefetch(self, first: int, rows: int) -> None:
         """Tell the operating system that these rows are needed soon."""
         self._scan.prefetch(self._first + first, rows)
