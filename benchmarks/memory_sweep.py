@@ -1,16 +1,19 @@
 """Peak resident memory beside the stated plan, over layouts, budgets and threads, with rows that stay and without.
 
 Each case is a process of its own. It runs the same program on a small file of the same layout first, so that kernels,
-decoders and libraries are loaded, gives free memory back to the system, and takes what is resident then as its baseline.
-Then the system's peak is reset (VmHWM, by /proc/self/clear_refs) and the program runs twice on the large file.
+decoders and libraries are loaded, gives free memory back to the system, and takes what is resident then as baseline.
+Then the system's peak is reset (VmHWM, by /proc/self/clear_refs), the large file is opened, and the program runs on it
+several times, so that on few processors, too, every thread gets pages.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ import numpy as np
 
 from lazyml.config import MIB, format_bytes
 
-COLUMNS = 64
+COLUMNS = 128
 SMALL_ROWS = 20_000  # enough that a run of them loads and compiles what a run of all rows needs
 FACTOR = 1.5
 """Of the measured peak, which the stated one is to stay below."""
@@ -40,15 +43,15 @@ class Layout:
 
 
 def layouts() -> list[Layout]:
-    whole, gzip = (4096, COLUMNS), {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    whole, gzip = (2048, COLUMNS), {"compression": "gzip", "compression_opts": 1, "shuffle": True}
     return [
         Layout("contiguous", {}),
         Layout("raw chunks", {"chunks": whole}),
         Layout("gzip + shuffle", {"chunks": whole, **gzip}),
         Layout("zstd", {"chunks": whole}, repacked="zstd"),
         Layout("lzf", {"chunks": whole, "compression": "lzf"}),
-        Layout("one-row chunks", {"chunks": (1, 8 * COLUMNS)}, columns=8 * COLUMNS),
-        Layout("one-row gzip chunks", {"chunks": (1, 8 * COLUMNS), **gzip}, columns=8 * COLUMNS),
+        Layout("one-row chunks", {"chunks": (1, 4 * COLUMNS)}, columns=4 * COLUMNS),
+        Layout("one-row gzip chunks", {"chunks": (1, 4 * COLUMNS), **gzip}, columns=4 * COLUMNS),
         Layout("column chunks", {"chunks": (8192, 8)}),
         Layout("gzip column chunks", {"chunks": (8192, 8), **gzip}),
         Layout("big-endian", {"dtype": ">f4"}),
@@ -68,7 +71,7 @@ class Case:
 def cases() -> list[Case]:
     """Rows that stay, in three budgets, and rows that stream beside large totals."""
     pinned = [(24 * MIB, 1, True), (64 * MIB, 2, True), (256 * MIB, 3, True)]
-    streamed = [(64 * MIB, 2, False), (256 * MIB, 4, False)]
+    streamed = [(64 * MIB, 3, False), (256 * MIB, 4, False)]
     return [Case(layout, *how) for layout in layouts() for how in (*pinned, *streamed)]
 
 
@@ -76,7 +79,7 @@ def write(folder: Path, layout: Layout, size: int) -> tuple[list[Path], Path]:
     """The files of a layout, of `size` bytes of float32 in all, and a small one, each made unless it is there."""
     rows = size // (4 * layout.columns)
     steps = [rows * part // layout.parts for part in range(layout.parts + 1)]
-    counts = [last - first for first, last in zip(steps, steps[1:], strict=False)]
+    counts = [last - first for first, last in itertools.pairwise(steps)]
     stem = layout.name.replace(" ", "-")
     paths = [_write(folder / f"{stem}-{count}-{part}.h5", layout, count) for part, count in enumerate(counts)]
     return paths, _write(folder / f"{stem}-small.h5", layout, min(rows, SMALL_ROWS * COLUMNS // layout.columns))
@@ -104,8 +107,8 @@ def _write(path: Path, layout: Layout, rows: int) -> Path:
     return unfinished.replace(path)
 
 
-SCRIPT = """
-import ctypes, gc, json, sys
+PRELUDE = """
+import ctypes, gc, json, sys, time
 from pathlib import Path
 
 def status(field):
@@ -117,8 +120,19 @@ def give_back():
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 
+def reset_peak():
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return True
+    except OSError:
+        return False
+
 import numpy as np
 import lazyml as lz
+"""
+"""What a process does to measure itself: `status`, `give_back` and `reset_peak`."""
+
+SCRIPT = """
 case = json.loads(sys.argv[1])
 
 def program_of(paths):
@@ -130,7 +144,7 @@ def program_of(paths):
     return lz.compile(outputs, memory=case["memory"], threads=case["threads"], pin=case["pin"], backend="numba")
 
 def run(program):
-    for _ in range(2):
+    for _ in range(2 if case["pin"] else 8):
         program(w=np.full(program.parameters["w"], 0.1, "f4"))
 
 program_of(case["paths"]).prepare()  # the decoders too, which depend on the size
@@ -140,13 +154,12 @@ small.release()
 del small
 give_back()
 ready = status("VmRSS")
-Path("/proc/self/clear_refs").write_text("5")
+if not reset_peak():
+    raise SystemExit("the system's peak can not be reset here")
 program = program_of(case["paths"])
 run(program)
 print(json.dumps({"above": status("VmHWM") - ready, "stated": program.peak_bytes, "budget": program.plan.budget,
-                  "reported": program.last_run.peak_bytes, "pinned": program.last_run.pinned_bytes,
-                  "items": [[item.name, item.bytes] for item in (*program.plan.resident, *program.plan.tilings[0].memory)],
-                  "workers": program.plan.tilings[0].workers}))
+                  "reported": program.last_run.peak_bytes, "pinned": program.last_run.pinned_bytes}))
 """
 
 
@@ -155,7 +168,8 @@ def measure(case: Case, folder: Path, size: int) -> dict[str, Any]:
     paths, small = write(folder, case.layout, size)
     given = {"paths": [str(path) for path in paths], "small": str(small), "memory": case.memory,
              "threads": case.threads, "pin": case.pin, "totals": not case.pin}  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", SCRIPT, json.dumps(given)], check=True, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", PRELUDE + SCRIPT, json.dumps(given)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return {"layout": case.layout.name, "memory": case.memory, "threads": case.threads, "pin": case.pin, **found}
 
@@ -173,15 +187,19 @@ def failures(found: dict[str, Any]) -> list[str]:
 
 def table(found: Sequence[dict[str, Any]]) -> list[str]:
     """A line for each case."""
-    lines = [f"{'layout':<20}{'budget':>9}{'threads':>8}{'rows':>9}{'stated':>12}{'measured':>12}{'ratio':>7}{'reported':>12}"]
+    lines = [f"{'layout':<20}{'budget':>9}{'threads':>8}{'rows':>8}{'stated':>12}{'measured':>12}{'ratio':>7}"]
     for one in found:
-        sizes = [format_bytes(one[name]) for name in ("stated", "above", "reported")]
-        lines.append(
-            f"{one['layout']:<20}{format_bytes(one['memory']):>9}{one['threads']:>8}{'stay' if one['pin'] else 'stream':>9}"
-            f"{sizes[0]:>12}{sizes[1]:>12}{one['stated'] / one['above']:7.2f}{sizes[2]:>12}  {', '.join(failures(one))}"
-        )
+        how = f"{format_bytes(one['memory']):>9}{one['threads']:>8}{'stay' if one['pin'] else 'stream':>8}"
+        sizes = f"{format_bytes(one['stated']):>12}{format_bytes(one['above']):>12}{one['stated'] / one['above']:7.2f}"
+        lines.append(f"{one['layout']:<20}{how}{sizes}  {', '.join(failures(one))}".rstrip())
     return lines
 
 
-def sweep(folder: Path, size: int, chosen: Sequence[Case]) -> list[dict[str, Any]]:
-    return [measure(case, folder, size) for case in chosen]
+def sweep(folder: Path, size: int, chosen: Sequence[Case]) -> Iterator[dict[str, Any]]:
+    """Each case measured; a layout's files are removed after its last."""
+    for layout in dict.fromkeys(case.layout.name for case in chosen):
+        place = folder / layout.replace(" ", "-")
+        for case in chosen:
+            if case.layout.name == layout:
+                yield measure(case, place, size)
+        shutil.rmtree(place)
