@@ -7,8 +7,8 @@ holds already: h5py by `read_direct` in blocks of a page, or all at once if that
 chunk with `preadv` and decodes it with the same libraries on as many threads, into buffers it never shows; ours is
 the staging of a run without the computing.
 
-Whole passes (`staging_passes`): `--cold` and `--warm` against plain reads of the same bytes, `--passes` ten in a row over
-files twice as large as the budget.
+Whole passes (`staging_passes`): `--cold` and `--warm` against plain reads of the same bytes, `--passes` ten in a row
+over files twice as large as the budget.
 """
 
 from __future__ import annotations
