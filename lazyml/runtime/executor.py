@@ -60,12 +60,22 @@ def run_pass(
     row_size = sum(row_bytes(source.key.shape, source.key.dtype) for source in sources)
     writing = [sink for sink in sinks if sink.writes]
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
-                      shares=shares)  # fmt: skip
+                      shares=shares, ahead_bytes=tiling.ahead_bytes, cached_share=tiling.cached_share)  # fmt: skip
+    early = tiling.groups - 4 * tiling.workers
+    height = tiling.group_pages * tiling.page_rows
+
+    def rows_of(group: int) -> tuple[int, int]:
+        return rows.start + group * height, min(rows.start + (group + 1) * height, rows.stop)
+
     with until_python_ends() as cancelled, staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:
             tile = tile_for(worker)
-            while (group := next(tickets)) < tiling.groups:
+            group = next(tickets)
+            while group < tiling.groups:
+                # The group after this one, if there are more than enough for all: it is read ahead.
+                following = next(tickets) if group < early else None
+                staging.expect(worker, [rows_of(group)] if following is None else [rows_of(group), rows_of(following)])
                 totals = [stack[group] for stack in partials]
                 for page in range(group * tiling.group_pages, (group + 1) * tiling.group_pages):
                     first = rows.start + page * tiling.page_rows
@@ -83,18 +93,23 @@ def run_pass(
                         begin = time.perf_counter()
                         written = sum(sink.done(worker, first - rows.start, count) for sink in writing)
                         clock.wrote(worker, begin, written)
+                group = next(tickets) if following is None else following
             clock.ended(worker)
 
         run_workers(tiling.workers, work, cancelled)
         clock.over()
         held = staging.held_bytes + sum(stack.nbytes for stack in partials)
     totals = _merged(a_pass, partials)
-    own = clock.stages(sum(stack.nbytes for stack in partials))
-    stages = summed([*itertools.chain(*staging.by_source), staging.advising, *own])
-    by_source = tuple(map(SourceStats.of, sources, staging.by_source))
-    wall = time.perf_counter() - clock.begin
-    stats = PassStats(a_pass.index, wall, tiling.workers, tiling.groups, stages, by_source)
+    stats = _stats(a_pass, tiling, staging, clock, sum(stack.nbytes for stack in partials))
     return PassResult(totals, staging.bytes_read, held, stats)
+
+
+def _stats(a_pass: Pass, tiling: Tiling, staging: Staging, clock: PassClock, merged: int) -> PassStats:
+    """What a pass took that is over now."""
+    stages = summed([*itertools.chain(*staging.by_source), staging.advising, *clock.stages(merged)])
+    by_source = tuple(map(SourceStats.of, staging.sources, staging.by_source))
+    wall = time.perf_counter() - clock.begin
+    return PassStats(a_pass.index, wall, tiling.workers, tiling.groups, stages, by_source)
 
 
 def _merged(a_pass: Pass, partials: Partial) -> tuple[Values, ...]:

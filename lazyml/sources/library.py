@@ -24,7 +24,7 @@ from lazyml.sources.chunks import matrix
 from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout, by
 from lazyml.sources.locate import home
-from lazyml.sources.protocol import MemoryItem, Present, Route
+from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route
 from lazyml.sources.stages import Stage
 
 CACHE_SLOTS = 10_007  # a prime, as the library's manual advises
@@ -120,7 +120,15 @@ class LibrarySource(FileSource):
             return 0
         return 2 * math.prod(self.layout.chunk) * self.layout.stored.itemsize
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> LibraryScan:
+    def scan(
+        self,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present = None,
+        ahead: ReadAhead | None = None,
+    ) -> LibraryScan:
         """Open the file on the library's thread for one pass."""
         return LibraryScan(self, threads)
 

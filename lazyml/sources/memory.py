@@ -16,7 +16,7 @@ from lazyml.errors import DtypeError, ShapeError
 from lazyml.expr.node import SourceKey
 from lazyml.forks import in_child
 from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
-from lazyml.sources.protocol import MemoryItem, Present, Route, Source
+from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route, Source
 from lazyml.sources.stages import Stage
 
 CHECKED_BYTES = 16 * MIB  # at a time, so that an interrupt is not kept waiting
@@ -130,7 +130,15 @@ class MemorySource:
         """Nothing besides the frames."""
         return []
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> MemoryScan:
+    def scan(
+        self,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present = None,
+        ahead: ReadAhead | None = None,
+    ) -> MemoryScan:
         """Open for one pass; an array needs nothing opened."""
         return MemoryScan(self, threads)
 
