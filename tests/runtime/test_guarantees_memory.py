@@ -10,6 +10,7 @@ from fresh_process import result_of
 import lazyml as lz
 from lazyml.config import MIB
 from lazyml.errors import BudgetError
+from lazyml.plan.accumulators import ACCUMULATORS
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
 
@@ -139,3 +140,24 @@ def test_a_result_in_memory_is_counted_and_a_smaller_budget_refuses_it(files):
     assert wide.peak_bytes >= ROWS * COLUMNS * 4
     with pytest.raises(BudgetError, match=r"lz\.store"):
         lz.compile(X * 2, memory=BUDGET, threads=2)
+
+
+EXACT = {"contiguous": 0.999, "chunked": 0.999}
+"""Of what is held: what compressed chunks are read into is stated for the largest."""
+
+
+@pytest.mark.parametrize("pin", [False, True])
+@pytest.mark.parametrize("layout", ["contiguous", "chunked", "lzf", "gzip, column chunks"])
+def test_what_a_run_reports_is_what_its_plan_holds(files, layout, pin):
+    """On one thread, where every buffer is used: all items, but for what is not counted, merging and scratch."""
+    X, w = lz.open(str(files(layout)), "X"), lz.param("w", COLUMNS, "float32")
+    z = X @ w
+    program = lz.compile([lz.mean(z), lz.grad(lz.mean(z * z), w)], memory=BUDGET, threads=1, pin=pin, backend="numpy")
+    program(w=np.zeros(COLUMNS, "f4"))
+    run, (tiling,), (a_pass,) = program.last_run, program.plan.tilings, program.plan.passes
+    state = sum(ACCUMULATORS[node.op].nbytes(node) for node in a_pass.accumulators)
+    uncounted = (tiling.groups // 2 + 2) * state + next(i.bytes for i in tiling.memory if i.name.startswith("scratch"))
+    held = program.plan.working_bytes - uncounted
+    assert EXACT.get(layout, 0.9) * held <= run.peak_bytes - run.pinned_bytes <= held
+    (allowed,) = [pinned.bytes for pinned in program.plan.pinned] if pin else [0]
+    assert 0.85 * allowed <= run.pinned_bytes <= allowed  # in whole stretches of pages
