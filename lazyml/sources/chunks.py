@@ -138,6 +138,9 @@ def read_chunk_table(dataset: h5py.Dataset) -> ChunkTable:
 
     if shape[0] and shape[1]:
         dataset.id.chunk_iter(add)
-    order = np.argsort(np.array(index), kind="stable")  # as it mostly is already
-    places, offsets, sizes = (np.array(column, np.int64)[order] for column in (index, offset, size))
-    return ChunkTable(shape, chunk, places, offsets, sizes, np.array(mask, np.uint32)[order])
+    places, offsets, sizes = (np.array(column, np.int64) for column in (index, offset, size))
+    masks = np.array(mask, np.uint32)
+    if np.all(places[1:] > places[:-1]):  # as it mostly is
+        return ChunkTable(shape, chunk, places, offsets, sizes, masks)
+    order = np.argsort(places, kind="stable")
+    return ChunkTable(shape, chunk, places[order], offsets[order], sizes[order], masks[order])
