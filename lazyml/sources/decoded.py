@@ -15,10 +15,11 @@ from lazyml.expr.node import SourceKey
 from lazyml.sources.base import FileSource, Pages, Scratch
 from lazyml.sources.chunks import ChunkTable, Stored
 from lazyml.sources.codecs import Bytes, DecodeError
+from lazyml.sources.columns import columns_of
 from lazyml.sources.files import ScanFile
 from lazyml.sources.filters import Pipeline
 from lazyml.sources.layout import Layout, by
-from lazyml.sources.protocol import MemoryItem, Present, Route
+from lazyml.sources.protocol import Columns, MemoryItem, Present, Route, Source
 from lazyml.sources.shared import SharedChunks
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 
@@ -43,6 +44,10 @@ class DecodedSource(FileSource):
         largest = int(table.size.max(initial=0))
         self.runs = runs_of(table, layout.filters, layout.stored, layout.tile, layout.fill)
         self.run_bytes = max(largest, min(RUN_BYTES, self.stored_bytes))
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns: chunks that have none of them are not read."""
+        return columns_of(self, self.table, chosen, DecodedSource)
 
     def prepare(self) -> None:
         """Load or compile the decoders."""

@@ -12,9 +12,10 @@ from lazyml.expr.node import SourceKey
 from lazyml.sources.base import FileSource, Pages, Scratch, runs
 from lazyml.sources.chunks import ChunkTable, Stored
 from lazyml.sources.codecs import Bytes
+from lazyml.sources.columns import columns_of
 from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import MemoryItem, Present, Route
+from lazyml.sources.protocol import Columns, MemoryItem, Present, Route, Source
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 
 
@@ -69,6 +70,10 @@ class RawSource(FileSource):
         if scratch := self.scratch_bytes(page_rows):
             items.append(MemoryItem(f"{label}: pages before conversion", threads * scratch))
         return items
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns: chunks that have none of them are not read."""
+        return columns_of(self, self.table, chosen, RawSource)
 
     def prepare(self) -> None:
         """Load or compile what places small chunks."""
