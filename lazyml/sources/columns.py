@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.config import KIB
+from lazyml.config import KIB, MIB
 from lazyml.expr.node import SourceKey
 from lazyml.expr.show import column_runs, columns_text
 from lazyml.sources.base import FileSource, HoldsPins, Scratch
@@ -18,7 +18,7 @@ from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.layout import Layout, why_slow
 from lazyml.sources.protocol import Columns, MemoryItem, Present, Route, Scan, Source
 
-READ_BYTES = 256 * KIB  # whole rows that are read at once, to take columns of them: they stay in the cache meanwhile
+READ_BYTES = MIB  # of whole rows that are read at once: they stay in the cache until columns are taken of them
 SKIPPED_BYTES = 128 * KIB  # between the pieces of two rows, from which reading piece by piece is faster than all
 FEW = 2  # one column of so many, or fewer, are taken out of rows that must be read whole
 MANY_RUNS = 8  # of neighbouring columns, beyond which they are taken one by one
