@@ -30,6 +30,8 @@ class Settings:
     pinned_share: float = 0.8  # of what a plan leaves of the budget, for rows of files that stay in memory
     unpinned_bytes: int = 8 * MIB  # of that, at least, stay free: for what Python and its libraries take besides
     readahead_bytes: int = 32 * MIB  # how far ahead of the reader the kernel is asked to read
+    direct_bytes: int = 32 * MIB  # read ahead past the page cache, for files that are larger than it can be
+    cache_share: float = 0.5  # of the available memory, that the page cache is trusted to keep of what a pass reads
 
 
 SETTINGS = Settings()
@@ -75,6 +77,17 @@ def machine_bytes() -> int:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(sizes, default=4 * GIB)
+
+
+def available_bytes() -> int:
+    """Memory that new work may take, and with it the page cache; what the machine has where it does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return min(int(line.split()[1]) * KIB, machine_bytes())
+    except (OSError, ValueError, IndexError):
+        pass
+    return machine_bytes()
 
 
 def memory_budget(memory: int | str | None) -> int:

@@ -117,6 +117,8 @@ class Tiling:
     maker_blocks: tuple[int, ...] = ()
     """The rows of a block for each value that is made."""
     workers: int = 1
+    ahead_bytes: int = 0
+    """What is read ahead past the page cache, which could not keep the files; 0 where the cache is used."""
     memory: tuple[MemoryItem, ...] = ()
 
 

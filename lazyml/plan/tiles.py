@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lazyml.config import MIB, Settings
+from lazyml.config import MIB, Settings, available_bytes
 from lazyml.expr.node import Node
 from lazyml.expr.show import formula
 from lazyml.plan.accumulators import ACCUMULATORS
@@ -25,6 +25,9 @@ LARGEST_CHUNK_PAGE = 16 * MIB  # a page is one chunk up to here; larger chunks a
 SMALLEST_BLOCK = 16  # fewer rows do not pay for clearing and adding the block's own totals
 BLAS_BLOCK_ROWS = 256  # a library product pays for its packing only from about this many rows
 MEMORY_PAGE_FACTOR = 4  # pages of arrays in memory cost no frame, so they may be longer
+AHEAD_BLOCK = MIB
+"""What is read at once past the page cache."""
+FEWEST_AHEAD = 8
 NO_VALUES: Mapping[Node, Value] = {}
 
 
@@ -68,7 +71,20 @@ def choose_tiling(
 
     counts = range(min(threads, cut.groups), 1, -1)
     workers = next((w for w in counts if sum(item.bytes for item in items(w)) <= budget), 1)
-    return replace(cut, workers=workers, memory=items(workers))
+    memory_of_pass = items(workers)
+    ahead = _ahead_bytes(cut, budget, budget - sum(item.bytes for item in memory_of_pass), settings)
+    if ahead:
+        memory_of_pass += (MemoryItem("read ahead past the page cache", ahead),)
+    return replace(cut, workers=workers, ahead_bytes=ahead, memory=memory_of_pass)
+
+
+def _ahead_bytes(cut: Tiling, budget: int, left: int, settings: Settings) -> int:
+    """What to read ahead by ourselves: nothing where the files fit in the budget or in the page cache, which is faster
+    from the second pass on; nor where there is no room for as many blocks as are worth it. Changes no page."""
+    if cut.source_bytes <= budget or cut.source_bytes <= settings.cache_share * available_bytes():
+        return 0
+    ahead = min(settings.direct_bytes, left) // AHEAD_BLOCK * AHEAD_BLOCK
+    return ahead if ahead >= FEWEST_AHEAD * AHEAD_BLOCK else 0
 
 
 def _cut(

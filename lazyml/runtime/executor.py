@@ -51,12 +51,22 @@ def run_pass(
     partials = empty_partials(a_pass.accumulators, tiling.groups)
     tickets = itertools.count()  # next() on it is atomic
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
-                      shares=shares)  # fmt: skip
+                      shares=shares, ahead_bytes=tiling.ahead_bytes)  # fmt: skip
+    early = tiling.groups - 4 * tiling.workers
+    height = tiling.group_pages * tiling.page_rows
+
+    def rows_of(group: int) -> tuple[int, int]:
+        return rows.start + group * height, min(rows.start + (group + 1) * height, rows.stop)
+
     with until_python_ends() as cancelled, staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:
             tile = tile_for(worker)
-            while (group := next(tickets)) < tiling.groups:
+            group = next(tickets)
+            while group < tiling.groups:
+                # The group after this one, if there are more than enough for all: it is read ahead.
+                following = next(tickets) if group < early else None
+                staging.expect(worker, [rows_of(group)] if following is None else [rows_of(group), rows_of(following)])
                 totals = [stack[group] for stack in partials]
                 for page in range(group * tiling.group_pages, (group + 1) * tiling.group_pages):
                     first = rows.start + page * tiling.page_rows
@@ -70,6 +80,7 @@ def run_pass(
                     tile(first, count, pages, totals, outs)
                     for sink in sinks:
                         sink.done(worker, first - rows.start, count)
+                group = next(tickets) if following is None else following
 
         run_workers(tiling.workers, work, cancelled)
         held = staging.held_bytes + sum(stack.nbytes for stack in partials)

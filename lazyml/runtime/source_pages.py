@@ -11,7 +11,7 @@ from lazyml.runtime.pins import Share, spread
 from lazyml.runtime.pool import BufferPool
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.frames import frame_bytes
-from lazyml.sources.protocol import Scan, Source
+from lazyml.sources.protocol import ReadAhead, Scan, Source
 
 MOST_STRETCH = 16  # pages that are pinned together: pages of another size, of another program, then mostly lie inside
 STRETCHES = 64  # over the scan, or more: reading and computing overlap where pages that are there and others alternate
@@ -30,7 +30,14 @@ class SourcePages:
     the page that is asked for. `share` says what may be pinned."""
 
     def __init__(
-        self, source: Source, load_rows: int, threads: int, first: int, last: int, share: Share | None
+        self,
+        source: Source,
+        load_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        share: Share | None,
+        ahead: ReadAhead | None = None,
     ) -> None:
         self.source, self.first, self.last, self.load_rows = source, first, last, load_rows
         self.row_bytes = row_bytes(source.key.shape, source.key.dtype)
@@ -49,7 +56,7 @@ class SourcePages:
         if source.needs_frame and not self._present.all():
             self._pool = BufferPool(threads, frame_bytes(source.key, load_rows))
             self._frames = [self._pool.acquire() for _ in range(threads)]
-        self._scan: Scan = source.scan(load_rows, threads, first, last, self._present if share else None)
+        self._scan: Scan = source.scan(load_rows, threads, first, last, self._present if share else None, ahead)
 
     def _look(self, share: Share) -> None:
         """What is pinned, and what this pass is to pin: as large a part of its pages as there is room for of all."""

@@ -8,12 +8,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.config import SETTINGS, Settings
+from lazyml.runtime.course import Course
 from lazyml.runtime.pins import Share
+from lazyml.runtime.readahead import BLOCK, ReadAhead
 from lazyml.runtime.source_pages import SourcePages
 from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.protocol import Source
 
-ADVICES = 8  # the window ahead moves in so many steps: each costs a system call or two
+EDGES = 3 * BLOCK  # of what is read ahead by ourselves: blocks at the ends of what a worker has and is to load
+NARROW = 8  # of files with rows so many times narrower than the widest nothing is read ahead but by the system
 
 
 class Staging:
@@ -21,9 +24,9 @@ class Staging:
 
     Pages of `page_rows` rows are counted from `first`. Each worker (0 .. threads - 1) has one frame a source, which
     holds `load_pages` pages (one unless told otherwise): narrow sources are read several pages at a time. Pages that
-    are pinned are not read, and some are pinned, as `shares` allow. What `load` gives is valid until the same worker
-    loads again. On leaving, everything is released; when nothing failed, the files
-    are compared with what they were (FileChangedError).
+    are pinned are not read, and some are pinned, as `shares` allow. With `ahead_bytes`, files are read past the page
+    cache into so many bytes of our own. What `load` gives is valid until the same worker loads again. On leaving,
+    everything is released; when nothing failed, the files are compared with what they were (FileChangedError).
 
     >>> import numpy as np
     >>> from lazyml.sources.memory import MemorySource
@@ -43,21 +46,28 @@ class Staging:
         settings: Settings = SETTINGS,
         load_pages: Sequence[int] = (),
         shares: Sequence[Share | None] = (),
+        ahead_bytes: int = 0,
     ) -> None:
         self.sources, self.page_rows, self.threads = tuple(sources), page_rows, threads
         self.first, self.last = first, last
         self._load_rows = [page_rows * pages for pages in load_pages or [1] * len(self.sources)]
         self._shares = tuple(shares) or (None,) * len(self.sources)
-        total = sum(row_bytes(s.key.shape, s.key.dtype) for s in self.sources if s.stored_bytes)
-        self._ahead = max(page_rows, settings.readahead_bytes // max(1, total))
-        self._advised = [(-1, -1)] * threads  # the row each worker is expected at, and up to where it was advised
+        widths = [width(source) for source in self.sources if source.stored_bytes]
+        total, self._widest = sum(widths), max(widths, default=0)
+        window = ahead_bytes // threads - EDGES - page_rows * total if ahead_bytes else settings.readahead_bytes
+        window = max(page_rows, window // max(1, total))
+        self._courses = [Course(window, last, at_once=ahead_bytes > 0) for _ in range(threads)]
+        self._reader = ReadAhead(ahead_bytes) if ahead_bytes else None
         self._pages: list[SourcePages] = []
         self._closed_bytes = 0
 
     def __enter__(self) -> Staging:
         try:
+            reader = self._reader.__enter__() if self._reader is not None else None
             for source, rows, share in zip(self.sources, self._load_rows, self._shares, strict=True):
-                self._pages.append(SourcePages(source, rows, self.threads, self.first, self.last, share))
+                wide = NARROW * width(source) >= self._widest
+                own = reader if wide else None
+                self._pages.append(SourcePages(source, rows, self.threads, self.first, self.last, share, own))
         except BaseException:
             self.close(failed=True)
             raise
@@ -65,20 +75,14 @@ class Staging:
 
     def load(self, worker: int, first: int, rows: int) -> list[NDArray[Any]]:
         """Rows first .. first + rows of every source, in order: C-contiguous, (rows,) or (rows, columns)."""
-        self._prefetch(worker, first, rows)
+        for start, stop in self._courses[worker].advance(first, rows):
+            for pages in self._pages:
+                pages.prefetch(start, stop)
         return [pages.load(worker, first, rows) for pages in self._pages]
 
-    def _prefetch(self, worker: int, first: int, rows: int) -> None:
-        """Keep the system reading `readahead_bytes` ahead of each worker, advised in steps, anew after a jump."""
-        expected, upto = self._advised[worker]
-        window = min(first + rows + self._ahead, self.last)
-        start = upto if first == expected else first + rows
-        if window - start >= self._ahead // ADVICES or window == self.last:
-            if start < window:
-                for pages in self._pages:
-                    pages.prefetch(start, window)
-            upto = window
-        self._advised[worker] = (first + rows, upto)
+    def expect(self, worker: int, ranges: Sequence[tuple[int, int]]) -> None:
+        """The worker is going to load these ranges of rows, in order: they are asked for ahead of it."""
+        self._courses[worker].expect(ranges)
 
     @property
     def bytes_read(self) -> int:
@@ -88,7 +92,7 @@ class Staging:
     @property
     def held_bytes(self) -> int:
         """Bytes of all frames, and of what the scans held at most besides them; not of what stays pinned."""
-        return sum(pages.held_bytes for pages in self._pages)
+        return sum(pages.held_bytes for pages in self._pages) + (self._reader.nbytes if self._reader else 0)
 
     @property
     def frame_bytes(self) -> int:
@@ -105,8 +109,15 @@ class Staging:
                 pages.close(failed or first_error is not None)
             except Exception as error:
                 first_error = first_error or error
+        if self._reader is not None:
+            self._reader.close()
         if first_error is not None and not failed:
             raise first_error
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self.close(failed=kind is not None)
+
+
+def width(source: Source) -> int:
+    """Bytes of a row in a page, or in the file where those are more: of some columns of rows that are read whole."""
+    return max(row_bytes(source.key.shape, source.key.dtype), source.stored_bytes // max(source.key.shape[0], 1))

@@ -15,7 +15,7 @@ from lazyml.config import cache_directory, format_bytes
 from lazyml.errors import SpillError
 from lazyml.expr.node import Node
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import Columns, MemoryItem, Present, Route, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
 
 FREE_SHARE = 0.5  # of the free disk, for temporary files
 
@@ -100,7 +100,15 @@ class KeptValue(MadePages):
         """Stated by the plan."""
         return []
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> Any:
+    def scan(
+        self,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present = None,
+        ahead: ReadAhead | None = None,
+    ) -> Any:
         """It is its own scan."""
         return self
 

@@ -91,7 +91,7 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
 
     threads = [threading.Thread(target=counted, args=(w,), name=f"lazyml-worker-{w}") for w in range(1, count)]
     try:
-        _start(threads)
+        start_all(threads)
         guarded(0)
         for _ in threads:  # not by join, which an interrupt leaves in doubt whether the thread is over
             while not finished.acquire(timeout=SIGNAL_SECONDS):
@@ -111,7 +111,7 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
             errors.clear()  # or the error holds this frame and this frame the error: pages would wait for the collector
 
 
-def _start(threads: list[threading.Thread]) -> None:
+def start_all(threads: list[threading.Thread]) -> None:
     """Start all of them, or none: Ctrl-C within `Thread.start` would leave a thread that begins later, or never."""
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or previous is None:  # None: not set by Python

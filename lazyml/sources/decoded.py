@@ -19,7 +19,7 @@ from lazyml.sources.columns import columns_of
 from lazyml.sources.files import ScanFile
 from lazyml.sources.filters import Pipeline
 from lazyml.sources.layout import Layout, by
-from lazyml.sources.protocol import Columns, MemoryItem, Present, Route, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
 from lazyml.sources.shared import SharedChunks
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 
@@ -78,16 +78,31 @@ class DecodedSource(FileSource):
             items.append(MemoryItem(f"{label}: {chunk}, kept where it straddles pages", kept))
         return items
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> DecodedScan:
+    def scan(
+        self,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present = None,
+        ahead: ReadAhead | None = None,
+    ) -> DecodedScan:
         """Open the file for one pass."""
-        return DecodedScan(self, page_rows, threads, first, last, present)
+        return DecodedScan(self, page_rows, threads, first, last, present, ahead)
 
 
 class DecodedScan:
     """One pass by preadv and our decoders."""
 
     def __init__(
-        self, source: DecodedSource, page_rows: int, threads: int, first: int, last: int, present: Present
+        self,
+        source: DecodedSource,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present,
+        ahead: ReadAhead | None,
     ) -> None:
         # How many of the pages before each are to be loaded.
         pages = np.ones(-(-(last - first) // page_rows), np.int64) if present is None else ~present
@@ -97,7 +112,7 @@ class DecodedScan:
         self._stored, self._decoded = Scratch(threads), Scratch(threads)
         self.shared = SharedChunks(source.chunk_bytes)
         path, identity = source.layout.parts[0]
-        self._file = ScanFile(path, source.layout.name, identity, threads, source.table.place)
+        self._file = ScanFile(path, source.layout.name, identity, threads, source.table.place, ahead)
         self._runs = RunScan(source.runs, self._file, threads, self._refused) if source.runs else None
 
     @property

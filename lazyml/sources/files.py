@@ -12,8 +12,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.errors import CorruptFileError, FileChangedError, SourceError, SourceNotFoundError
+from lazyml.sources import device
+from lazyml.sources.protocol import ReadAhead
 
-ADVICE_BYTES = 512 * 1024
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -104,17 +105,27 @@ def check_unchanged(path: str, before: FileIdentity) -> None:
 class ScanFile:
     """One descriptor for one scan, shared by all of its threads: preadv moves no file position.
 
-    Counts what it reads, by worker, so that no lock is needed. `place` names a chunk by its number, for errors.
+    Counts what it reads, by worker, so that no lock is needed. `place` names a chunk by its number, for errors. With
+    `ahead`, what is advised is read past the page cache, and reads take it from there.
     """
 
-    def __init__(self, path: str, name: str, identity: FileIdentity, workers: int, place: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        path: str,
+        name: str,
+        identity: FileIdentity,
+        workers: int,
+        place: Callable[[int], str],
+        ahead: ReadAhead | None = None,
+    ) -> None:
         self.path, self.name, self.identity, self.place = path, name, identity, place
         check_unchanged(path, identity)
         try:
-            self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+            self.descriptor = device.open_file(path)
         except OSError as error:
             raise _unreadable(path, error) from error
         self._counts = [0] * workers
+        self._ahead = None if ahead is None else ahead.open(path)
 
     @property
     def bytes_read(self) -> int:
@@ -125,7 +136,7 @@ class ScanFile:
         done, wanted = 0, target.size
         while done < wanted:
             try:
-                count = os.preadv(self.descriptor, [target[done:].data if done else target.data], offset + done)
+                count = self._read(target[done:] if done else target, offset + done)
             except OSError as error:
                 raise SourceError(f"{self.path}: {self.name}: {self.place(chunk)} could not be read",
                                   expected=f"{wanted} bytes at offset {offset}",
@@ -138,34 +149,33 @@ class ScanFile:
             done += count
             self._counts[worker] += count
 
+    def _read(self, target: NDArray[Any], offset: int) -> int:
+        """Some of the bytes, from what was read ahead or from the file."""
+        if self._ahead is not None:
+            count = self._ahead.take(target, offset)
+            if count:
+                return count
+            target = target[: self._ahead.end_of_block(offset) - offset]
+        return device.read_at(self.descriptor, target.data, offset)
+
     def read_with_gaps(self, target: NDArray[Any], offset: int, worker: int, chunk: int, wanted: int) -> None:
         """The same where only `wanted` bytes are data and the rest lies between: those are not counted."""
         self.read(target, offset, worker, chunk)
         self._counts[worker] -= target.size - wanted
 
     def advise(self, offset: int, size: int) -> None:
-        """Ask the operating system to read ahead; a hint that may be lost.
-
-        Advice walks every page of the range, so none is given where the end of the range is in memory already. Linux
-        silently cuts what it is asked for at once to the device's read-ahead, so it is asked in pieces.
-        """
-        if size > 0 and hasattr(os, "posix_fadvise") and not self._in_memory(offset + size - 1):
-            for start in range(offset, offset + size, ADVICE_BYTES):
-                length = min(ADVICE_BYTES, offset + size - start)
-                os.posix_fadvise(self.descriptor, start, length, os.POSIX_FADV_WILLNEED)
-
-    def _in_memory(self, offset: int) -> bool:
-        """Whether the byte can be had without waiting for the device; False where the system can not tell."""
-        try:
-            os.preadv(self.descriptor, [bytearray(1)], offset, os.RWF_NOWAIT)
-        except (OSError, AttributeError):  # not in memory, or no such flag on this system or file system
-            return False
-        return True
+        """Say that these bytes are needed soon."""
+        if self._ahead is not None:
+            self._ahead.advise(self.descriptor, offset, size)
+        else:
+            device.advise(self.descriptor, offset, size)
 
     def close(self, failed: bool) -> None:
         """Close the descriptor; then, unless `failed`, compare the file with what it was."""
         if self.descriptor < 0:
             return
+        if self._ahead is not None:
+            self._ahead.close()
         os.close(self.descriptor)
         self.descriptor = -1
         if not failed:

@@ -23,7 +23,7 @@ from lazyml.sources.columns import FEW, ColumnsSource, narrow_route
 from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout, by
 from lazyml.sources.locate import home
-from lazyml.sources.protocol import Columns, MemoryItem, Present, Route, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
 
 CACHE_SLOTS = 10_007  # a prime, as the library's manual advises
 
@@ -114,7 +114,15 @@ class LibrarySource(FileSource):
         what = f"library's cache of chunks {by(self.layout.chunk)}" if self.layout.chunk else "library's buffers"
         return [MemoryItem(f"{self.key.label}: {what}", self.cache_bytes(threads))]
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> LibraryScan:
+    def scan(
+        self,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present = None,
+        ahead: ReadAhead | None = None,
+    ) -> LibraryScan:
         """Open the file on the library's thread for one pass."""
         return LibraryScan(self, threads)
 

@@ -39,6 +39,29 @@ class MemoryItem:
     bytes: int
 
 
+class AheadFile(Protocol):
+    """A file whose bytes somebody reads ahead, past the page cache."""
+
+    def advise(self, cached: int, offset: int, size: int) -> None:
+        """These bytes are needed soon. `cached` is a descriptor that reads through the page cache."""
+
+    def end_of_block(self, offset: int) -> int:
+        """How far one `take` from `offset` may reach at most."""
+
+    def take(self, target: NDArray[Any], offset: int) -> int:
+        """Copy what there is from `offset` on; 0 when it is to be read in the ordinary way."""
+
+    def close(self) -> None:
+        """Nothing more of it is needed."""
+
+
+class ReadAhead(Protocol):
+    """Who reads ahead, for the length of a pass."""
+
+    def open(self, path: str) -> AheadFile | None:
+        """The file for reading ahead; None where the system cannot read past the page cache."""
+
+
 class Scan(Protocol):
     """One pass over one source, opened for a fixed page size. Safe to call from several threads at once."""
 
@@ -105,7 +128,15 @@ class Source(Protocol):
         `first` is the row that pages are counted from: no chunk straddles pages of whole chunks that start at a chunk.
         """
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> Scan:
+    def scan(
+        self,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present = None,
+        ahead: ReadAhead | None = None,
+    ) -> Scan:
         """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`. Pages that are
         `present` will not be loaded. `first` is below 0 for a part of a stack whose first page begins in the part
-        before it."""
+        before it. With `ahead`, files are read past the page cache, where the route reads them itself."""

@@ -15,7 +15,7 @@ from lazyml.sources.codecs import Bytes
 from lazyml.sources.columns import columns_of
 from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import Columns, MemoryItem, Present, Route, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 
 
@@ -80,9 +80,17 @@ class RawSource(FileSource):
         if self.runs is not None:
             self.runs.prepare()
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> RawScan:
+    def scan(
+        self,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present = None,
+        ahead: ReadAhead | None = None,
+    ) -> RawScan:
         """Open the file for one pass."""
-        return RawScan(self, threads)
+        return RawScan(self, threads, ahead)
 
     def spans(self, first: int, rows: int) -> list[Span]:
         """What must be read for rows first .. first + rows, in the order of the grid."""
@@ -105,10 +113,10 @@ class RawSource(FileSource):
 class RawScan:
     """One pass by preadv."""
 
-    def __init__(self, source: RawSource, threads: int) -> None:
+    def __init__(self, source: RawSource, threads: int, ahead: ReadAhead | None = None) -> None:
         self._source, self._pages, self._scratch = source, Pages(source), Scratch(threads)
         path, identity = source.layout.parts[0]
-        self._file = ScanFile(path, source.layout.name, identity, threads, source.place)
+        self._file = ScanFile(path, source.layout.name, identity, threads, source.place, ahead)
         self._runs = RunScan(source.runs, self._file, threads, self._refused) if source.runs else None
 
     @property

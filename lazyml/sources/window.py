@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
-from lazyml.sources.protocol import Columns, MemoryItem, Present, Route, Scan, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
 
 
 class WindowSource:
@@ -59,9 +59,17 @@ class WindowSource:
         """What a scan of the range holds."""
         return self._source.memory(page_rows, threads, self._first + first)
 
-    def scan(self, page_rows: int, threads: int, first: int, last: int, present: Present = None) -> WindowScan:
+    def scan(
+        self,
+        page_rows: int,
+        threads: int,
+        first: int,
+        last: int,
+        present: Present = None,
+        ahead: ReadAhead | None = None,
+    ) -> WindowScan:
         """Open for one pass over rows first .. last of the range."""
-        scan = self._source.scan(page_rows, threads, self._first + first, self._first + last, present)
+        scan = self._source.scan(page_rows, threads, self._first + first, self._first + last, present, ahead)
         return WindowScan(scan, self._first)
 
 

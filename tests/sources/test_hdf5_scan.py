@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from source_scanning import numbers, open_descriptors, scan_all
 
+from lazyml.sources import device
 from lazyml.sources.base import runs
 from lazyml.sources.chunks import Stored
 from lazyml.sources.decoded import neighbours
-from lazyml.sources.files import ScanFile
 from lazyml.sources.hdf5 import open_dataset
 from lazyml.sources.shared import SharedChunks
 
@@ -84,7 +84,7 @@ def test_a_huge_chunk_is_named_in_the_memory_items(tmp_path):
 @pytest.mark.parametrize("name", ["thin", "both", "big", "contiguous"])
 def test_reading_ahead_covers_the_bytes_that_are_read(path, name, monkeypatch):
     advised = []
-    monkeypatch.setattr(ScanFile, "_in_memory", lambda file, offset: False)
+    monkeypatch.setattr(device, "in_memory", lambda descriptor, offset: False)
     monkeypatch.setattr("os.posix_fadvise", lambda fd, offset, size, advice: advised.append((offset, offset + size)))
     source = open_dataset(path, name)
     scan = source.scan(250, 1, 0, SHAPE[0])
@@ -162,7 +162,7 @@ def test_what_is_in_memory_is_not_asked_for_again(tmp_path, monkeypatch):
     scan.load(0, 1 << 16, np.empty(8 << 16, np.uint8), 0)
     for known in (True, False):
         with monkeypatch.context() as patch:
-            patch.setattr(ScanFile, "_in_memory", lambda file, offset, known=known: known)
+            patch.setattr(device, "in_memory", lambda descriptor, offset, known=known: known)
             scan.prefetch(0, 1 << 16)
         assert len(asked) == (0 if known else 1)
     scan.close()
