@@ -125,7 +125,7 @@ def test_errors_name_the_stored_column(tmp_path):
         index = next(k for k in range(12) if whole.table.place(k) == "chunk at row 50, column 8")
         assert part.table.place(3) == whole.table.place(index)
         if filters:
-            with open(tmp_path / "x.h5", "r+b") as file:
+            with (tmp_path / "x.h5").open("r+b") as file:
                 file.seek(wrong.byte_offset)
                 file.write(b"\0" * wrong.size)
             part = open_source(tmp_path / "x.h5", "X").columns((1, 9))
