@@ -68,8 +68,9 @@ def test_the_same_values(dataset, chosen, monkeypatch):
 
 
 @pytest.mark.parametrize("chosen", CHOSEN, ids=str)
-def test_held_memory_is_stated(dataset, chosen):
+def test_held_memory_is_stated(dataset, chosen, monkeypatch):
     path, _ = dataset
+    monkeypatch.setattr(columns_module, "READ_BYTES", 4096)
     for source in (open_source(path, "X"), narrow(open_source(path, "X"), chosen)):
         for page_rows, threads in ((100, 2), (64, 1), (2000, 1)):
             kept = []
