@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 LINE = 64  # bytes of a cache line. One block after another would visit each line of a page as often as it has columns
 ALIASING = 4096  # blocks that many bytes apart, or a multiple, share few places of the cache
 AT_ONCE = 8  # of such blocks
+SHORT_ROW = 32  # bytes, up to which one block after another is faster: a line of the page has several rows
 
 
 def together(row_bytes: int, across: int) -> int:
@@ -34,7 +35,9 @@ def put(blocks: NDArray[Any], page: NDArray[Any]) -> None:
     """
     count, _, width = blocks.shape
     step = together(width * page.itemsize, count)
-    if blocks.strides[0] % ALIASING == 0:
+    if page.strides[0] <= SHORT_ROW:
+        step = 1
+    elif blocks.strides[0] % ALIASING == 0:
         step = min(step, AT_ONCE)
     for first in range(0, count, step):
         _put(blocks[first : first + step], page[:, first * width : (first + step) * width])
