@@ -157,3 +157,13 @@ def test_rows_of_chunks_that_fit_are_not_cut(tmp_path):
     assert open_source(tmp_path / "x.h5", "low").preferred_rows == 64
     assert open_source(tmp_path / "x.h5", "tall").preferred_rows == 1
     assert raw_module.WHOLE_CHUNKS < 500_000 * 32
+
+
+def test_the_memory_of_chunks_that_straddle_pages_is_stated(tmp_path, monkeypatch):
+    monkeypatch.setattr(columns_module, "READ_BYTES", 4096)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("X", data=numbers((N, D)), chunks=(97, D), compression="gzip")
+    part = open_source(tmp_path / "x.h5", "X").columns((1, 5))
+    names = [[item.name for item in part.memory(rows, 2, first)] for rows, first in ((300, 0), (194, 0), (194, 5))]
+    assert [any("kept where it straddles" in name for name in found) for found in names] == [True, False, True]
+    assert all("X: whole rows, of which columns are taken" in found for found in names)
