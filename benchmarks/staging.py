@@ -6,6 +6,9 @@ Layouts: the chunking and the filters of a file, warm in the page cache. Every c
 holds already: h5py by `read_direct` in blocks of a page, or all at once if that is faster; the bare loop reads each
 chunk with `preadv` and decodes it with the same libraries on as many threads, into buffers it never shows; ours is
 the staging of a run without the computing.
+
+Whole passes (`staging_passes`): `--cold` and `--warm` against plain reads of the same bytes, `--passes` ten in a row
+over files twice as large as the budget.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from benchmarks import staging_passes
 from benchmarks.harness import Contestant, Report, interleave, processors
 from lazyml.sources.filters import Pipeline
 from lazyml.sources.hdf5 import open_dataset
@@ -250,7 +254,12 @@ def layouts(folder: Path, options: argparse.Namespace) -> Iterator[Report]:
         yield measure(name, kind, path, rows, options.repeats)
 
 
-SECTIONS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Report]]] = {"layouts": layouts}
+SECTIONS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Report]]] = {
+    "layouts": layouts,
+    "cold": staging_passes.cold,
+    "warm": staging_passes.warm,
+    "passes": staging_passes.passes,
+}
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -259,7 +268,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.add_argument(f"--{section}", action="store_true", help=f"measure {section}; everything if none is given")
     parser.add_argument("--rows", type=int, default=400_000, help="of files with large chunks")
     parser.add_argument("--small-rows", type=int, default=20_000, help="of files with one-row chunks")
+    parser.add_argument("--large-rows", type=int, default=8_000_000, help="of files that whole passes go over")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds before each cold repeat")
     parser.add_argument("--only", help="layouts with this in their name")
     parser.add_argument("--folder", type=Path, help="where files are kept and found again; temporary if not given")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")

@@ -58,7 +58,8 @@ FAMILIES: dict[str, str] = {
 """The tables and the functions that come first in each, in this order."""
 
 MODULES = {
-    "elementwise": "arithmetic", "special": "special", "reductions": "reductions", "indexed": "groups",
+    "elementwise": "arithmetic", "special": "special", "reductions": "reductions", "exponentials": "reductions",
+    "indexed": "groups",
     "statistics": "statistics", "comparing": "comparison",
     "random": "random", "linalg": "linear", "calculus": "calculus", "user_function": "own",
     "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "inspect": "running",

@@ -9,6 +9,7 @@ from lazyml.array import Array as Array
 from lazyml.functions.calculus import *
 from lazyml.functions.comparing import *
 from lazyml.functions.elementwise import *
+from lazyml.functions.exponentials import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
 from lazyml.functions.nan_reductions import *

@@ -31,7 +31,7 @@ class Settings:
     unpinned_bytes: int = 8 * MIB  # of that, at least, stay free: for what Python and its libraries take besides
     readahead_bytes: int = 32 * MIB  # how far ahead of the reader the kernel is asked to read
     direct_bytes: int = 32 * MIB  # read ahead past the page cache, for files that are larger than it can be
-    cache_share: float = 0.5  # of the available memory, that the page cache is trusted to keep of what a pass reads
+    cache_share: float = 0.75  # of the available memory, that the page cache is trusted to keep of what a pass reads
 
 
 SETTINGS = Settings()

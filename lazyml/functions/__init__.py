@@ -4,6 +4,7 @@ from lazyml import array
 from lazyml.functions import (
     comparing,
     elementwise,
+    exponentials,
     indexed,
     indexing,
     linalg,
@@ -18,6 +19,7 @@ from lazyml.functions import (
 from lazyml.functions.calculus import *
 from lazyml.functions.comparing import *
 from lazyml.functions.elementwise import *
+from lazyml.functions.exponentials import *
 from lazyml.functions.indexed import *
 from lazyml.functions.linalg import *
 from lazyml.functions.nan_reductions import *
@@ -34,6 +36,7 @@ PARTS = (
     special,
     reductions,
     nan_reductions,
+    exponentials,
     indexed,
     shapes,
     statistics,

@@ -96,9 +96,8 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernels: Sequence[str],
         + (f" of {plan.threads}, since more do not fit" if tiling.workers < min(plan.threads, tiling.groups) else "")
     )
     if tiling.ahead_bytes:
-        lines.append(
-            f"  direct past the page cache, which cannot keep {format_bytes(tiling.source_bytes)} from pass to pass"
-        )
+        lines.append(f"  direct past the page cache, which can keep {tiling.cached_share:.0%} of "
+                     f"{format_bytes(tiling.source_bytes)} from pass to pass")  # fmt: skip
     for leaf in a_pass.makes:
         lines += _make_lines(values[leaf], a_pass, names)
     lines += _step_lines(a_pass, names)

@@ -118,7 +118,9 @@ class Tiling:
     """The rows of a block for each value that is made."""
     workers: int = 1
     ahead_bytes: int = 0
-    """What is read ahead past the page cache, which could not keep the files; 0 where the cache is used."""
+    """What is read ahead past the page cache, which could not keep the files; 0 where the cache is used for all."""
+    cached_share: float = 1.0
+    """The part of the files that goes through the page cache nevertheless, and stays there for the next pass."""
     memory: tuple[MemoryItem, ...] = ()
 
 

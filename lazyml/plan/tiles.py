@@ -72,19 +72,21 @@ def choose_tiling(
     counts = range(min(threads, cut.groups), 1, -1)
     workers = next((w for w in counts if sum(item.bytes for item in items(w)) <= budget), 1)
     memory_of_pass = items(workers)
-    ahead = _ahead_bytes(cut, budget, budget - sum(item.bytes for item in memory_of_pass), settings)
-    if ahead:
-        memory_of_pass += (MemoryItem("read ahead past the page cache", ahead),)
-    return replace(cut, workers=workers, ahead_bytes=ahead, memory=memory_of_pass)
+    cut = replace(cut, workers=workers, memory=memory_of_pass)
+    return _past_cache(cut, budget, budget - sum(item.bytes for item in memory_of_pass), settings)
 
 
-def _ahead_bytes(cut: Tiling, budget: int, left: int, settings: Settings) -> int:
-    """What to read ahead by ourselves: nothing where the files fit in the budget or in the page cache, which is faster
-    from the second pass on; nor where there is no room for as many blocks as are worth it. Changes no page."""
-    if cut.source_bytes <= budget or cut.source_bytes <= settings.cache_share * available_bytes():
-        return 0
+def _past_cache(cut: Tiling, budget: int, left: int, settings: Settings) -> Tiling:
+    """With reading ahead by ourselves, past the page cache: not where the files fit in the budget or in the page cache,
+    which is faster from the second pass on; nor where there is no room for as many blocks as are worth it. No page
+    changes by it."""
+    if cut.source_bytes <= budget or cut.source_bytes <= (kept := settings.cache_share * available_bytes()):
+        return cut
     ahead = min(settings.direct_bytes, left) // AHEAD_BLOCK * AHEAD_BLOCK
-    return ahead if ahead >= FEWEST_AHEAD * AHEAD_BLOCK else 0
+    if ahead < FEWEST_AHEAD * AHEAD_BLOCK:
+        return cut
+    item = MemoryItem("read ahead past the page cache", ahead)
+    return replace(cut, ahead_bytes=ahead, cached_share=kept / cut.source_bytes, memory=(*cut.memory, item))
 
 
 def _cut(

@@ -51,7 +51,7 @@ def run_pass(
     partials = empty_partials(a_pass.accumulators, tiling.groups)
     tickets = itertools.count()  # next() on it is atomic
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
-                      shares=shares, ahead_bytes=tiling.ahead_bytes)  # fmt: skip
+                      shares=shares, ahead_bytes=tiling.ahead_bytes, cached_share=tiling.cached_share)  # fmt: skip
     early = tiling.groups - 4 * tiling.workers
     height = tiling.group_pages * tiling.page_rows
 

@@ -7,6 +7,7 @@ small cache of our own, of a size that the plan states, from which reads are cop
 from __future__ import annotations
 
 import enum
+import math
 import mmap
 import os
 import threading
@@ -25,6 +26,7 @@ from lazyml.sources import device
 
 BLOCK = AHEAD_BLOCK
 READERS = 4
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class State(enum.Enum):
@@ -49,12 +51,16 @@ class Block:
 class ReadAhead:
     """Blocks and reader threads of one pass, for all of its files. A context manager.
 
-    A block is read ahead once half of it is wanted and none of it is in the page cache. Whoever takes its last wanted
-    byte frees it. Nobody ever waits for a block that no thread reads, so a pass cannot stand still: what is not there
-    is read in the ordinary way.
+    A block is read ahead once half of it is wanted. Whoever takes its last wanted byte frees it. Nobody ever waits for
+    a block that no thread reads, so a pass cannot stand still: what is not there is read in the ordinary way.
+
+    `cached_share` of all blocks, the same in every pass and spread over the file, go through the page cache: since the
+    others do not, they stay there, and a later pass finds them. (Whether a block is in the page cache cannot be asked
+    without side effects: the read that does not wait makes Linux fetch what it did not find.)
     """
 
-    def __init__(self, nbytes: int) -> None:
+    def __init__(self, nbytes: int, cached_share: float = 0.0) -> None:
+        self.cached_share = cached_share
         self.blocks = nbytes // BLOCK
         self._memory = mmap.mmap(-1, self.blocks * BLOCK)
         self._slots = np.frombuffer(self._memory, np.uint8).reshape(self.blocks, BLOCK)
@@ -213,7 +219,9 @@ class AheadFile:
         wanted = self._partly.pop(number, 0) + size
         if 2 * wanted < BLOCK:
             self._partly[number] = wanted
-        elif not device.in_memory(cached, number * BLOCK + BLOCK // 2):
+        elif spread(number) < self._owner.cached_share:
+            device.advise(cached, number * BLOCK, BLOCK)
+        else:
             block = self.blocks[number] = Block(self, number)
             block.wanted = wanted
             self._owner.ask(block)
@@ -255,6 +263,15 @@ class AheadFile:
         with self._owner.lock:
             if number in self._partly:
                 self._partly[number] -= size
+
+
+def spread(number: int) -> float:
+    """A number in [0, 1) for each block, so that those below a share are that part of any stretch of blocks.
+
+    >>> sum(spread(number) < 0.3 for number in range(500, 600))
+    30
+    """
+    return number * GOLDEN % 1.0
 
 
 class Ranges:

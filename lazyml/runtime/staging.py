@@ -25,8 +25,9 @@ class Staging:
     Pages of `page_rows` rows are counted from `first`. Each worker (0 .. threads - 1) has one frame a source, which
     holds `load_pages` pages (one unless told otherwise): narrow sources are read several pages at a time. Pages that
     are pinned are not read, and some are pinned, as `shares` allow. With `ahead_bytes`, files are read past the page
-    cache into so many bytes of our own. What `load` gives is valid until the same worker loads again. On leaving,
-    everything is released; when nothing failed, the files are compared with what they were (FileChangedError).
+    cache into so many bytes of our own, but for `cached_share` of them. What `load` gives is valid until the same
+    worker loads again. On leaving, everything is released; when nothing failed, the files are compared with what they
+    were (FileChangedError).
 
     >>> import numpy as np
     >>> from lazyml.sources.memory import MemorySource
@@ -47,6 +48,7 @@ class Staging:
         load_pages: Sequence[int] = (),
         shares: Sequence[Share | None] = (),
         ahead_bytes: int = 0,
+        cached_share: float = 0.0,
     ) -> None:
         self.sources, self.page_rows, self.threads = tuple(sources), page_rows, threads
         self.first, self.last = first, last
@@ -57,7 +59,7 @@ class Staging:
         window = ahead_bytes // threads - EDGES - page_rows * total if ahead_bytes else settings.readahead_bytes
         window = max(page_rows, window // max(1, total))
         self._courses = [Course(window, last, at_once=ahead_bytes > 0) for _ in range(threads)]
-        self._reader = ReadAhead(ahead_bytes) if ahead_bytes else None
+        self._reader = ReadAhead(ahead_bytes, cached_share) if ahead_bytes else None
         self._pages: list[SourcePages] = []
         self._closed_bytes = 0
 

@@ -75,6 +75,12 @@ def advise(descriptor: int, offset: int, size: int) -> None:
             os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_WILLNEED)
 
 
+def read_only_what_is_asked(descriptor: int) -> None:
+    """Keep the operating system from reading ahead by its own guess, into a page cache that is to keep other bytes."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+
+
 def in_memory(descriptor: int, offset: int) -> bool:
     """Whether the byte can be had without waiting for the device; False where the system can not tell."""
     try:

@@ -126,6 +126,8 @@ class ScanFile:
             raise _unreadable(path, error) from error
         self._counts = [0] * workers
         self._ahead = None if ahead is None else ahead.open(path)
+        if self._ahead is not None:
+            device.read_only_what_is_asked(self.descriptor)
 
     @property
     def bytes_read(self) -> int:

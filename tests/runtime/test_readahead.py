@@ -33,8 +33,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture
 def cold(monkeypatch):
-    """As if nothing were in the page cache, and no memory for it: counts the bytes that were read ahead."""
-    monkeypatch.setattr(device, "in_memory", lambda descriptor, offset: False)
+    """As if there were no memory for a page cache: counts the bytes that were read ahead."""
     monkeypatch.setattr(tiles, "available_bytes", lambda: 0)
     taken = []
     copy = ReadAhead.copy
@@ -89,7 +88,7 @@ def test_it_is_stated_and_explained(path, cold):
     stated = program(path, "contiguous")
     (item,) = [item for item in stated.plan.tilings[0].memory if "page cache" in item.name]
     assert item.bytes == stated.plan.tilings[0].ahead_bytes >= 8 * BLOCK
-    assert "  direct past the page cache, which cannot keep 18.6 MiB from pass to pass" in stated.explain()
+    assert "  direct past the page cache, which can keep 0% of 18.6 MiB from pass to pass" in stated.explain()
     values(stated)
     assert item.bytes < stated.last_run.peak_bytes <= stated.plan.peak_bytes <= MEMORY
 
@@ -157,9 +156,8 @@ def blocks(tmp_path):
     return tmp_path / "blocks", data
 
 
-def test_what_was_asked_for_is_taken_once_and_frees_its_blocks(blocks, monkeypatch):
+def test_what_was_asked_for_is_taken_once_and_frees_its_blocks(blocks):
     path, data = blocks
-    monkeypatch.setattr(device, "in_memory", lambda descriptor, offset: False)
     if not can_read_directly(path):
         pytest.skip("no reads past the page cache here")
     before, draw = set(threading.enumerate()), random.Random(1)
@@ -186,20 +184,26 @@ def test_what_was_asked_for_is_taken_once_and_frees_its_blocks(blocks, monkeypat
     assert set(threading.enumerate()) <= before
 
 
-def test_blocks_in_the_page_cache_are_left_there(blocks, monkeypatch):
-    path, _ = blocks
-    monkeypatch.setattr(device, "in_memory", lambda descriptor, offset: offset < 10 * BLOCK)
-    with ReadAhead(30 * BLOCK) as reader:
-        file = reader.open(str(path))
-        if file is not None:
-            file.advise(-1, 0, 15 * BLOCK)
-            assert sorted(file.blocks) == [10, 11, 12, 13, 14]
+def test_a_share_goes_through_the_page_cache(path, cold, monkeypatch):
+    """The same blocks in every pass; the others past it, and each byte once."""
+    advised = []
+    monkeypatch.setattr(device, "advise", lambda descriptor, offset, size: advised.append(offset // BLOCK))
+    monkeypatch.setattr(tiles, "available_bytes", lambda: 11 * 2**20)  # three quarters of it: 45 % of the file
+    partly = program(path, "contiguous")
+    tiling = partly.plan.tilings[0]
+    assert 0.4 < tiling.cached_share < 0.5
+    first = values(partly)
+    if can_read_directly(path):
+        assert 0.4 * tiling.source_bytes < sum(cold) < 0.65 * tiling.source_bytes
+        blocks = {number for number in advised if advised.count(number) == 1}
+        assert 0.35 < len(blocks) * BLOCK / tiling.source_bytes < 0.55
+    assert values(partly) == first
+    assert {number for number in advised if advised.count(number) % 2} == set()
 
 
-def test_nobody_waits_for_a_block_that_no_thread_reads(blocks, monkeypatch):
+def test_nobody_waits_for_a_block_that_no_thread_reads(blocks):
     """More is asked for than there is room: what finds no room is not there, and nothing stands still."""
     path, data = blocks
-    monkeypatch.setattr(device, "in_memory", lambda descriptor, offset: False)
     with ReadAhead(8 * BLOCK) as reader:
         file = reader.open(str(path))
         if file is None:
