@@ -147,7 +147,7 @@ def _remedy(name: str, plan: Plan) -> str:
     if "library" in name:
         return f"write the dataset with gzip, shuffle or no filter, which need no such cache, or allow {enough}"
     if "chunk" in name:
-        return f"repack the dataset with smaller chunks, use fewer columns where chunks have some each, or allow {enough}"
+        return f"repack the dataset with smaller chunks, use fewer columns if chunks have some each, or allow {enough}"
     if "totals" in name:
         return f"split the statistic into column panels, or allow {enough}"
     return f"allow {enough}" + (", or use fewer threads" if plan.threads > 1 else "")
