@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 
 from lazyml.errors import ShapeError
 from lazyml.expr.node import SourceKey
-from lazyml.sources.base import Scratch
+from lazyml.sources.base import HoldsPins, Scratch
+from lazyml.sources.columns import ColumnsSource, narrow_route
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route, Scan, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
 
 LISTED = 3  # files that a plan names
 AHEAD = 16  # parts that are open, beyond which none is opened only to be read ahead
 ROUTES = ("preadv", "preadv + decode", "h5py")  # from the fastest to the slowest
 
 
-class StackedSource:
+class StackedSource(HoldsPins):
     """The rows of several datasets, as NumPy's concatenate would put them together.
 
     The type is the one that all parts promote to. Pages are cut without regard to where parts begin: one that straddles
@@ -35,9 +36,9 @@ class StackedSource:
     """
 
     needs_frame = True
-    pinned: Any = None
 
     def __init__(self, parts: Sequence[Source]) -> None:
+        super().__init__()
         self.parts = tuple(parts)
         first = self.parts[0].key
         for part in self.parts[1:]:
@@ -46,7 +47,7 @@ class StackedSource:
         self.starts = [0, *accumulate(rows)]
         dtype = np.result_type(*(np.dtype(part.key.dtype) for part in self.parts))
         self.key = SourceKey("hdf5", first.location, first.name, (self.starts[-1], *first.shape[1:]), dtype.name,
-                             files=tuple(part.key.location for part in self.parts))  # fmt: skip
+                             files=tuple(part.key.location for part in self.parts), columns=first.columns)  # fmt: skip
         self.identity = tuple(number for part in self.parts for number in part.identity)
         self.stored_bytes = sum(part.stored_bytes for part in self.parts)
         self.preferred_rows = self._preferred_rows()
@@ -73,6 +74,17 @@ class StackedSource:
     def origin(self) -> tuple[Source, int]:
         """Itself: all rows of all files."""
         return self, 0
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns of every part, where some part gains by that."""
+        parts = [(part, part.columns(chosen)) for part in self.parts]
+        if all(narrow is None for _, narrow in parts):
+            return None
+        whole = self.key.shape[1]
+        found = StackedSource([narrow or ColumnsSource(part, chosen, narrow_route(part.route, chosen, whole))
+                               for part, narrow in parts])  # fmt: skip
+        found.pins = self.pins
+        return found
 
     def state(self) -> int:
         """0; raises FileChangedError when a file that holds a part is not what it was."""
