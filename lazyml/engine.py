@@ -267,7 +267,8 @@ class Program:
             self._planned.remembered.clear()
 
     def locate_nonfinite(self) -> str | None:
-        """A sentence that names the first NaN or infinity in the data, by column and row; None when there is none."""
+        """A sentence that names the first NaN or infinity in the data that is read, by column and row; None where there
+        is none."""
         return first_nonfinite(list(self._ready.sources.values()))
 
     def _run(

@@ -17,6 +17,7 @@ from lazyml.expr.node import ChosenRows, Node, topological
 from lazyml.expr.rewrites import optimise
 from lazyml.expr.rewrites.explain import LineOf
 from lazyml.expr.show import formula
+from lazyml.plan.columns import narrow
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import kept_ranges
 from lazyml.plan.storage import Storage
@@ -81,8 +82,9 @@ class Planned:
         for node in given:
             _refuse_chosen(node, options.where)
         self.outputs = optimise(given, check=verify.ENABLED)
+        sources = {node: source_of(node) for node in topological(self.outputs) if node.op == "source"}
+        self.outputs, self.sources = narrow(self.outputs, sources)
         order = topological(self.outputs)
-        self.sources = {node: source_of(node) for node in order if node.op == "source"}
         self.written = options.storage.of(self.outputs) if options.storage is not None else None
         self.backend = options.backend if options.backend != "auto" else _backend_for(order, settings)
         try:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lazyml_kernels import scalar
 from lazyml_kernels.bits import maximum, sort_key
-from lazyml_kernels.jit import kernel, regrouped
+from lazyml_kernels.jit import kernel, ordered, regrouped
 
 
 @regrouped
@@ -82,23 +82,31 @@ def add_logsumexp_columns(A: Any, first: int, count: int, block: Any, state: Any
         state[0, j] = top[j]
 
 
+@ordered
+def _away(x: float, centre: float) -> float:
+    """x - centre, rounded before anything is added to it."""
+    return x - centre
+
+
 @kernel
 def add_deviations(A: Any, first: int, count: int, block: Any, state: Any) -> None:
-    """Add the rows first .. first + count of A to `state` = [count, mean, sum (x - mean)**2], (3, d), by column.
+    """Add the rows first .. first + count of A to `state` = [count, pivot, mean - pivot, sum (x - mean)**2], (4, d).
 
-    Two sweeps over the block, which is in cache, then the pairwise update of Chan, Golub and LeVeque, "Algorithms for
-    computing the sample variance" (1983): the error grows with mean / std, not its square. block is float64 scratch,
-    (2, d).
+    By column, in two sweeps over the block, which is in cache. The first gives its mean, as rounded; the second the
+    deviations from that and their sum, which corrects both mean and squares. Blocks are merged by the update of Chan,
+    Golub and LeVeque, "Algorithms for computing the sample variance" (1983), with means as differences from a pivot,
+    the first block's: so a mean that is large beside the deviations costs no digits. block is float64 scratch, (3, d).
 
-    >>> state = np.zeros((3, 1))
-    >>> add_deviations(np.array([[1e9], [1e9 + 2]]), 0, 2, np.empty((2, 1)), state)
+    >>> state = np.zeros((4, 1))
+    >>> add_deviations(np.array([[1e9], [1e9 + 2]]), 0, 2, np.empty((3, 1)), state)
     >>> state.ravel().tolist()
-    [2.0, 1000000001.0, 2.0]
+    [2.0, 1000000001.0, 0.0, 2.0]
     """
     rows = A[first : first + count]
-    mean, square = block[0], block[1]
+    mean, rest, square = block[0], block[1], block[2]
     for j in range(mean.size):
         mean[j] = 0
+        rest[j] = 0
         square[j] = 0
     for i in range(count):
         x = rows[i]
@@ -109,28 +117,31 @@ def add_deviations(A: Any, first: int, count: int, block: Any, state: Any) -> No
     for i in range(count):
         x = rows[i]
         for j in range(mean.size):
-            away = x[j] - mean[j]
+            away = _away(x[j], mean[j])
+            rest[j] += away
             square[j] += away * away
     for j in range(mean.size):
-        _add_moments(state, j, np.float64(count), mean[j], square[j])
+        _add_moments(state, j, np.float64(count), mean[j], rest[j], square[j])
 
 
 @kernel
 def add_weighted_deviations(A: Any, first: int, W: Any, first_w: int, count: int, block: Any, state: Any) -> None:
-    """As `add_deviations` with a weight an element: [sum w, mean, sum w (x - mean)**2]. Where w is 0, x does not count.
+    """As `add_deviations` with a weight an element: [sum w, pivot, mean - pivot, sum w (x - mean)**2]. Where w is 0, x
+    does not count.
 
-    block is float64 scratch, (3, d).
+    block is float64 scratch, (4, d).
 
-    >>> state = np.zeros((3, 1))
+    >>> state = np.zeros((4, 1))
     >>> x, w = np.array([[1.0], [np.nan], [3.0]]), np.array([[1], [0], [1]])
-    >>> add_weighted_deviations(x, 0, w, 0, 3, np.empty((3, 1)), state)
+    >>> add_weighted_deviations(x, 0, w, 0, 3, np.empty((4, 1)), state)
     >>> state.ravel().tolist()
-    [2.0, 2.0, 2.0]
+    [2.0, 2.0, 0.0, 2.0]
     """
     rows, weights = A[first : first + count], W[first_w : first_w + count]
-    mean, square, weight = block[0], block[1], block[2]
+    mean, rest, square, weight = block[0], block[1], block[2], block[3]
     for j in range(mean.size):
         mean[j] = 0
+        rest[j] = 0
         square[j] = 0
         weight[j] = 0
     for i in range(count):
@@ -143,22 +154,31 @@ def add_weighted_deviations(A: Any, first: int, W: Any, first_w: int, count: int
     for i in range(count):
         x, w = rows[i], weights[i]
         for j in range(mean.size):
-            away = x[j] - mean[j]
+            away = _away(x[j], mean[j])
+            rest[j] += w[j] * away if w[j] != 0 else 0.0
             square[j] += w[j] * (away * away) if w[j] != 0 else 0.0
     for j in range(mean.size):
-        _add_moments(state, j, weight[j], mean[j], square[j])
+        _add_moments(state, j, weight[j], mean[j], rest[j], square[j])
 
 
-@kernel
-def _add_moments(state: Any, j: int, weight: float, mean: float, square: float) -> None:
-    """Merge the moments of a block into those of a column."""
+@ordered
+def _add_moments(state: Any, j: int, weight: float, centre: float, rest: float, square: float) -> None:
+    """Merge a block into the moments of a column: `rest` and `square` are of its deviations from `centre`."""
     before = state[0, j]
     total = before + weight
-    if total != 0:
-        away = mean - state[1, j]
-        state[1, j] += away * (weight / total)
-        state[2, j] += square + away * away * (before * weight / total)
-        state[0, j] = total
+    if weight == 0:
+        return
+    offset = rest / weight
+    square -= rest * offset
+    if before == 0:
+        state[1, j] = centre
+        state[2, j] = offset
+        state[3, j] = square
+    elif total != 0:
+        away = (centre - state[1, j]) + (offset - state[2, j])
+        state[2, j] += away * (weight / total)
+        state[3, j] += square + away * away * (before * weight / total)
+    state[0, j] = total
 
 
 @kernel

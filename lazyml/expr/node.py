@@ -76,8 +76,8 @@ class SourceKey:
     `shape` the stored shape, rows first; `dtype` what a tile holds (native byte order, float16 widened to float32);
     `identity` tells a file from what later stands at the same path; `alias` is another name to show it by;
     `first` the stored row that its rows begin at; `files` the paths of all files that it is stacked from, by rows, none
-    when it is of one file. `holder` is the opened source: it takes no part in equality, and lives as long as a node
-    that names it.
+    when it is of one file; `columns` the stored columns that it has, none when it has them all. `holder` is the opened
+    source: it takes no part in equality, and lives as long as a node that names it.
     """
 
     kind: str
@@ -89,6 +89,7 @@ class SourceKey:
     alias: str = ""
     first: int = 0
     files: tuple[str, ...] = ()
+    columns: tuple[int, ...] = ()
     holder: Any = field(default=None, compare=False, repr=False)
 
     @property
@@ -106,7 +107,7 @@ class SourceKey:
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the holder: a formula is pickled, its data is not."""
         fields = (self.kind, self.location, self.name, self.shape, self.dtype, self.identity, self.alias, self.first,
-                  self.files)  # fmt: skip
+                  self.files, self.columns)  # fmt: skip
         return _restore_key, (PROCESS, *fields)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,9 @@ def _operation(op: str, src: tuple[Node, ...], arg: Any, names: Mapping[Node, st
         tighter = strength > precedence or (strength == precedence in _FROM_THE_LEFT and position == 0)
         needs = precedence != ATOM or (position == 0 and OPS[op].text.startswith("{0}"))
         operands.append(text if tighter or not needs or strength == ATOM else f"({text})")
+    if op == "index" and src[0].op == "source" and src[0].arg.columns:  # by the numbers that the user gave
+        name = names.get(src[0]) or src[0].arg.label
+        return f"{name}[:, {_stored_entry(src[0].arg.columns, arg[1])}]", precedence
     if OPS[op].kind == "reduction" and len(arg) == src[0].ndim:  # over everything
         return f"{op}({operands[0]})", ATOM
     return OPS[op].text.format(*operands, arg=_argument(op, arg), all=", ".join(operands)), precedence
@@ -65,7 +68,8 @@ def _operation(op: str, src: tuple[Node, ...], arg: Any, names: Mapping[Node, st
 
 def leaf_name(node: Node) -> str:
     if isinstance(node.arg, SourceKey):
-        return node.arg.label
+        columns = node.arg.columns
+        return f"{node.arg.label}[:, {_stored_entry(columns, (0, len(columns), 1))}]" if columns else node.arg.label
     if node.op == "const":
         value = node.arg.value
         return f"{value.item():.6g}" if value.ndim == 0 and value.dtype.kind == "f" else (
@@ -90,3 +94,43 @@ def _entry(entry: int | tuple[int, int, int] | None) -> str:
         return str(entry)
     start, stop, step = entry
     return f"{start or ''}:{stop}" + (f":{step}" if step != 1 else "")
+
+
+RUNS_SHOWN = 6
+"""Runs of columns that are listed; beyond, how many columns there are."""
+
+
+def column_runs(columns: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending numbers as ranges.
+
+    >>> column_runs([3, 10, 11, 12])
+    [(3, 4), (10, 13)]
+    """
+    runs: list[tuple[int, int]] = []
+    for number in columns:
+        if runs and runs[-1][1] == number:
+            runs[-1] = (runs[-1][0], number + 1)
+        else:
+            runs.append((number, number + 1))
+    return runs
+
+
+def columns_text(columns: Sequence[int]) -> str:
+    """Which columns, in a few words.
+
+    >>> columns_text([3, *range(10, 20)]), columns_text(range(0, 20, 2))
+    ('3, 10:20', '10 from 0 to 18')
+    """
+    runs = column_runs(columns)
+    if len(runs) > RUNS_SHOWN:
+        return f"{len(columns)} from {columns[0]} to {columns[-1]}"
+    return ", ".join(str(first) if last == first + 1 else f"{first}:{last}" for first, last in runs)
+
+
+def _stored_entry(columns: Sequence[int], entry: int | tuple[int, int, int]) -> str:
+    """An index of some columns of a source, as an index of all of them."""
+    if isinstance(entry, int):
+        return str(columns[entry])
+    chosen = [columns[at] for at in range(*entry)]
+    runs = column_runs(chosen)
+    return f"{runs[0][0]}:{runs[0][1]}" if len(runs) == 1 else f"[{columns_text(chosen)}]"

@@ -88,8 +88,8 @@ def var(
     """The variance, sum((x - mean(x))**2) / (count - ddof); over rows in one pass, that of the mean.
 
     Over rows, blocks are merged by the update of Chan, Golub and LeVeque, "Algorithms for computing the sample
-    variance" (1983): a large mean costs the digits that it takes of the data, abs(mean) / std times 1e-16, and not the
-    square of that. Exact to rounding, in two passes, is mean((x - mean(x))**2). `correction` is another name of ddof.
+    variance" (1983), with means as differences from a pivot: a mean that is large beside the deviations costs no digits
+    but those that it took of the data. `correction` is another name of ddof.
 
     Derivative: 2 * (x - mean(x)) / (count - ddof), count the number of elements.
 

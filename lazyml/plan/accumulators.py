@@ -255,11 +255,12 @@ def _log_total(state: Values, node: Node) -> Values:
 
 
 def _merge_moments(a: Values, b: Values) -> Values:
-    """Count, mean and sum of squared deviations of both: Chan, Golub and LeVeque (1983)."""
+    """Count, pivot, mean - pivot and sum of squared deviations of both: Chan, Golub and LeVeque (1983)."""
     total = a[:, 0] + b[:, 0]
     share = b[:, 0] / np.where(total == 0, 1, total)
-    away = b[:, 1] - a[:, 1]
-    merged = np.stack([total, a[:, 1] + away * share, a[:, 2] + b[:, 2] + away * away * a[:, 0] * share], axis=1)
+    away = (b[:, 1] - a[:, 1]) + (b[:, 2] - a[:, 2])
+    squares = a[:, 3] + b[:, 3] + away * away * a[:, 0] * share
+    merged = np.stack([total, a[:, 1], a[:, 2] + away * share, squares], axis=1)
     # An empty side changes no bit of the other, and its mean of 0 is no infinity away from anything.
     merged = np.where((b[:, :1] == 0), a, merged)
     return np.where((a[:, :1] == 0), b, merged)
@@ -270,13 +271,15 @@ def _add_moments(state: Values, node: Node, first: int, x: Values, *weights: Val
     w = np.asarray(weights[0], np.float64).reshape(x.shape) if weights else np.ones_like(x)
     x = np.where(w == 0, 0, x)
     count = w.sum(axis=0)
-    mean = (w * x).sum(axis=0) / np.where(count == 0, 1, count)
-    tile = np.stack([count, mean, (w * (x - mean) ** 2).sum(axis=0)])
+    some = np.where(count == 0, 1, count)
+    mean = (w * x).sum(axis=0) / some
+    rest = (w * (x - mean)).sum(axis=0)
+    tile = np.stack([count, mean, rest / some, (w * (x - mean) ** 2).sum(axis=0) - rest * rest / some])
     state[...] = _merge_moments(state[None], tile[None])[0]
 
 
 def _moments(node: Node) -> tuple[int, ...]:
-    return (3, *_kept_columns(node))
+    return (4, *_kept_columns(node))
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -297,7 +300,7 @@ ACCUMULATORS: dict[str, Accumulator] = {
     "logsumexp": Accumulator(
         _add_logsumexp, _merge_logsumexp, _log_total, _with_two, _float64, lambda node: (-np.inf, 0.0)
     ),
-    "deviations": Accumulator(_add_moments, _merge_moments, lambda s, node: _shaped(s[2], node), _moments, _float64),
+    "deviations": Accumulator(_add_moments, _merge_moments, lambda s, node: _shaped(s[3], node), _moments, _float64),
     "segment_sum": Accumulator(_add_tile, _add, _shaped, _exact, _own),
     "segment_count": Accumulator(_add_tile, _add, _shaped, _exact, _own),
     "digit_counts": Accumulator(_add_tile, _add, _shaped, _exact, _own),

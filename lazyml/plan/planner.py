@@ -14,7 +14,7 @@ from lazyml.plan.keep import choose
 from lazyml.plan.parameters import declared
 from lazyml.plan.passes import cut
 from lazyml.plan.pinning import choose_pins
-from lazyml.plan.plan import Pass, Plan, Tiling, Value
+from lazyml.plan.plan import Pass, Plan, Tiling, Value, row_bytes
 from lazyml.plan.prologue import kept_ranges, kept_values, node_bytes
 from lazyml.plan.small import small_stages
 from lazyml.plan.split import split
@@ -22,6 +22,9 @@ from lazyml.plan.storage import Written
 from lazyml.plan.tiles import choose_tiling
 from lazyml.plan.ways import Room, decide
 from lazyml.sources.protocol import MemoryItem, Source
+
+WIDE_ROW = 4  # a row of a quarter of the budget, or more, is what makes a plan too large
+PANEL_SHARE = 2  # of the columns that would fit: what a panel is read through takes memory, too
 
 
 def make_plan(
@@ -109,13 +112,32 @@ def _check_budget(plan: Plan) -> None:
         return
     worst_pass = max(plan.tilings, key=lambda t: sum(i.bytes for i in t.memory), default=None)
     items = memory_items(plan, worst_pass) if worst_pass else list(plan.resident)
-    worst = items[0]
+    worst, wide = items[0], _wide_row(plan)
+    row = f"; a row of {wide.arg.label} has {format_bytes(row_bytes(wide))}" if wide is not None else ""
     raise BudgetError(
         "the plan needs more memory than allowed",
         expected=f"at most {format_bytes(plan.budget)}",
-        found=f"{format_bytes(plan.peak_bytes)}, of which {format_bytes(worst.bytes)} for {worst.name}",
-        fix=_remedy(worst.name, plan),
+        found=f"{format_bytes(plan.peak_bytes)}, of which {format_bytes(worst.bytes)} for {worst.name}{row}",
+        fix=_remedy(worst.name, plan) if wide is None else _by_columns(wide, plan),
     )
+
+
+def _wide_row(plan: Plan) -> Node | None:
+    """The matrix that is read row by row, and whose rows are too large."""
+    pairs = zip(plan.passes, plan.tilings, strict=True)
+    wide = [node for a_pass, tiling in pairs if tiling.page_rows == 1 for node in a_pass.files if node.ndim == 2]
+    largest = max(wide, key=row_bytes, default=None)
+    return None if largest is None or row_bytes(largest) * WIDE_ROW < plan.budget else largest
+
+
+def _by_columns(wide: Node, plan: Plan) -> str:
+    """Panels of columns, as many of which fit as rows are read at once."""
+    columns = int(wide.shape[1])
+    panel = columns * plan.budget // plan.peak_bytes // PANEL_SHARE
+    panel = max(1, panel // 10 ** (len(str(panel)) - 1) * 10 ** (len(str(panel)) - 1))
+    label, enough = wide.arg.label, f'memory="{math.ceil(plan.peak_bytes / 2**20)} MiB"'
+    return (f"compute it for some columns at a time, as {label}[:, :{panel}], of which only these are read, "
+            f"and put the results together; or allow {enough}")  # fmt: skip
 
 
 def _remedy(name: str, plan: Plan) -> str:
@@ -125,7 +147,7 @@ def _remedy(name: str, plan: Plan) -> str:
     if "library" in name:
         return f"write the dataset with gzip, shuffle or no filter, which need no such cache, or allow {enough}"
     if "chunk" in name:
-        return f"repack the dataset with smaller chunks, or allow {enough}"
+        return f"repack the dataset with smaller chunks, use fewer columns if chunks have some each, or allow {enough}"
     if "totals" in name:
         return f"split the statistic into column panels, or allow {enough}"
     return f"allow {enough}" + (", or use fewer threads" if plan.threads > 1 else "")

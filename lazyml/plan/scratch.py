@@ -130,8 +130,8 @@ def _of_logsumexp(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _of_deviations(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Mean and squares of each column of the block, and its weight."""
-    return (1 + len(node.src), width(node.src[0]) or 1), np.dtype(np.float64)
+    """Mean, deviations and squares of each column of the block, and its weight."""
+    return (2 + len(node.src), width(node.src[0]) or 1), np.dtype(np.float64)
 
 
 FIXED: dict[str, Callable[[Node], tuple[tuple[int, ...], np.dtype[Any]]]] = {

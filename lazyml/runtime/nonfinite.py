@@ -29,6 +29,7 @@ def first_nonfinite(sources: Sequence[Source]) -> str | None:
                 bad = np.argwhere(~np.isfinite(page))
                 if len(bad):
                     row, *column = (int(k) for k in bad[0])
+                    column = [source.key.columns[k] for k in column] if source.key.columns else column
                     place = ", ".join(map(str, [first + row, *column]))
                     return f"{source.key.label}[{place}] is {page[tuple(bad[0])]}"
     return None

@@ -180,7 +180,7 @@ class _Registry:
         key = source.key
         with self._lock:
             if source.pinned is None:
-                name = (key.kind, key.location, key.name, key.dtype, source.identity)
+                name = (key.kind, key.location, key.name, key.columns, key.dtype, source.identity)
                 pins = self._found.get(name)
                 if pins is None:
                     pins = self._found[name] = PinnedRows(key.shape[0], row_bytes(key.shape, key.dtype))

@@ -56,7 +56,7 @@ class Staging:
         self.first, self.last = first, last
         self._load_rows = [page_rows * pages for pages in load_pages or [1] * len(self.sources)]
         self._shares = tuple(shares) or (None,) * len(self.sources)
-        widths = [row_bytes(s.key.shape, s.key.dtype) for s in self.sources if s.stored_bytes]
+        widths = [width(source) for source in self.sources if source.stored_bytes]
         total, self._widest = sum(widths), max(widths, default=0)
         window = ahead_bytes // threads - EDGES - page_rows * total if ahead_bytes else settings.readahead_bytes
         window = max(page_rows, window // max(1, total))
@@ -71,7 +71,7 @@ class Staging:
         try:
             reader = self._reader.__enter__() if self._reader is not None else None
             for source, rows, share in zip(self.sources, self._load_rows, self._shares, strict=True):
-                wide = NARROW * row_bytes(source.key.shape, source.key.dtype) >= self._widest
+                wide = NARROW * width(source) >= self._widest
                 own = reader if wide else None
                 self._pages.append(SourcePages(source, rows, self.threads, self.first, self.last, share, own))
         except BaseException:
@@ -135,3 +135,8 @@ class Staging:
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self.close(failed=kind is not None)
+
+
+def width(source: Source) -> int:
+    """Bytes of a row in a page, or in the file where those are more: of some columns of rows that are read whole."""
+    return max(row_bytes(source.key.shape, source.key.dtype), source.stored_bytes // max(source.key.shape[0], 1))

@@ -15,7 +15,7 @@ from lazyml.config import cache_directory, format_bytes
 from lazyml.errors import SpillError
 from lazyml.expr.node import Node
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
 from lazyml.sources.stages import Stage
 
 FREE_SHARE = 0.5  # of the free disk, for temporary files
@@ -89,6 +89,10 @@ class KeptValue(MadePages):
     def origin(self) -> tuple[Source, int]:
         """Itself: all rows."""
         return self, 0
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """It has what is used only."""
+        return None
 
     def state(self) -> int:
         """Nothing can change it."""

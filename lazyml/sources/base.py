@@ -13,10 +13,29 @@ from lazyml.sources.chunks import matrix
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route, Scan, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
 
 
-class FileSource:
+class HoldsPins:
+    """A source that holds what the runtime keeps of its rows, and of the rows of each set of its columns: those, too,
+    live as long as the whole source, and the parts that have fewer columns come and go."""
+
+    key: SourceKey
+
+    def __init__(self) -> None:
+        self.pins: dict[Columns, Any] = {}
+
+    @property
+    def pinned(self) -> Any:
+        """What is kept of these columns; None at first."""
+        return self.pins.get(self.key.columns)
+
+    @pinned.setter
+    def pinned(self, rows: Any) -> None:
+        self.pins[self.key.columns] = rows
+
+
+class FileSource(HoldsPins):
     """A dataset of a file. Subclasses are the routes: they say what a scan holds and reads."""
 
     needs_frame = True
@@ -24,15 +43,19 @@ class FileSource:
     stored_bytes = 0
 
     def __init__(self, key: SourceKey, route: Route, layout: Layout) -> None:
+        super().__init__()
         self.key, self.route, self.layout = key, route, layout
         self.row_bytes = row_bytes(layout.shape, layout.tile)
-        self.pinned: Any = None
         self.identity = tuple(number for _, identity in layout.parts for number in astuple(identity))
 
     @property
     def origin(self) -> tuple[Source, int]:
         """Itself: all rows of the dataset."""
         return self, 0
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns as a source of its own."""
+        raise NotImplementedError
 
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """What a scan holds besides the frames."""

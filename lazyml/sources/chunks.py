@@ -31,7 +31,8 @@ class ChunkTable:
     """The allocated chunks of a dataset, sorted by their place in the grid. A contiguous dataset is one chunk.
 
     `shape` is the data as (rows, columns), `chunk` the same of a chunk, which may reach past the data. Chunks that
-    were never written are absent: their elements are the fill value.
+    were never written are absent: their elements are the fill value. `starts` are the stored columns at which the
+    chunks across begin, where the table has some columns only.
     """
 
     shape: tuple[int, int]
@@ -40,6 +41,7 @@ class ChunkTable:
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
     mask: NDArray[np.uint32]
+    starts: tuple[int, ...] = ()
 
     @property
     def across(self) -> int:
@@ -81,7 +83,33 @@ class ChunkTable:
         'chunk at row 5, column 0'
         """
         down, across = divmod(index, self.across)
-        return f"chunk at row {down * self.chunk[0]}, column {across * self.chunk[1]}"
+        column = self.starts[across] if self.starts else across * self.chunk[1]
+        return f"chunk at row {down * self.chunk[0]}, column {column}"
+
+    def of_chunk_columns(self, wanted: tuple[int, ...]) -> ChunkTable:
+        """The table of some of the chunks across, whose numbers ascend, as if there were no others.
+
+        >>> table = chunk_table((10, 5), (5, 2), [(k, 100 * k, 40, 0) for k in range(6)])
+        >>> part = table.of_chunk_columns((0, 2))
+        >>> part.shape, part.offset.tolist(), part.place(3)
+        ((10, 3), [0, 200, 300, 500], 'chunk at row 5, column 4')
+        """
+        place = np.full(self.across, -1, np.int64)
+        place[list(wanted)] = np.arange(len(wanted))
+        down, across = np.divmod(self.index, self.across)
+        kept = np.flatnonzero(place[across] >= 0)
+        columns = sum(min(self.chunk[1], self.shape[1] - number * self.chunk[1]) for number in wanted)
+        index = down[kept] * len(wanted) + place[across[kept]]
+        return ChunkTable((self.shape[0], columns), self.chunk, index, self.offset[kept], self.size[kept],
+                          self.mask[kept], tuple(number * self.chunk[1] for number in wanted))  # fmt: skip
+
+    def of_row_pieces(self, first: int, last: int, row_bytes: int, itemsize: int) -> ChunkTable:
+        """Columns first .. last of a contiguous dataset, as a table in which the piece of each row is a chunk."""
+        rows = self.shape[0] if len(self.offset) else 0
+        offset = self.offset.sum() + np.arange(rows, dtype=np.int64) * row_bytes + first * itemsize
+        size = np.full(rows, (last - first) * itemsize, np.int64)
+        shape, index = (self.shape[0], last - first), np.arange(rows, dtype=np.int64)
+        return ChunkTable(shape, (1, last - first), index, offset, size, np.zeros(rows, np.uint32), (first,))
 
     def check_extent(self, path: str, name: str, file_size: int) -> None:
         """Raise CorruptFileError when a chunk lies past the end of the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -15,11 +16,13 @@ from lazyml.expr.node import SourceKey
 from lazyml.sources.base import FileSource, Pages, Scratch
 from lazyml.sources.chunks import ChunkTable, Stored
 from lazyml.sources.codecs import Bytes, DecodeError
+from lazyml.sources.columns import columns_of
 from lazyml.sources.files import ScanFile
 from lazyml.sources.filters import Pipeline
 from lazyml.sources.layout import Layout, by
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
 from lazyml.sources.shared import SharedChunks
+from lazyml.sources.side_by_side import LINE, blocks_in, put, together
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 from lazyml.sources.stages import Stage
 
@@ -43,7 +46,12 @@ class DecodedSource(FileSource):
         self.preferred_rows = max(1, min(table.chunk[0], table.shape[0]))
         largest = int(table.size.max(initial=0))
         self.runs = runs_of(table, layout.filters, layout.stored, layout.tile, layout.fill)
+        self.together = together(table.chunk[1] * layout.stored.itemsize, table.across)
         self.run_bytes = max(largest, min(RUN_BYTES, self.stored_bytes))
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns: chunks that have none of them are not read."""
+        return columns_of(self, self.table, chosen, DecodedSource)
 
     def prepare(self) -> None:
         """Load or compile the decoders."""
@@ -72,6 +80,9 @@ class DecodedSource(FileSource):
         if self.runs is not None:
             work = threads * self.runs.worker_bytes(min(page_rows, self.table.shape[0]))
             items.append(MemoryItem(f"{label}: runs of small chunks", work))
+        if self.together > 1:
+            size = threads * self.together * self.apart(min(height, page_rows))
+            items.append(MemoryItem(f"{label}: {self.together} chunks to put side by side", size))
         if kept := self.kept_bytes(page_rows, threads, first):
             items.append(MemoryItem(f"{label}: {chunk}, kept where it straddles pages", kept))
         return items
@@ -82,6 +93,11 @@ class DecodedSource(FileSource):
         if page_rows % height == 0 and first % height == 0:
             return 0
         return min(2 * threads, self.table.down) * self.table.across * self.chunk_bytes
+
+    def apart(self, rows: int) -> int:
+        """Bytes from one of the chunks to put side by side to the next, where each has so many rows: a cache line more
+        than those, or their first rows would all want the same place of the cache."""
+        return self.chunk_bytes // self.table.chunk[0] * rows + LINE
 
     def scan(
         self,
@@ -113,8 +129,8 @@ class DecodedScan:
         pages = np.ones(-(-(last - first) // page_rows), np.int64) if present is None else ~present
         self._before = np.concatenate([[0], np.cumsum(pages)])
         self._source, self._pages = source, Pages(source)
-        self._page_rows, self._first, self._last = page_rows, first, last
-        self._stored, self._decoded = Scratch(threads), Scratch(threads)
+        self._page_rows, self._first, self._last, self._threads = page_rows, first, last, threads
+        self._stored, self._decoded, self._beside = Scratch(threads), Scratch(threads), Scratch(threads)
         self._placed = [0] * threads  # bytes of the pages, by worker
         self.shared = SharedChunks(source.chunk_bytes)
         path, identity = source.layout.parts[0]
@@ -132,7 +148,12 @@ class DecodedScan:
         source = self._source
         pipeline = source.pipeline
         fresh = self._stored.users * (source.chunk_bytes * pipeline.unpacks + pipeline.scratch_bytes)
-        scratch = self._stored.nbytes + self._decoded.nbytes + (self._runs.held_bytes if self._runs else 0)
+        scratch = (
+            self._stored.nbytes
+            + self._decoded.nbytes
+            + self._beside.nbytes
+            + (self._runs.held_bytes if self._runs else 0)
+        )
         return source.table.nbytes + fresh + scratch + self.shared.high_water * source.chunk_bytes
 
     @property
@@ -174,6 +195,10 @@ class DecodedScan:
         self, chunks: list[Stored], frame: NDArray[Any], page: NDArray[Any], first: int, worker: int
     ) -> None:
         alone: list[Stored] = []
+        if self._source.together > 1:
+            for group in beside(chunks, self._source.table.across, self._source.together):
+                self._load_together(group, page, first, worker)
+            return
         for chunk in chunks:
             uses = self._uses(chunk.index // self._source.table.across)
             if uses == 1:
@@ -182,6 +207,44 @@ class DecodedScan:
             with self.shared.use(chunk.index, uses, partial(self._fetch, chunk, worker)) as data:
                 self._copy(chunk, data, page, first)
         self._load_alone(alone, frame, page, first, worker)
+
+    def _load_together(self, chunks: list[Stored], page: NDArray[Any], first: int, worker: int) -> None:
+        """Narrow chunks that are neighbours across: decoded one by one, then put into the page side by side."""
+        source, (height, width) = self._source, self._source.table.chunk
+        down, across = divmod(chunks[0].index, source.table.across)
+        low, high = max(first, down * height), min(first + len(page), (down + 1) * height)
+        row = source.chunk_bytes // height
+        skip, whole = low - down * height, height <= self._page_rows
+        apart = source.apart(height if whole else high - low)
+        scratch = self._beside.get(worker, len(chunks) * apart)
+        begin, end, uses = skip * row, (high - down * height) * row, self._uses(down)
+        start = begin if whole else 0  # of the wanted rows in each place
+        places = {chunk.index: scratch[k * apart : (k + 1) * apart - LINE] for k, chunk in enumerate(chunks)}
+        if uses > 1:
+            turn = worker * len(chunks) // self._threads  # workers that want the same chunks begin at different ones
+            for chunk in chunks[turn:] + chunks[:turn]:
+                with self.shared.use(chunk.index, uses, partial(self._fetch, chunk, worker)) as data:
+                    places[chunk.index][start : start + end - begin] = data[begin:end]
+        else:
+            for chunk, stored in self._read_neighbours(chunks, worker):
+                place = places[chunk.index]
+                room = place if whole else self._decoded.get(worker, source.chunk_bytes)
+                decoded = self._decode(chunk, stored, room)
+                if decoded is not place:
+                    place[start : start + end - begin] = decoded[begin:end]
+        blocks = blocks_in(scratch, start, apart, (len(chunks), high - low, width), source.layout.stored)
+        target = page.reshape(len(page), -1)[low - first : high - first]
+        put(blocks, target[:, across * width : (across + len(chunks)) * width])
+
+    def _read_neighbours(self, chunks: list[Stored], worker: int) -> Iterator[tuple[Stored, Bytes]]:
+        """Each chunk with its stored bytes, which last until the next; neighbours in the file are read together."""
+        for group in neighbours(chunks, self._source.run_bytes):
+            stored = self._stored.get(worker, sum(chunk.size for chunk in group))
+            self._file.read(stored, group[0].offset, worker, group[0].index)
+            position = 0
+            for chunk in group:
+                yield chunk, stored[position : position + chunk.size]
+                position += chunk.size
 
     def _uses(self, down: int) -> int:
         """Pages that are to be loaded and need rows of this row of chunks."""
@@ -219,23 +282,17 @@ class DecodedScan:
     ) -> None:
         """Chunks that only this page needs, neighbours read together."""
         source, height = self._source, self._source.table.chunk[0]
-        for group in neighbours(chunks, source.run_bytes):
-            stored = self._stored.get(worker, sum(chunk.size for chunk in group))
-            self._file.read(stored, group[0].offset, worker, group[0].index)
-            position = 0
-            for chunk in group:
-                data = stored[position : position + chunk.size]
-                position += chunk.size
-                start = (chunk.index // source.table.across * height - first) * source.row_bytes
-                whole = source.direct and start >= 0 and start + source.chunk_bytes <= page.nbytes
-                if whole:
-                    out = frame[start : start + source.chunk_bytes]
-                    decoded = self._decode(chunk, data, out)
-                    if decoded is not out:
-                        np.copyto(out, decoded)
-                else:
-                    scratch = self._decoded.get(worker, source.chunk_bytes) if source.pipeline.into else None
-                    self._copy(chunk, self._decode(chunk, data, scratch), page, first)
+        for chunk, data in self._read_neighbours(chunks, worker):
+            start = (chunk.index // source.table.across * height - first) * source.row_bytes
+            whole = source.direct and start >= 0 and start + source.chunk_bytes <= page.nbytes
+            if whole:
+                out = frame[start : start + source.chunk_bytes]
+                decoded = self._decode(chunk, data, out)
+                if decoded is not out:
+                    np.copyto(out, decoded)
+            else:
+                scratch = self._decoded.get(worker, source.chunk_bytes) if source.pipeline.into else None
+                self._copy(chunk, self._decode(chunk, data, scratch), page, first)
 
     def _copy(self, chunk: Stored, data: Bytes, page: NDArray[Any], first: int) -> None:
         """The rows and columns of a decoded chunk that the page has, converted to the tile's type."""
@@ -253,6 +310,7 @@ class DecodedScan:
         self.shared.trim()
         self._stored.drop(worker)
         self._decoded.drop(worker)
+        self._beside.drop(worker)
         if self._runs is not None:
             self._runs.forget(worker)
 
@@ -268,6 +326,7 @@ class DecodedScan:
         self.shared.clear()
         self._stored.clear()
         self._decoded.clear()
+        self._beside.clear()
         if self._runs is not None:
             self._runs.clear()
         self._file.close(failed)
@@ -286,3 +345,20 @@ def neighbours(chunks: list[Stored], limit: int) -> list[list[Stored]]:
             groups.append([chunk])
             size = chunk.size
     return groups
+
+
+def beside(chunks: list[Stored], across: int, most: int) -> Iterator[list[Stored]]:
+    """Chunks that follow one another in a row of the grid, at most so many at a time.
+
+    >>> chunks = [Stored(index, 0, 0, 0) for index in (0, 1, 2, 4, 5)]
+    >>> [[chunk.index for chunk in group] for group in beside(chunks, 3, 2)]
+    [[0, 1], [2], [4, 5]]
+    """
+    group: list[Stored] = []
+    for chunk in chunks:
+        if group and (len(group) == most or chunk.index != group[-1].index + 1 or chunk.index % across == 0):
+            yield group
+            group = []
+        group.append(chunk)
+    if group:
+        yield group

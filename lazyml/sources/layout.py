@@ -48,6 +48,11 @@ class Layout:
     parts: tuple[tuple[str, FileIdentity], ...]
 
     @property
+    def across(self) -> int:
+        """Chunks that a row is spread over; 1 where there are none."""
+        return -(-self.shape[1] // self.chunk[1]) if self.chunk and len(self.shape) > 1 else 1
+
+    @property
     def detail(self) -> str:
         """Layout, filters and conversion in a few words."""
         words = [self.kind if self.chunk is None else f"chunks {by(self.chunk)}", *(f.name for f in self.filters)]
@@ -190,9 +195,8 @@ def why_slow(layout: Layout, path: str) -> str | None:
         return f"{layout.library}: only the HDF5 library reads it, on one thread; to change that: {repack}"
     if layout.chunk is None or 0 in layout.shape:
         return None
-    across = -(-layout.shape[1] // layout.chunk[1]) if len(layout.shape) > 1 else 1
-    if across > 1:
-        return f"each row is spread over {across} chunks ({by(layout.chunk)}); to change that: {repack}"
+    if layout.across > 1:
+        return f"each row is spread over {layout.across} chunks ({by(layout.chunk)}); to change that: {repack}"
     size = int(np.prod(layout.chunk)) * layout.stored.itemsize
     if layout.filters and size < SMALL_CHUNK and layout.shape[0] > layout.chunk[0]:
         return f"chunks of {size} bytes: the work per chunk outweighs that on its bytes; to change that: {repack}"

@@ -21,10 +21,11 @@ from lazyml.expr.node import SourceKey
 from lazyml.forks import in_child
 from lazyml.sources.base import FileSource, Pages
 from lazyml.sources.chunks import matrix
+from lazyml.sources.columns import FEW, ColumnsSource, narrow_route
 from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout, by
 from lazyml.sources.locate import home
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
 from lazyml.sources.stages import Stage
 
 CACHE_SLOTS = 10_007  # a prime, as the library's manual advises
@@ -104,6 +105,12 @@ class LibrarySource(FileSource):
         height, width = matrix(self.layout.chunk)
         row_of_chunks = -(-columns // width) * height * width * self.layout.stored.itemsize
         return max(MIB, row_of_chunks * min(2 * threads, -(-rows // height)))
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns, of rows that the library reads whole, where they are few."""
+        whole = self.key.shape[1]
+        few = len(chosen) * FEW <= whole
+        return ColumnsSource(self, chosen, narrow_route(self.route, chosen, whole)) if few else None
 
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """The library's chunk cache, and the chunk that it decodes."""

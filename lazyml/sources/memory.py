@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from lazyml.config import MIB
 from lazyml.errors import DtypeError, ShapeError
 from lazyml.expr.node import SourceKey
+from lazyml.expr.show import column_runs
 from lazyml.forks import in_child
+from lazyml.sources.columns import ColumnsSource, narrow_route
 from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
 from lazyml.sources.stages import Stage
 
 CHECKED_BYTES = 16 * MIB  # at a time, so that an interrupt is not kept waiting
@@ -78,12 +80,14 @@ class MemorySource:
     array([[4., 5.]])
     """
 
+    key: SourceKey
     identity: tuple[int, ...] = ()
     stored_bytes = 0
     preferred_rows = 1
     pinned: Any = None  # it is in memory
 
-    def __init__(self, array: Any, name: str = "array") -> None:
+    def __init__(self, array: Any, name: str = "array", of: MemorySource | None = None, columns: Columns = ()) -> None:
+        """`columns`, where given, are those that the array has `of` another source's."""
         if isinstance(array, np.ma.MaskedArray):
             raise DtypeError(f"{name} is a masked array", expected="an array without mask", found="a mask",
                              fix="fill the masked elements: array.filled(value)")  # fmt: skip
@@ -97,8 +101,11 @@ class MemorySource:
                              found=array.shape, fix="reshape it to two axes, rows first")  # fmt: skip
         flags = array.flags
         self.needs_frame = not (flags.c_contiguous and flags.aligned and array.dtype == tile and array.dtype.isnative)
-        self.key = SourceKey("memory", _token(array), name, array.shape, tile.name)
+        token = _token(array) if of is None else of.key.location
+        self.key = SourceKey("memory", token, name, array.shape, tile.name, columns=columns)
         self.route = Route("memory", self._detail())
+        if of is not None:
+            self.route = narrow_route(self.route, columns, of.key.shape[1])
         self.row_bytes = row_bytes(array.shape, tile)
 
     def _detail(self) -> str:
@@ -111,6 +118,16 @@ class MemorySource:
     def origin(self) -> tuple[Source, int]:
         """Itself: all rows of the array."""
         return self, 0
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """A view of these columns where pages are copied anyway; else None, since a tile takes them from the array."""
+        if not self.needs_frame:
+            return None
+        runs = column_runs(chosen)
+        if len(runs) > 1:
+            return ColumnsSource(self, chosen, narrow_route(self.route, chosen, self.key.shape[1]))
+        first, last = runs[0]
+        return MemorySource(self.array[:, first:last], self.key.name, self, chosen)
 
     def state(self) -> int:
         """A checksum of the values, at the speed that memory is read: its owner may have changed them."""

@@ -15,6 +15,10 @@ Present = NDArray[np.bool_] | None
 """Which pages of a pass the caller has already; None when it has none."""
 
 
+Columns = tuple[int, ...]
+"""Numbers of columns."""
+
+
 @dataclass(frozen=True)
 class Route:
     """How the bytes of a source reach a tile, in words that `explain` prints.
@@ -117,6 +121,9 @@ class Source(Protocol):
     @property
     def origin(self) -> tuple[Source, int]:
         """The source whose rows these are, and where they begin in it: itself and 0 unless it is a part of another."""
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns of it, ascending, as a source of its own; None where nothing is gained by that."""
 
     def state(self) -> int:
         """A number that changes when the values do. Raises FileChangedError when a file is not what it was."""

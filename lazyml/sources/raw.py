@@ -7,16 +7,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lazyml.config import KIB, MIB
 from lazyml.errors import CorruptFileError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.base import FileSource, Pages, Scratch, runs
 from lazyml.sources.chunks import ChunkTable, Stored
 from lazyml.sources.codecs import Bytes
+from lazyml.sources.columns import columns_of
 from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
+from lazyml.sources.side_by_side import LINE, blocks_in, put
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 from lazyml.sources.stages import Stage
+
+WHOLE_CHUNKS = MIB  # a row of chunks: where it has no more, pages are of whole ones, which may be neighbours
+APART_BYTES = 64 * KIB  # pieces of chunks from which one read for several neighbours gains nothing
 
 
 class Span(NamedTuple):
@@ -42,6 +48,8 @@ class RawSource(FileSource):
         self.table = table
         self.chunk_row_bytes = table.chunk[1] * layout.stored.itemsize
         self.direct = layout.stored == layout.tile and table.chunk[1] == table.shape[1]
+        if table.across > 1 and table.chunk[0] * self.row_bytes <= WHOLE_CHUNKS:
+            self.preferred_rows = max(1, min(table.chunk[0], table.shape[0]))
         self.start = int(table.offset[0]) if layout.chunk is None and len(table.offset) else None
         start = table.index // table.across * table.chunk[0]
         rows = np.minimum(table.shape[0] - start, table.chunk[0])
@@ -57,8 +65,9 @@ class RawSource(FileSource):
 
     def scratch_bytes(self, page_rows: int) -> int:
         """Bytes of a page as it is stored, padding of the last chunk column included; 0 when none is needed."""
-        rows = min(page_rows, self.table.shape[0])
-        return 0 if self.direct else rows * self.table.across * self.chunk_row_bytes
+        rows, table = min(page_rows, self.table.shape[0]), self.table
+        blocks = table.across * (rows // table.chunk[0] + 2)
+        return 0 if self.direct else rows * table.across * self.chunk_row_bytes + blocks * LINE
 
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """The chunk table, and a page before conversion for each thread where there is one."""
@@ -70,6 +79,10 @@ class RawSource(FileSource):
         if scratch := self.scratch_bytes(page_rows):
             items.append(MemoryItem(f"{label}: pages before conversion", threads * scratch))
         return items
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns: chunks that have none of them are not read."""
+        return columns_of(self, self.table, chosen, RawSource)
 
     def prepare(self) -> None:
         """Load or compile what places small chunks."""
@@ -93,9 +106,9 @@ class RawSource(FileSource):
         table, width = self.table, self.chunk_row_bytes
         if self.start is not None:
             return [Span(self.start + first * width, rows * width, 0, rows, 0, 0)]
-        height, found = table.chunk[0], []
+        height, across_all, found = table.chunk[0], table.across, []
         for chunk in table.between(first // height, (first + rows - 1) // height + 1):
-            down, across = divmod(chunk.index, table.across)
+            down, across = divmod(chunk.index, across_all)
             low, high = max(first, down * height), min(first + rows, (down + 1) * height)
             found.append(Span(chunk.offset + (low - down * height) * width, (high - low) * width,
                               low - first, high - first, across * table.chunk[1], chunk.index))  # fmt: skip
@@ -177,16 +190,26 @@ class RawScan:
             self._file.read(target[position : position + size], offset, worker, chunk)
 
     def _convert(self, spans: list[Span], page: NDArray[Any], worker: int) -> None:
-        """Read the spans one after another into scratch, then each to its place in the page, converted."""
-        positions = np.cumsum([0, *(span.size for span in spans)]).tolist()
+        """Read the spans into scratch, then those of the same rows side by side into the page, converted.
+
+        Large ones stand a cache line apart, or their first rows would all want the same place of the cache.
+        """
+        width, stored = self._source.table.chunk[1], self._source.layout.stored
+        gaps = (LINE if span.size >= APART_BYTES else 0 for span in spans)
+        positions = np.cumsum([0, *(span.size + gap for span, gap in zip(spans, gaps, strict=True))]).tolist()
         scratch = self._scratch.get(worker, positions[-1])
         places = zip(spans, positions[:-1], strict=True)
         self._read([(s.offset, s.size, position, s.chunk) for s, position in places], scratch, worker)
-        width, stored = self._source.table.chunk[1], self._source.layout.stored
-        for span, position in zip(spans, positions[:-1], strict=True):
-            block = scratch[position : position + span.size].view(stored).reshape(-1, width)
-            target = page[span.first : span.last, span.column : span.column + width]
-            np.copyto(target, block[:, : target.shape[1]])
+        begin = 0
+        while begin < len(spans):
+            one, end = spans[begin], begin + 1
+            while end < len(spans) and spans[end][2:5] == (one.first, one.last, one.column + (end - begin) * width):
+                end += 1
+            shape = (end - begin, one.last - one.first, width)
+            apart = positions[begin + 1] - positions[begin]
+            blocks = blocks_in(scratch, positions[begin], apart, shape, stored)
+            put(blocks, page[one.first : one.last, one.column : one.column + (end - begin) * width])
+            begin = end
 
     def forget(self, worker: int) -> None:
         """Let go of what is held for a worker."""

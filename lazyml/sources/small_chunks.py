@@ -25,6 +25,7 @@ from lazyml.sources.filters import DEFLATE, FILTERS, FLETCHER32, LZ4, LZF, SHUFF
 
 SMALL_CHUNK = 32 * KIB  # decoded bytes, below which the work per chunk outweighs that on its bytes
 SMALL_GZIP = 2 * KIB  # the same where a library would decode faster, but is called chunk by chunk
+SMALL_BLOCK = 4 * KIB  # the same where nothing is packed and chunks are put side by side, which the kernel does worse
 MANY_CHUNKS = 4096  # from so many on, the kernel is loaded for data that is little otherwise
 RUN_BYTES = 256 * KIB  # stored bytes that are read at once
 RUN_CHUNKS = 4096  # chunks that are looked at at once
@@ -157,7 +158,7 @@ def runs_of(table: ChunkTable, filters: tuple[Filter, ...], stored: np.dtype[Any
     chunk = table.chunk[0], table.chunk[1] * stored.itemsize
     packed = [f.code for f in filters if FILTERS[f.code].compresses]
     known = all(f.code in (SHUFFLE, FLETCHER32, DEFLATE, LZF, LZ4) for f in filters)
-    small = SMALL_GZIP if DEFLATE in packed else SMALL_CHUNK
+    small = SMALL_GZIP if DEFLATE in packed else SMALL_CHUNK if filters or table.across == 1 else SMALL_BLOCK
     little = table.shape[0] * table.shape[1] * stored.itemsize <= bytewise.LITTLE
     if not known or chunk[0] * chunk[1] >= small or (little and len(table.index) < MANY_CHUNKS):
         return None

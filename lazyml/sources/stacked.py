@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from lazyml.errors import ShapeError
 from lazyml.expr.node import SourceKey
-from lazyml.sources.base import Scratch
+from lazyml.sources.base import HoldsPins, Scratch
+from lazyml.sources.columns import ColumnsSource, narrow_route
 from lazyml.sources.decoded import DecodedSource
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route, Scan, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
 from lazyml.sources.stages import Stage, summed
 
 LISTED = 3  # files that a plan names
@@ -26,7 +27,7 @@ AHEAD = 16  # parts that are open, beyond which none is opened only to be read a
 ROUTES = ("preadv", "preadv + decode", "h5py")  # from the fastest to the slowest
 
 
-class StackedSource:
+class StackedSource(HoldsPins):
     """The rows of several datasets, as NumPy's concatenate would put them together.
 
     The type is the one that all parts promote to. Pages are cut without regard to where parts begin: one that straddles
@@ -37,9 +38,9 @@ class StackedSource:
     """
 
     needs_frame = True
-    pinned: Any = None
 
     def __init__(self, parts: Sequence[Source]) -> None:
+        super().__init__()
         self.parts = tuple(parts)
         first = self.parts[0].key
         for part in self.parts[1:]:
@@ -48,7 +49,7 @@ class StackedSource:
         self.starts = [0, *accumulate(rows)]
         dtype = np.result_type(*(np.dtype(part.key.dtype) for part in self.parts))
         self.key = SourceKey("hdf5", first.location, first.name, (self.starts[-1], *first.shape[1:]), dtype.name,
-                             files=tuple(part.key.location for part in self.parts))  # fmt: skip
+                             files=tuple(part.key.location for part in self.parts), columns=first.columns)  # fmt: skip
         self.identity = tuple(number for part in self.parts for number in part.identity)
         self.stored_bytes = sum(part.stored_bytes for part in self.parts)
         self.preferred_rows = self._preferred_rows()
@@ -75,6 +76,17 @@ class StackedSource:
     def origin(self) -> tuple[Source, int]:
         """Itself: all rows of all files."""
         return self, 0
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """These columns of every part, where some part gains by that."""
+        parts = [(part, part.columns(chosen)) for part in self.parts]
+        if all(narrow is None for _, narrow in parts):
+            return None
+        whole = self.key.shape[1]
+        found = StackedSource([narrow or ColumnsSource(part, chosen, narrow_route(part.route, chosen, whole))
+                               for part, narrow in parts])  # fmt: skip
+        found.pins = self.pins
+        return found
 
     def state(self) -> int:
         """0; raises FileChangedError when a file that holds a part is not what it was."""
@@ -105,8 +117,9 @@ class StackedSource:
             size = sum(item.bytes for item in part.memory(page_rows, threads, begin)) - table_bytes(part)
             if part.route.name == "h5py":  # whose cache is not by worker
                 size *= at_once
-            elif isinstance(part, DecodedSource) and at_once > 1:
-                size += part.kept_bytes(page_rows, threads - 1, begin) or (threads - 1) * part.chunk_bytes
+            elif at_once > 1 and isinstance(decoded := getattr(part, "whole", part), DecodedSource):
+                rows = page_rows if decoded is part else 1  # of columns, fewer rows at a time
+                size += decoded.kept_bytes(rows, threads - 1, begin) or (threads - 1) * decoded.chunk_bytes
             held = max(held, size)
         items = [MemoryItem(f"{label}: chunk tables of {len(self.parts)} files", sum(map(table_bytes, self.parts))),
                  MemoryItem(f"{label}: chunks of the {at_once} files that are open at once", held)]  # fmt: skip

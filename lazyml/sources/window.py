@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
-from lazyml.sources.protocol import MemoryItem, Present, ReadAhead, Route, Scan, Source
+from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
 from lazyml.sources.stages import Stage
 
 
@@ -41,6 +41,12 @@ class WindowSource:
         """The whole source, and the first row of the range."""
         source, first = self._source.origin
         return source, first + self._first
+
+    def columns(self, chosen: Columns) -> Source | None:
+        """The range of these columns of the whole source."""
+        part = self._source.columns(chosen)
+        key = self.key
+        return part and WindowSource(part, replace(key, shape=(key.shape[0], len(chosen)), columns=part.key.columns))
 
     def state(self) -> int:
         """Of the whole source."""

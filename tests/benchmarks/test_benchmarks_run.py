@@ -93,3 +93,15 @@ def test_staging_of_every_layout(tmp_path):
         assert layout["checks"]["same values"] is True and layout["failures"] == []
         assert {"ours, 1 thread", "ours, 2 threads"} <= set(layout["seconds"])
         assert "h5py" in layout["seconds"] or any("hdf5plugin" in note for note in layout["notes"])
+
+
+def test_staging_of_columns(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.staging_columns", "--rows", "3000", "--repeats", "1"]
+    done = subprocess.run([*command, "--folder", str(tmp_path), "--json"], cwd=ROOT, capture_output=True, text=True,
+                          timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    reports = json.loads(done.stdout.splitlines()[-1])["layouts"]
+    read = {report["layout"]: report["checks"]["share of the stored bytes read for two columns"] for report in reports}
+    assert all(report["failures"] == [] for report in reports)
+    assert read["contiguous"] == 1 and read["chunks of a column and all rows"] == 0.05
+    assert 0.4 < read["chunks of ten columns, gzip"] < 0.6

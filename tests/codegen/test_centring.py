@@ -86,3 +86,17 @@ def test_derivatives_are_those_of_the_products(rng):
         found = lz.compile([*pair[0], *pair[1]], backend="numpy")(**{p.name: at[p.name] for p in used})
         for ours, right in zip(found[: len(used)], found[len(used) :], strict=True):
             np.testing.assert_allclose(ours, right, rtol=1e-10)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ratio", [0.0, 1e4, 1e8, 1e12])
+def test_a_variance_loses_no_digits_to_a_large_mean(ratio, weighted):
+    """The deviations of x are exact; their mean and squares in extended precision are the right values."""
+    x = ratio + np.random.default_rng(1).standard_normal((50_003, 2))
+    away = np.longdouble(x - ratio)
+    chosen = away[:, 0] > -0.5 if weighted else np.ones(len(x), bool)
+    right = [np.square(column[chosen] - column[chosen].mean()).mean() for column in away.T]
+    X = lz.from_array(x)
+    found = lz.compile(lz.var(X, axis=0, where=lz.from_array(chosen)[:, None] if weighted else None), backend="numba",
+                       memory="4 MiB", threads=2)  # fmt: skip
+    np.testing.assert_allclose(found(), np.array(right, "f8"), rtol=1e-14)

@@ -54,10 +54,18 @@ def test_only_the_columns_used_are_counted(leaves):
     assert plan_of(lz.sum(X)).bytes_to_read == N * D * 8
 
 
+def test_a_spread_written_by_hand_needs_one_pass(leaves):
+    """As lz.var does; and so R squared, beside the loss of a model."""
+    X, y = leaves[:2]
+    residual = y - X @ lz.param("w", D)
+    r_squared = 1 - lz.sum(residual**2) / lz.sum((y - lz.mean(y)) ** 2)
+    assert len(plan_of(r_squared, lz.mean((X - lz.mean(X, axis=0)) ** 2, axis=0)).passes) == 1
+
+
 def test_statistics_of_statistics_need_a_pass_each(leaves, data):
     X, y, w, b = leaves
     mean = lz.mean(X, axis=0)
-    variance = lz.mean((X - mean) ** 2, axis=0)
+    variance = lz.mean(abs(X - mean) ** 2, axis=0)
     assert plan_of(mean).passes[0].reason == "the first read of the data"
     assert len(plan_of(variance).passes) == 2
     assert len(plan_of(mean, variance).passes) == 2

@@ -11,6 +11,7 @@ from lazyml.expr.rewrites.chains import chains
 from lazyml.expr.rewrites.choose_rows import choose_rows
 from lazyml.expr.rewrites.fold_constants import fold_constants
 from lazyml.expr.rewrites.gram import gram
+from lazyml.expr.rewrites.moments import moments
 from lazyml.expr.rewrites.one_hot import one_hot
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
@@ -34,6 +35,7 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("chains", chains),
     ("rows_first", rows_first),
     ("choose_rows", choose_rows),
+    ("moments", moments),
     ("pull_factors", pull_factors),
     ("gram", gram),
     ("centre", centre),
@@ -41,7 +43,13 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
 NAMES = tuple(name for name, _ in REWRITES)
 
 PRODUCTS = frozenset(("matmul", "contract_rows"))
-NEEDS = {"one_hot": frozenset(("one_hot",)), "chains": PRODUCTS, "gram": PRODUCTS, "centre": PRODUCTS}
+NEEDS = {
+    "one_hot": frozenset(("one_hot",)),
+    "moments": frozenset(("row_count",)),
+    "chains": PRODUCTS,
+    "gram": PRODUCTS,
+    "centre": PRODUCTS,
+}
 """Operators without which a rewrite has nothing to do: a long formula of others is not walked for it."""
 
 
