@@ -34,9 +34,9 @@ class Course:
         self._stretches: list[_Stretch] = []
 
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """The worker will read these ranges, each from its beginning."""
+        """The worker will probably read these ranges, each from its beginning."""
         asked = {stretch.first: stretch.upto for stretch in self._stretches}
-        self._stretches = [_Stretch(first, last, asked.get(first, first)) for first, last in ranges]
+        self._stretches = [_Stretch(first, last, asked.get(first, first)) for first, last in ranges if first < last]
 
     def advance(self, first: int, rows: int) -> list[tuple[int, int]]:
         """The worker loads these rows now. Which ranges are to be asked for."""

@@ -61,21 +61,19 @@ def run_pass(
     writing = [sink for sink in sinks if sink.writes]
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
                       shares=shares, ahead_bytes=tiling.ahead_bytes, cached_share=tiling.cached_share)  # fmt: skip
-    early = tiling.groups - 4 * tiling.workers
     height = tiling.group_pages * tiling.page_rows
 
     def rows_of(group: int) -> tuple[int, int]:
-        return rows.start + group * height, min(rows.start + (group + 1) * height, rows.stop)
+        return min(rows.start + group * height, rows.stop), min(rows.start + (group + 1) * height, rows.stop)
 
     with until_python_ends() as cancelled, staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:
             tile = tile_for(worker)
-            group = next(tickets)
-            while group < tiling.groups:
-                # The group after this one, if there are more than enough for all: it is read ahead.
-                following = next(tickets) if group < early else None
-                staging.expect(worker, [rows_of(group)] if following is None else [rows_of(group), rows_of(following)])
+            while (group := next(tickets)) < tiling.groups:
+                # Groups are taken in order: this one comes next if all are equally fast, else another worker takes it.
+                following = min(group + tiling.workers, tiling.groups)
+                staging.expect(worker, [rows_of(group), rows_of(following)])
                 totals = [stack[group] for stack in partials]
                 for page in range(group * tiling.group_pages, (group + 1) * tiling.group_pages):
                     first = rows.start + page * tiling.page_rows
@@ -93,7 +91,6 @@ def run_pass(
                         begin = time.perf_counter()
                         written = sum(sink.done(worker, first - rows.start, count) for sink in writing)
                         clock.wrote(worker, begin, written)
-                group = next(tickets) if following is None else following
             clock.ended(worker)
 
         run_workers(tiling.workers, work, cancelled)
