@@ -1,7 +1,8 @@
 """What every benchmark shares: interleaved repeats, medians, ratios, the page cache, and the report.
 
-Contestants run in turn, A B C B C A C A B, so that a machine that slows down slows all of them, and none always runs
-after the same other one. A report gives medians, the best and the spread, and says what the page cache held.
+Contestants run in turn, each turn in another order, so that a machine that slows down slows all of them, and none always
+runs after the same other one: a disk of a rented machine gives more after a rest. A report gives medians, the best and
+the spread, and says what the page cache held.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import mmap
 import os
 import platform
+import random
 import statistics
 import sys
 import time
@@ -65,11 +67,10 @@ class Timing:
 
 
 def interleave(contestants: Sequence[Contestant], repeats: int, warm: bool = True) -> dict[str, Timing]:
-    """Run the contestants in turn, `repeats` times, each turn beginning with the next; `warm` runs each once before."""
+    """Run the contestants `repeats` times, in an order that is drawn for each turn; `warm` runs each once before."""
     taken: dict[str, list[tuple[float, float]]] = {contestant.name: [] for contestant in contestants}
     for turn in range(repeats + warm):
-        start = turn % len(contestants)
-        for contestant in [*contestants[start:], *contestants[:start]]:
+        for contestant in random.Random(turn).sample(contestants, len(contestants)):
             if contestant.before is not None:
                 contestant.before()
             begin, cpu = time.perf_counter(), time.process_time()
