@@ -17,7 +17,6 @@ from lazyml.errors import ShapeError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.base import HoldsPins, Scratch
 from lazyml.sources.columns import ColumnsSource, narrow_route
-from lazyml.sources.decoded import DecodedSource
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
 from lazyml.sources.stages import Stage, summed
@@ -106,8 +105,8 @@ class StackedSource(HoldsPins):
 
         A worker is in one part, and may leave one behind that another worker has still to read the rest of; so at most
         2 x threads + 1 are open to be read at once, and one where there is one thread. What a worker holds for itself
-        goes when it leaves a part, and so do chunks that are not in use; those that are, in the part that is left and
-        in the next, are at most those of all threads, and of all but one.
+        goes when it leaves a part, and so do chunks that are not in use. Chunks that straddle pages are kept where rows
+        that were read meet rows that were not, which is at two places a thread, in whichever parts.
         """
         label, most = self.key.label, 2 * threads + 1 if threads > 1 else 1
         at_once = min(most, len(self.parts))
@@ -117,9 +116,6 @@ class StackedSource(HoldsPins):
             size = sum(item.bytes for item in part.memory(page_rows, threads, begin)) - table_bytes(part)
             if part.route.name == "h5py":  # whose cache is not by worker
                 size *= at_once
-            elif at_once > 1 and isinstance(decoded := getattr(part, "whole", part), DecodedSource):
-                rows = page_rows if decoded is part else 1  # of columns, fewer rows at a time
-                size += decoded.kept_bytes(rows, threads - 1, begin) or (threads - 1) * decoded.chunk_bytes
             held = max(held, size)
         items = [MemoryItem(f"{label}: chunk tables of {len(self.parts)} files", sum(map(table_bytes, self.parts))),
                  MemoryItem(f"{label}: chunks of the {at_once} files that are open at once", held)]  # fmt: skip
