@@ -1,8 +1,8 @@
 """What every benchmark shares: interleaved repeats, medians, ratios, the page cache, and the report.
 
-Contestants run in turn, each turn in another order, so that a machine that slows down slows all of them, and none always
-runs after the same other one: a disk of a rented machine gives more after a rest. A report gives medians, the best and
-the spread, and says what the page cache held.
+Contestants run in turn, each turn in another order, so that a machine that slows down slows all of them, and none
+always runs after the same other one: a disk of a rented machine gives more after a rest. A report gives medians, the
+best and the spread, and says what the page cache held.
 """
 
 from __future__ import annotations

@@ -60,7 +60,6 @@ def only_staging(path: Path) -> Run:
 
             def work(worker: int) -> None:
                 for start in starts:  # of a range: two threads may share it
-                    staging.expect(worker, [(start, min(start + height, rows))])
                     for first in range(start, min(start + height, rows), tiling.page_rows):
                         staging.load(worker, first, min(tiling.page_rows, rows - first))
 

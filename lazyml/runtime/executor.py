@@ -61,19 +61,11 @@ def run_pass(
     writing = [sink for sink in sinks if sink.writes]
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
                       shares=shares, ahead_bytes=tiling.ahead_bytes, cached_share=tiling.cached_share)  # fmt: skip
-    height = tiling.group_pages * tiling.page_rows
-
-    def rows_of(group: int) -> tuple[int, int]:
-        return min(rows.start + group * height, rows.stop), min(rows.start + (group + 1) * height, rows.stop)
-
     with until_python_ends() as cancelled, staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:
             tile = tile_for(worker)
             while (group := next(tickets)) < tiling.groups:
-                # Groups are taken in order: this one comes next if all are equally fast, else another worker takes it.
-                following = min(group + tiling.workers, tiling.groups)
-                staging.expect(worker, [rows_of(group), rows_of(following)])
                 totals = [stack[group] for stack in partials]
                 for page in range(group * tiling.group_pages, (group + 1) * tiling.group_pages):
                     first = rows.start + page * tiling.page_rows

@@ -11,7 +11,6 @@ import math
 import mmap
 import os
 import threading
-from bisect import bisect_left, bisect_right
 from collections import deque
 from contextlib import suppress
 from types import TracebackType
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.plan.tiles import AHEAD_BLOCK
+from lazyml.runtime.ranges import Ranges
 from lazyml.runtime.workers import SIGNAL_SECONDS, start_all
 from lazyml.sources import device
 
@@ -272,33 +272,3 @@ def spread(number: int) -> float:
     30
     """
     return number * GOLDEN % 1.0
-
-
-class Ranges:
-    """Disjoint ranges of numbers, joined where they touch.
-
-    >>> ranges = Ranges()
-    >>> ranges.add(0, 10), ranges.add(20, 30), ranges.add(5, 25), ranges.add(6, 8)
-    ([(0, 10)], [(20, 30)], [(10, 20)], [])
-    """
-
-    def __init__(self) -> None:
-        self._begins: list[int] = []
-        self._ends: list[int] = []
-
-    def add(self, begin: int, end: int) -> list[tuple[int, int]]:
-        """Add begin .. end; what of it is new."""
-        if begin >= end:
-            return []
-        low, high = bisect_left(self._ends, begin), bisect_right(self._begins, end)
-        new, at = [], begin
-        for start, stop in zip(self._begins[low:high], self._ends[low:high], strict=True):
-            if at < start:
-                new.append((at, start))
-            at = max(at, stop)
-        if at < end:
-            new.append((at, end))
-        if low < high:
-            begin, end = min(begin, self._begins[low]), max(end, self._ends[high - 1])
-        self._begins[low:high], self._ends[low:high] = [begin], [end]
-        return new

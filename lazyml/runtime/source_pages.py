@@ -106,6 +106,11 @@ class SourcePages:
         share.pins.keep(first + share.first, rows)
         return found
 
+    @property
+    def reads(self) -> bool:
+        """Whether some pages are to be read from files."""
+        return self.source.stored_bytes > 0 and not bool(self._present.all())
+
     def prefetch(self, first: int, last: int) -> None:
         """Tell the operating system that these rows are needed soon, but for those that are there."""
         low, high = (first - self.first) // self.load_rows, -(-(last - self.first) // self.load_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.config import SETTINGS, Settings
-from lazyml.runtime.course import Course
 from lazyml.runtime.pins import Share
+from lazyml.runtime.ranges import Ranges
 from lazyml.runtime.readahead import BLOCK, ReadAhead
 from lazyml.runtime.source_pages import SourcePages
 from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.protocol import Source
 from lazyml.sources.stages import Stage
 
+ADVICES = 8  # the window ahead moves in so many steps
 EDGES = 3 * BLOCK  # of what is read ahead by ourselves: blocks at the ends of what a worker has and is to load
 NARROW = 8  # of files with rows so many times narrower than the widest nothing is read ahead but by the system
 
@@ -59,10 +61,11 @@ class Staging:
         widths = [width(source) for source in self.sources if source.stored_bytes]
         total, self._widest = sum(widths), max(widths, default=0)
         window = ahead_bytes // threads - EDGES - page_rows * total if ahead_bytes else settings.readahead_bytes
-        window = max(page_rows, window // max(1, total))
-        self._courses = [Course(window, last, at_once=ahead_bytes > 0) for _ in range(threads)]
+        self._window = max(page_rows, window // max(1, total))  # rows that are asked for ahead of each worker
+        self._asked, self._lock = Ranges(), threading.Lock()
         self._reader = ReadAhead(ahead_bytes, cached_share) if ahead_bytes else None
         self._pages: list[SourcePages] = []
+        self._absent: list[SourcePages] = []  # those of which some pages are to be read from files
         self._closed_bytes = 0
         self._closed_stages: list[tuple[Stage, ...]] = []
         self._advising = [0.0] * threads  # seconds, by worker
@@ -77,20 +80,32 @@ class Staging:
         except BaseException:
             self.close(failed=True)
             raise
+        self._absent = [pages for pages in self._pages if pages.reads]
         return self
 
     def load(self, worker: int, first: int, rows: int) -> list[NDArray[Any]]:
         """Rows first .. first + rows of every source, in order: C-contiguous, (rows,) or (rows, columns)."""
-        for start, stop in self._courses[worker].advance(first, rows):
+        if self._absent:
             begin = time.perf_counter()
-            for pages in self._pages:
-                pages.prefetch(start, stop)
+            self._ask(first, rows)
             self._advising[worker] += time.perf_counter() - begin
         return [pages.load(worker, first, rows) for pages in self._pages]
 
-    def expect(self, worker: int, ranges: Sequence[tuple[int, int]]) -> None:
-        """The worker is going to load these ranges of rows, in order: they are asked for ahead of it."""
-        self._courses[worker].expect(ranges)
+    def _ask(self, first: int, rows: int) -> None:
+        """Keep the rows that follow these asked for, as far as the window reaches, in steps: each costs system calls.
+
+        What one worker asks for another may come to load: the workers go through the rows side by side. These rows
+        themselves are worth asking for only where threads of our own read them.
+        """
+        window = min(first + rows + self._window, self.last)
+        with self._lock:
+            begin = self._asked.reach(first if self._reader is not None else first + rows)
+            if begin >= window or (window - begin < self._window // ADVICES and window < self.last):
+                return
+            ranges = self._asked.add(begin, window)
+        for start, stop in ranges:
+            for pages in self._absent:
+                pages.prefetch(start, stop)
 
     @property
     def bytes_read(self) -> int:

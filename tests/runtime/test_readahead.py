@@ -12,7 +12,8 @@ import lazyml as lz
 from lazyml.errors import CorruptFileError
 from lazyml.plan import tiles
 from lazyml.runtime import readahead
-from lazyml.runtime.readahead import BLOCK, Ranges, ReadAhead
+from lazyml.runtime.ranges import Ranges
+from lazyml.runtime.readahead import BLOCK, ReadAhead
 from lazyml.sources import device
 
 ROWS, COLUMNS = 300_000, 16
