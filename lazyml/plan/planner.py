@@ -150,7 +150,7 @@ def _remedy(name: str, plan: Plan) -> str:
         return f"repack the dataset with smaller chunks, use fewer columns if chunks have some each, or allow {enough}"
     if "totals" in name:
         return f"split the statistic into column panels, or allow {enough}"
-    return f"allow {enough}" + (", or use fewer threads" if plan.threads > 1 else "")
+    return f"allow {enough}"  # not fewer threads: this is what one takes
 
 
 def _check_upright(a_pass: Pass) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from lazyml.plan.tiles import AHEAD_BLOCK
 from lazyml.runtime.ranges import Ranges
-from lazyml.runtime.workers import SIGNAL_SECONDS, start_all
+from lazyml.runtime.workers import SIGNAL_SECONDS, start_all, uninterrupted
 from lazyml.sources import device
 
 BLOCK = AHEAD_BLOCK
@@ -117,14 +117,30 @@ class ReadAhead:
     def _fill(self, block: Block) -> None:
         """Read a claimed block; one that fails is forgotten, and the ordinary read says why."""
         try:
-            block.valid = device.read_at(block.file.descriptor, self._slots[block.slot].data, block.number * BLOCK)
-        except OSError:
-            block.valid = 0
-        with self.lock:
-            block.state = State.READY
-            if not block.valid:
-                self.drop(block)
-            self.filled.notify_all()
+            with suppress(OSError):
+                block.valid = device.read_at(block.file.descriptor, self._slots[block.slot].data, block.number * BLOCK)
+        finally:  # whatever happened, nobody waits for it any more
+            with self.lock:
+                block.state = State.READY
+                if not block.valid:
+                    self.drop(block)
+                self.filled.notify_all()
+
+    def _fill_now(self, block: Block) -> None:
+        """Read a block that still waits for a reader; forget it when there is no room for it.
+
+        Ctrl-C waits for the end of that: others wait for a block that is being read.
+        """
+        with uninterrupted():
+            with self.lock:
+                if block not in self._queue:
+                    return
+                self._queue.remove(block)
+                if not self._free:
+                    self.drop(block)
+                    return
+                self._claim(block)
+            self._fill(block)
 
     def forget(self, block: Block) -> None:
         """Take a block that no thread reads from the queue; the lock is held."""
@@ -142,21 +158,13 @@ class ReadAhead:
 
     def hold(self, file: AheadFile, number: int) -> Block | None:
         """The block, once it has its bytes, and kept there; None when nobody reads it, or there is no room for it."""
+        block = file.blocks.get(number)
+        if block is not None and block.state is State.QUEUED:
+            self._fill_now(block)
         with self.lock:
-            block = file.blocks.get(number)
-            if block is None:
+            if block is None or file.blocks.get(number) is not block:
                 return None
-            mine = block.state is State.QUEUED
-            if mine:
-                self._queue.remove(block)
-                if not self._free:
-                    self.drop(block)
-                    return None
-                self._claim(block)
             block.users += 1
-        if mine:
-            self._fill(block)
-        with self.lock:
             while block.state is State.FILLING:
                 self.filled.wait(SIGNAL_SECONDS)
             return block if block.slot >= 0 else None
@@ -176,7 +184,7 @@ class ReadAhead:
                 self.drop(block)
 
     def close(self) -> None:
-        """End the threads and give back all memory."""
+        """End the threads and give back all memory. What is closed already stays so."""
         with self.lock:
             self._closing = True
             self._queue.clear()
@@ -186,7 +194,7 @@ class ReadAhead:
                 thread.join()
         for file in self._files:  # those that were not closed by whoever opened them
             file.close()
-        del self._slots
+        self._slots = np.empty((0, BLOCK), np.uint8)
         with suppress(BufferError):  # a view is left in a traceback, and takes the memory with it
             self._memory.close()
 

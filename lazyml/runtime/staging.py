@@ -14,6 +14,7 @@ from lazyml.runtime.pins import Share
 from lazyml.runtime.ranges import Ranges
 from lazyml.runtime.readahead import BLOCK, ReadAhead
 from lazyml.runtime.source_pages import SourcePages
+from lazyml.runtime.workers import uninterrupted
 from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.protocol import Source
 from lazyml.sources.stages import Stage
@@ -133,18 +134,19 @@ class Staging:
         return sum(pages.frame_bytes for pages in self._pages)
 
     def close(self, failed: bool = False) -> None:
-        """Release everything. The first error of closing is raised, unless the pass failed anyway."""
+        """Release everything, Ctrl-C or not. The first error of closing is raised, unless the pass failed anyway."""
         first_error: BaseException | None = None
-        while self._pages:
-            pages = self._pages.pop(0)
-            self._closed_bytes += pages.bytes_read
-            self._closed_stages.append(pages.stages)
-            try:
-                pages.close(failed or first_error is not None)
-            except Exception as error:
-                first_error = first_error or error
-        if self._reader is not None:
-            self._reader.close()
+        with uninterrupted():
+            while self._pages:
+                pages = self._pages.pop(0)
+                self._closed_bytes += pages.bytes_read
+                self._closed_stages.append(pages.stages)
+                try:
+                    pages.close(failed or first_error is not None)
+                except Exception as error:
+                    first_error = first_error or error
+            if self._reader is not None:
+                self._reader.close()
         if first_error is not None and not failed:
             raise first_error
 

@@ -111,22 +111,28 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
             errors.clear()  # or the error holds this frame and this frame the error: pages would wait for the collector
 
 
-def start_all(threads: list[threading.Thread]) -> None:
-    """Start all of them, or none: Ctrl-C within `Thread.start` would leave a thread that begins later, or never."""
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C until the end of the block; elsewhere than in the main thread it does not come anyway."""
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or previous is None:  # None: not set by Python
-        for thread in threads:
-            thread.start()
+        yield
         return
     held: list[int] = []
     try:
         signal.signal(signal.SIGINT, lambda number, _: held.append(number))
-        for thread in threads:
-            thread.start()
+        yield
     finally:
         signal.signal(signal.SIGINT, previous)
         if held:
             signal.raise_signal(signal.SIGINT)
+
+
+def start_all(threads: list[threading.Thread]) -> None:
+    """Start all of them, or none: Ctrl-C within `Thread.start` would leave a thread that begins later, or never."""
+    with uninterrupted():
+        for thread in threads:
+            thread.start()
 
 
 @cache

@@ -37,9 +37,10 @@ def test_large_means_cost_no_digits(backend, dtype):
     score, gradient, moment = program(w=at)
 
     wide = x.astype(np.longdouble)
-    # Where float64 has rounded the mean, the mean is what float64 made of it: that is the formula.
+    # Where float64 has rounded the mean, the mean is what float64 made of it: that is the formula. The deviations whose
+    # squares are summed are from the mean as it is: that needs no pass of its own.
     mean = lz.compute(lz.mean(X, axis=0), backend=backend).astype(np.longdouble)
-    scaled = (wide - mean) / np.sqrt(((wide - mean) ** 2).mean(axis=0))
+    scaled = (wide - mean) / np.sqrt(((wide - wide.mean(axis=0)) ** 2).mean(axis=0))
     exact = scaled @ at
     np.testing.assert_allclose(score.astype("f8"), exact.astype("f8"), rtol=0, atol=1e-14 * np.abs(scaled).max() * D)
     residual = 1 / (1 + np.exp(-exact)) - y
@@ -54,7 +55,7 @@ def test_no_centred_copy_is_made():
     loss = lz.mean(lz.softplus(z) - z * Y)
     program = lz.compile([loss, lz.grad(loss, w)], backend="numba")
     last = program.plan.passes[-1]
-    assert program.passes == 3 and [step.kind for step in last.steps] == ["kernel", "loop", "kernel"]
+    assert program.passes == 2 and [step.kind for step in last.steps] == ["kernel", "loop", "kernel"]
     assert all(buffer.shape == (1,) for buffer in last.buffers if buffer.per_row), "one value a row is all that is kept"
     assert "centred_matmul(X, " in program.explain() and "centred_contract(X, " in program.explain()
     assert "dense.centred_row_dot(" in program.source and "dense.add_centred_vector_product(" in program.source

@@ -57,6 +57,16 @@ def test_the_remedy_is_enough(wide):
         assert lz.compile(formula, memory=amount, threads=2).peak_bytes <= lz.config.parse_bytes(amount)
 
 
+def test_fewer_threads_are_no_remedy_where_one_does_not_fit(tmp_path):
+    path = tmp_path / "long-rows.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("X", (7, 600_000), "f8", chunks=(7, 5_000), compression="gzip")
+    third = lz.sum(lz.open(path, "X")[:, ::3])
+    errors = [refused("whole rows", third, "24 MiB", threads=threads) for threads in (1, 3)]
+    assert errors[0].details["fix"] == errors[1].details["fix"]
+    assert "threads" not in errors[1].details["fix"]
+
+
 def test_refused_before_anything_is_read(wide, monkeypatch):
     import lazyml.engine
 

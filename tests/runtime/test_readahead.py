@@ -2,7 +2,9 @@
 
 import os
 import random
+import signal
 import threading
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,7 +15,7 @@ from lazyml.errors import CorruptFileError
 from lazyml.plan import tiles
 from lazyml.runtime import readahead
 from lazyml.runtime.ranges import Ranges
-from lazyml.runtime.readahead import BLOCK, ReadAhead
+from lazyml.runtime.readahead import BLOCK, ReadAhead, State
 from lazyml.sources import device
 
 ROWS, COLUMNS = 300_000, 16
@@ -241,3 +243,49 @@ def test_readers_are_over_when_a_formula_fails(path, cold, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             values(failing)
     assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize("when", ["starting", "closing"])
+def test_an_interrupt_leaves_no_reader_and_no_descriptor(path, cold, monkeypatch, when):
+    """Ctrl-C while the readers start, and while they are ended: it is what is raised, after all is given back."""
+    if not can_read_directly(path):
+        pytest.skip("no reads past the page cache here")
+    pages = program(path, "contiguous")
+    values(pages)
+    before, descriptors = set(threading.enumerate()), sum(1 for _ in Path("/proc/self/fd").iterdir())
+    thread_class, method = (threading.Thread, "start") if when == "starting" else (readahead.AheadFile, "close")
+    usual, sent = getattr(thread_class, method), []
+
+    def interrupted(self):
+        if not sent:
+            sent.append(signal.raise_signal(signal.SIGINT))
+        usual(self)
+
+    monkeypatch.setattr(thread_class, method, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        values(pages)
+    monkeypatch.undo()
+    assert set(threading.enumerate()) <= before
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == descriptors
+
+
+def test_an_interrupt_while_a_block_is_read_by_who_needs_it_keeps_nobody_waiting(blocks, monkeypatch):
+    path, data = blocks
+    reader = ReadAhead(8 * BLOCK)  # without its threads: whoever takes a block reads it
+    file = reader.open(str(path))
+    if file is None:
+        pytest.skip("no reads past the page cache here")
+    file.advise(-1, 0, BLOCK)
+    read_at, target = device.read_at, np.zeros(BLOCK, np.uint8)
+
+    def interrupted(descriptor, view, offset):
+        signal.raise_signal(signal.SIGINT)
+        return read_at(descriptor, view, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(device, "read_at", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            file.take(target, 0)
+    assert [block.state for block in file.blocks.values()] == [State.READY]
+    assert file.take(target, 0) == BLOCK and (target == data[:BLOCK]).all()
+    reader.close()
