@@ -159,12 +159,13 @@ def test_store_leaves_no_file(threads, path, tmp_path, sizes, monkeypatch):
     done, pages = FileSink.done, []
 
     def interrupt(sink, *page):
-        done(sink, *page)
+        written = done(sink, *page)
         pages.append(page)
         if len(pages) == 10:
             signal.raise_signal(signal.SIGINT)
         if len(pages) >= 10:
             time.sleep(0.01)  # on a busy machine the calling thread may have to wait for a processor to notice it
+        return written
 
     monkeypatch.setattr(FileSink, "done", interrupt)
     before = set(threading.enumerate())
@@ -184,7 +185,7 @@ def test_an_error_leaves_no_file_and_the_old_one_as_it_was(path, tmp_path, sizes
     def full(sink, worker, first, rows):
         if first >= 20_000:
             raise OSError(28, "No space left on device")
-        done(sink, worker, first, rows)
+        return done(sink, worker, first, rows)
 
     monkeypatch.setattr(FileSink, "done", full)
     with pytest.raises(OSError, match="No space left"):
@@ -215,11 +216,12 @@ def wait_to_be_killed():
     print("now", flush=True)
     threading.Event().wait()
 def stopping(sink, *page):
-    done(sink, *page)
+    written = done(sink, *page)
     pages.append(page)
     if stop == "page" and len(pages) == 20:
         opened[0]._file.flush()
         wait_to_be_killed()
+    return written
 def stopping_commit(files):
     if stop == "commit":
         opened[0]._file.flush()
