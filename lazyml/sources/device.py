@@ -8,9 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 ADVICE_BYTES = 512 * 1024
-DISK_BLOCK = 4096
-"""Reads past the page cache begin at a multiple of this, in the file and in memory, and are as long."""
-
 
 _seek_lock = threading.Lock()
 

@@ -31,6 +31,8 @@ class WindowSource:
         self.identity, self.needs_frame = source.identity, source.needs_frame
         unit = source.preferred_rows
         self.preferred_rows = unit if self._first % unit == 0 else 1
+        if source.route.name == "preadv":  # of a chunk without filters only the rows are read
+            unit = 1
         begin, end = self._first // unit * unit, min(-(-(self._first + rows) // unit) * unit, total)
         self.stored_bytes = source.stored_bytes * (end - begin) // max(total, 1) if rows else 0
         detail = f"{source.route.detail}, rows {self._first:,} to {self._first + rows:,} of {total:,}"
