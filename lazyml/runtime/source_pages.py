@@ -12,7 +12,7 @@ from lazyml.runtime.pins import Share, spread
 from lazyml.runtime.pool import BufferPool
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.frames import frame_bytes
-from lazyml.sources.protocol import ReadAhead, Scan, Source
+from lazyml.sources.protocol import Given, ReadAhead, Scan, Source
 from lazyml.sources.stages import Stage
 
 MOST_STRETCH = 16  # pages that are pinned together: pages of another size, of another program, then mostly lie inside
@@ -59,7 +59,7 @@ class SourcePages:
         if source.needs_frame and not self._present.all():
             self._pool = BufferPool(threads, frame_bytes(source.key, load_rows))
             self._frames = [self._pool.acquire() for _ in range(threads)]
-        self._scan: Scan = source.scan(load_rows, threads, first, last, self._present if share else None, ahead)
+        self._scan: Scan = source.scan(load_rows, threads, first, last, Given(self._present if share else None, ahead))
 
     def _look(self, share: Share) -> None:
         """What is pinned, and what this pass is to pin: as large a part of its pages as there is room for of all."""

@@ -15,7 +15,7 @@ from lazyml.config import cache_directory, format_bytes
 from lazyml.errors import SpillError
 from lazyml.expr.node import Node
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source
 from lazyml.sources.stages import Stage
 
 FREE_SHARE = 0.5  # of the free disk, for temporary files
@@ -105,15 +105,7 @@ class KeptValue(MadePages):
         """Stated by the plan."""
         return []
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> Any:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> Any:
         """It is its own scan."""
         return self
 
@@ -194,15 +186,7 @@ class KeptInFile(KeptValue):
             raise self._failed("can not be written", error) from error
         return rows * self.row_bytes
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> KeptFileScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> KeptFileScan:
         """For one pass."""
         return KeptFileScan(self, threads)
 

@@ -13,7 +13,7 @@ from lazyml.sources.chunks import matrix
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source
 
 
 class HoldsPins:
@@ -61,15 +61,7 @@ class FileSource(HoldsPins):
         """What a scan holds besides the frames."""
         raise NotImplementedError
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> Scan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> Scan:
         """Open for one pass."""
         raise NotImplementedError
 

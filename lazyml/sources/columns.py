@@ -16,7 +16,7 @@ from lazyml.sources.base import FileSource, HoldsPins, Scratch
 from lazyml.sources.chunks import ChunkTable
 from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.layout import Layout, why_slow
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source
 from lazyml.sources.stages import Stage, summed
 
 READ_BYTES = MIB  # of whole rows that are read at once: they stay in the cache until columns are taken of them
@@ -121,17 +121,9 @@ class ColumnsSource(HoldsPins):
         size = threads * rows * self.whole_row_bytes
         return [*items, MemoryItem(f"{self.key.label}: whole rows, of which columns are taken", size)]
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> ColumnsScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> ColumnsScan:
         """Open for one pass."""
-        return ColumnsScan(self, threads, self.whole.scan(page_rows, threads, first, last, present, ahead))
+        return ColumnsScan(self, threads, self.whole.scan(page_rows, threads, first, last, given))
 
 
 class ColumnsScan:

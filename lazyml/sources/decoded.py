@@ -20,7 +20,7 @@ from lazyml.sources.columns import columns_of
 from lazyml.sources.files import ScanFile
 from lazyml.sources.filters import Pipeline
 from lazyml.sources.layout import Layout, by
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source
 from lazyml.sources.shared import SharedChunks
 from lazyml.sources.side_by_side import LINE, blocks_in, put, together
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
@@ -99,17 +99,9 @@ class DecodedSource(FileSource):
         than those, or their first rows would all want the same place of the cache."""
         return self.chunk_bytes // self.table.chunk[0] * rows + LINE
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> DecodedScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> DecodedScan:
         """Open the file for one pass."""
-        return DecodedScan(self, page_rows, threads, first, last, present, ahead)
+        return DecodedScan(self, page_rows, threads, first, last, given)
 
 
 class DecodedScan:
@@ -122,11 +114,10 @@ class DecodedScan:
         threads: int,
         first: int,
         last: int,
-        present: Present,
-        ahead: ReadAhead | None,
+        given: Given,
     ) -> None:
         # How many of the pages before each are to be loaded.
-        pages = np.ones(-(-(last - first) // page_rows), np.int64) if present is None else ~present
+        pages = np.ones(-(-(last - first) // page_rows), np.int64) if given.present is None else ~given.present
         self._before = np.concatenate([[0], np.cumsum(pages)])
         self._source, self._pages = source, Pages(source)
         self._page_rows, self._first, self._last, self._threads = page_rows, first, last, threads
@@ -134,7 +125,7 @@ class DecodedScan:
         self._placed = [0] * threads  # bytes of the pages, by worker
         self.shared = SharedChunks(source.chunk_bytes)
         path, identity = source.layout.parts[0]
-        self._file = ScanFile(path, source.layout.name, identity, threads, source.table.place, ahead)
+        self._file = ScanFile(path, source.layout.name, identity, threads, source.table.place, given.ahead)
         self._runs = RunScan(source.runs, self._file, threads, self._refused) if source.runs else None
 
     @property

@@ -25,7 +25,7 @@ from lazyml.sources.columns import FEW, ColumnsSource, narrow_route
 from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout, by
 from lazyml.sources.locate import home
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source
 from lazyml.sources.stages import Stage
 
 CACHE_SLOTS = 10_007  # a prime, as the library's manual advises
@@ -127,15 +127,7 @@ class LibrarySource(FileSource):
             return 0
         return 2 * math.prod(self.layout.chunk) * self.layout.stored.itemsize
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> LibraryScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> LibraryScan:
         """Open the file on the library's thread for one pass."""
         return LibraryScan(self, threads)
 

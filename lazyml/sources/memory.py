@@ -18,7 +18,7 @@ from lazyml.expr.show import column_runs
 from lazyml.forks import in_child
 from lazyml.sources.columns import ColumnsSource, narrow_route
 from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source
 from lazyml.sources.stages import Stage
 
 CHECKED_BYTES = 16 * MIB  # at a time, so that an interrupt is not kept waiting
@@ -147,15 +147,7 @@ class MemorySource:
         """Nothing besides the frames."""
         return []
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> MemoryScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> MemoryScan:
         """Open for one pass; an array needs nothing opened."""
         return MemoryScan(self, threads)
 

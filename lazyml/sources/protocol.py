@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,17 @@ class ReadAhead(Protocol):
 
     def open(self, path: str) -> AheadFile | None:
         """The file for reading ahead; None where the system cannot read past the page cache."""
+
+
+class Given(NamedTuple):
+    """What the caller of a scan brings: pages that are `present` will not be loaded; with `ahead`, files are read past
+    the page cache, where the route reads them itself."""
+
+    present: Present = None
+    ahead: ReadAhead | None = None
+
+
+NOTHING = Given()
 
 
 class Scan(Protocol):
@@ -137,15 +148,6 @@ class Source(Protocol):
         `first` is the row that pages are counted from: no chunk straddles pages of whole chunks that start at a chunk.
         """
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> Scan:
-        """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`. Pages that are
-        `present` will not be loaded. `first` is below 0 for a part of a stack whose first page begins in the part
-        before it. With `ahead`, files are read past the page cache, where the route reads them itself."""
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> Scan:
+        """Open for one pass over rows first .. last, cut into pages of `page_rows` counted from `first`. `first`
+        is below 0 for a part of a stack whose first page begins in the part before it."""

@@ -16,7 +16,7 @@ from lazyml.sources.codecs import Bytes
 from lazyml.sources.columns import columns_of
 from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source
 from lazyml.sources.side_by_side import LINE, blocks_in, put
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 from lazyml.sources.stages import Stage
@@ -89,17 +89,9 @@ class RawSource(FileSource):
         if self.runs is not None:
             self.runs.prepare()
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> RawScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> RawScan:
         """Open the file for one pass."""
-        return RawScan(self, threads, ahead)
+        return RawScan(self, threads, given)
 
     def spans(self, first: int, rows: int) -> list[Span]:
         """What must be read for rows first .. first + rows, in the order of the grid."""
@@ -122,11 +114,11 @@ class RawSource(FileSource):
 class RawScan:
     """One pass by preadv."""
 
-    def __init__(self, source: RawSource, threads: int, ahead: ReadAhead | None = None) -> None:
+    def __init__(self, source: RawSource, threads: int, given: Given) -> None:
         self._source, self._pages, self._scratch = source, Pages(source), Scratch(threads)
         self._placed = [0] * threads  # bytes that were converted or put in their place, by worker
         path, identity = source.layout.parts[0]
-        self._file = ScanFile(path, source.layout.name, identity, threads, source.place, ahead)
+        self._file = ScanFile(path, source.layout.name, identity, threads, source.place, given.ahead)
         self._runs = RunScan(source.runs, self._file, threads, self._refused) if source.runs else None
 
     @property

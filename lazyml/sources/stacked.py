@@ -18,7 +18,7 @@ from lazyml.expr.node import SourceKey
 from lazyml.sources.base import HoldsPins, Scratch
 from lazyml.sources.columns import ColumnsSource, narrow_route
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source
 from lazyml.sources.stages import Stage, summed
 
 LISTED = 3  # files that a plan names
@@ -140,17 +140,9 @@ class StackedSource(HoldsPins):
             yield number, at - self.starts[number], end - at
             at = end
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> StackedScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> StackedScan:
         """For one pass over rows first .. last; the files are opened as they are wanted."""
-        return StackedScan(self, page_rows, threads, first, last, present, ahead)
+        return StackedScan(self, page_rows, threads, first, last, given)
 
     def __repr__(self) -> str:
         return f"<StackedSource of {len(self.parts)} files: {self.key.name} {self.key.dtype} {self.key.shape}>"
@@ -175,10 +167,9 @@ class StackedScan:
         threads: int,
         first: int,
         last: int,
-        present: Present,
-        ahead: ReadAhead | None,
+        given: Given,
     ) -> None:
-        self._present, self._ahead = present, ahead
+        self._present, self._ahead = given
         self._source, self._page_rows, self._threads = source, page_rows, threads
         self._first, self._last = first, last
         self._dtype = np.dtype(source.key.dtype)
@@ -283,8 +274,8 @@ class StackedScan:
             edges = np.minimum(begin + np.arange(len(present) + 1) * self._page_rows, last)
             rows = np.diff(np.maximum(edges, max(start, self._first)))
             wanted = int(rows[~present].sum())
-        scan = self._source.parts[number].scan(self._page_rows, self._threads, begin - start, last - start, present,
-                                               self._ahead)  # fmt: skip
+        given = Given(present, self._ahead)
+        scan = self._source.parts[number].scan(self._page_rows, self._threads, begin - start, last - start, given)
         return _Open(scan, wanted)
 
     def _leave(self, number: int, rows: int) -> None:

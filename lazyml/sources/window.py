@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
-from lazyml.sources.protocol import Columns, MemoryItem, Present, ReadAhead, Route, Scan, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source
 from lazyml.sources.stages import Stage
 
 
@@ -62,17 +62,9 @@ class WindowSource:
         """What a scan of the range holds."""
         return self._source.memory(page_rows, threads, self._first + first)
 
-    def scan(
-        self,
-        page_rows: int,
-        threads: int,
-        first: int,
-        last: int,
-        present: Present = None,
-        ahead: ReadAhead | None = None,
-    ) -> WindowScan:
+    def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> WindowScan:
         """Open for one pass over rows first .. last of the range."""
-        scan = self._source.scan(page_rows, threads, self._first + first, self._first + last, present, ahead)
+        scan = self._source.scan(page_rows, threads, self._first + first, self._first + last, given)
         return WindowScan(scan, self._first)
 
 

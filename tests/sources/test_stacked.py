@@ -21,6 +21,7 @@ from lazyml.errors import (
     SourceNotFoundError,
 )
 from lazyml.sources.opening import open_source
+from lazyml.sources.protocol import Given
 
 LAYOUTS = [{}, {"chunks": (10, 4)}, {"chunks": (16, 3)}, {"chunks": (9, 4), "compression": "gzip", "shuffle": True},
            {"chunks": (40, 2), "compression": "gzip"}, {"chunks": (8, 4), "compression": "lzf"}]  # fmt: skip
@@ -267,7 +268,7 @@ def test_pages_that_are_there_already_are_not_waited_for(mixed, page_rows):
     source, before = open_source(paths, "X"), open_descriptors()
     pages = -(-(255 - 3) // page_rows)
     present = np.arange(pages) % 3 != 1
-    scan = source.scan(page_rows, 1, 3, 255, present)
+    scan = source.scan(page_rows, 1, 3, 255, Given(present))
     for page in np.flatnonzero(~present):
         first = 3 + int(page) * page_rows
         rows = min(page_rows, 255 - first)
