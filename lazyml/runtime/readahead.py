@@ -127,20 +127,16 @@ class ReadAhead:
                 self.filled.notify_all()
 
     def _fill_now(self, block: Block) -> None:
-        """Read a block that still waits for a reader; forget it when there is no room for it.
-
-        Ctrl-C waits for the end of that: others wait for a block that is being read.
-        """
-        with uninterrupted():
-            with self.lock:
-                if block not in self._queue:
-                    return
-                self._queue.remove(block)
-                if not self._free:
-                    self.drop(block)
-                    return
-                self._claim(block)
-            self._fill(block)
+        """Read a block that still waits for a reader; forget it when there is no room for it."""
+        with self.lock:
+            if block not in self._queue:
+                return
+            self._queue.remove(block)
+            if not self._free:
+                self.drop(block)
+                return
+            self._claim(block)
+        self._fill(block)
 
     def forget(self, block: Block) -> None:
         """Take a block that no thread reads from the queue; the lock is held."""
@@ -253,16 +249,18 @@ class AheadFile:
         return (offset // BLOCK + 1) * BLOCK
 
     def take(self, target: NDArray[Any], offset: int) -> int:
-        """Copy what a block has from `offset` on; 0 when it is not read ahead."""
+        """Copy what a block has from `offset` on; 0 when it is not read ahead.
+
+        Ctrl-C waits for the end of that: others may wait for a block that this thread reads, and an interrupt of a wait
+        for a condition may leave its lock with nobody.
+        """
         number = offset // BLOCK
-        block = self._owner.hold(self, number) if number in self.blocks else None
-        if block is None:
-            self._missed(number, min(target.size, self.end_of_block(offset) - offset))
-            return 0
-        count = 0
-        try:
+        with uninterrupted():
+            block = self._owner.hold(self, number) if number in self.blocks else None
+            if block is None:
+                self._missed(number, min(target.size, self.end_of_block(offset) - offset))
+                return 0
             count = self._owner.copy(block, offset - number * BLOCK, target)
-        finally:
             self._owner.let_go(block, count)
         return count
 

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import threading
+import time
 from pathlib import Path
 
 import h5py
@@ -286,6 +287,56 @@ def test_an_interrupt_while_a_block_is_read_by_who_needs_it_keeps_nobody_waiting
         patch.setattr(device, "read_at", interrupted)
         with pytest.raises(KeyboardInterrupt):
             file.take(target, 0)
-    assert [block.state for block in file.blocks.values()] == [State.READY]
-    assert file.take(target, 0) == BLOCK and (target == data[:BLOCK]).all()
+    assert (target == data[:BLOCK]).all() and not file.blocks and len(reader._free) == reader.blocks
     reader.close()
+
+
+def test_ctrl_c_between_opening_a_file_and_keeping_its_descriptor(path, cold, monkeypatch):
+    """It comes when all files are open, and then they are closed."""
+    if not can_read_directly(path):
+        pytest.skip("no reads past the page cache here")
+    stopped, opened = program(path, "contiguous"), device.open_file
+    values(stopped)
+    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    def interrupted(path):
+        descriptor = opened(path)
+        signal.raise_signal(signal.SIGINT)
+        return descriptor
+
+    monkeypatch.setattr(device, "open_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        values(stopped)
+    monkeypatch.undo()
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
+
+
+def test_ctrl_c_while_a_worker_waits_for_a_block(blocks, monkeypatch):
+    """An interrupt as the wait takes its lock back must not end in the error that nobody has it."""
+    path, data = blocks
+    release, read_at = threading.Event(), device.read_at
+
+    def slow(*arguments):
+        assert release.wait(60)
+        return read_at(*arguments)
+
+    monkeypatch.setattr(device, "read_at", slow)
+    with ReadAhead(8 * BLOCK) as reader:
+        file = reader.open(str(path))
+        if file is None:
+            pytest.skip("no reads past the page cache here")
+        take_back = reader.filled._acquire_restore
+
+        def interrupted(state):
+            signal.raise_signal(signal.SIGINT)
+            take_back(state)
+
+        monkeypatch.setattr(reader.filled, "_acquire_restore", interrupted)
+        file.advise(-1, 0, BLOCK)
+        while not any(block.state is State.FILLING for block in file.blocks.values()):
+            time.sleep(0.001)
+        target = np.zeros(BLOCK, np.uint8)
+        threading.Timer(0.05, release.set).start()
+        with pytest.raises(KeyboardInterrupt):
+            file.take(target, 0)
+        assert (target == data[:BLOCK]).all() and not reader.lock.locked()
