@@ -46,7 +46,7 @@ class Block(NamedTuple):
 def block_memory(source: DecodedSource | LibrarySource) -> int:
     """Bytes that decoding one chunk after the other takes."""
     if isinstance(source, DecodedSource):
-        return source.run_bytes + 2 * source.chunk_bytes
+        return source.largest + 2 * source.chunk_bytes
     height, width = matrix(source.layout.chunk or source.layout.shape)
     return 3 * height * width * source.layout.stored.itemsize
 
@@ -61,7 +61,7 @@ def _decoded(source: DecodedSource) -> Iterator[Block]:
     path, identity = layout.parts[0]
     height, width = table.chunk
     file, failed = ScanFile(path, layout.name, identity, 1, table.place), True
-    stored, out = np.empty(source.run_bytes, np.uint8), np.empty(source.chunk_bytes, np.uint8)
+    stored, out = np.empty(source.largest, np.uint8), np.empty(source.chunk_bytes, np.uint8)
     known = {chunk.index: chunk for chunk in table.between(0, table.down)}
     try:
         for index in range(table.down * table.across):

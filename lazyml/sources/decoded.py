@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.config import KIB
+from lazyml.config import MIB
 from lazyml.errors import CorruptFileError
 from lazyml.expr.node import SourceKey
 from lazyml.sources.base import FileSource, Pages, Scratch
@@ -26,7 +26,7 @@ from lazyml.sources.side_by_side import LINE, blocks_in, put, together
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
 from lazyml.sources.stages import Stage
 
-RUN_BYTES = 256 * KIB  # neighbouring small chunks are read together up to this much
+RUN_BYTES = 2 * MIB  # neighbouring chunks are read together up to this much: each read may wait for the interpreter
 
 
 class DecodedSource(FileSource):
@@ -44,10 +44,14 @@ class DecodedSource(FileSource):
         self.direct = layout.stored == layout.tile and table.chunk[1] == table.shape[1]
         self.stored_bytes = int(table.size.sum())
         self.preferred_rows = max(1, min(table.chunk[0], table.shape[0]))
-        largest = int(table.size.max(initial=0))
+        self.largest = int(table.size.max(initial=0))
         self.runs = runs_of(table, layout.filters, layout.stored, layout.tile, layout.fill)
         self.together = together(table.chunk[1] * layout.stored.itemsize, table.across)
-        self.run_bytes = max(largest, min(RUN_BYTES, self.stored_bytes))
+
+    def run_bytes(self, rows: int) -> int:
+        """Stored bytes that are read together at most, for so many rows."""
+        chunks = (-(-rows // self.table.chunk[0]) + 1) * self.table.across
+        return max(self.largest, min(RUN_BYTES, self.stored_bytes, chunks * self.largest))
 
     def columns(self, chosen: Columns) -> Source | None:
         """These columns: chunks that have none of them are not read."""
@@ -74,7 +78,7 @@ class DecodedSource(FileSource):
         decoding = threads * (self.chunk_bytes * self.pipeline.unpacks + self.pipeline.scratch_bytes) + outside
         items = [
             MemoryItem(f"{label}: chunk table", self.table.nbytes),
-            MemoryItem(f"{label}: stored chunks", threads * self.run_bytes),
+            MemoryItem(f"{label}: stored chunks", threads * self.run_bytes(page_rows)),
             MemoryItem(f"{label}: {chunk}", decoding),
         ]
         if self.runs is not None:
@@ -229,7 +233,7 @@ class DecodedScan:
 
     def _read_neighbours(self, chunks: list[Stored], worker: int) -> Iterator[tuple[Stored, Bytes]]:
         """Each chunk with its stored bytes, which last until the next; neighbours in the file are read together."""
-        for group in neighbours(chunks, self._source.run_bytes):
+        for group in neighbours(chunks, RUN_BYTES):
             stored = self._stored.get(worker, sum(chunk.size for chunk in group))
             self._file.read(stored, group[0].offset, worker, group[0].index)
             position = 0
