@@ -22,6 +22,7 @@ class Settings:
 
     page_bytes: int = 2 * MIB  # what staging moves: large enough for the device, small enough for the shared cache
     block_bytes: int = 128 * KIB  # what a kernel works on twice: stays in L2 between the row-dot and the update
+    strip_bytes: int = 8 * KIB  # what the steps work on one after the other: stays in L1
     block_rows: int = 1024  # at most; more rows bring nothing and cost precision in float32 blocks
     groups: int = 256  # page groups at most: enough to keep many cores busy, few enough to merge at once
     accumulator_share: float = 0.25  # of the budget, for the partials of all groups

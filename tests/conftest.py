@@ -29,11 +29,17 @@ FOLDER = pytest.StashKey()
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """Change the engine's page, block and group sizes for one test: `sizes(page_bytes=4096)`."""
+    """Change the engine's page, block and group sizes for one test: `sizes(page_bytes=4096)`.
+
+    Where blocks are small, strips are as many rows as `strip_bytes` has, be it 3 or 7.
+    """
     from lazyml import engine
-    from lazyml.plan import tiles
+    from lazyml.plan import blocks, tiles
 
     def change(**amounts):
+        if "block_rows" in amounts:
+            amounts.setdefault("strip_bytes", 500)
+            monkeypatch.setattr(blocks, "STRIP_ROWS", (1, 1))
         monkeypatch.setattr(engine, "SETTINGS", replace(engine.SETTINGS, **amounts))
         if set(amounts) != {"pinned_share"}:
             monkeypatch.setattr(tiles, "MEMORY_PAGE_FACTOR", 1)

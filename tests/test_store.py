@@ -51,7 +51,7 @@ def test_several_results_and_totals_share_one_pass(leaves, data, out, sizes, bac
                       dtype={"p": "f4"}, compression="gzip", level=1, threads=threads, backend=backend)  # fmt: skip
     assert (stored.passes, stored.bytes_read, stored.threads) == (1, READ, threads)
     right = 1 / (1 + np.exp(-(data[0] @ POINT["w"])))
-    assert stored.values == lz.compute(loss, lz.sum(y), params=POINT, backend=backend)
+    np.testing.assert_allclose(stored.values, lz.compute(loss, lz.sum(y), params=POINT, backend=backend), rtol=1e-14)
     found = read(out)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, right, rtol=1e-6)

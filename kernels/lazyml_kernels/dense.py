@@ -1,16 +1,17 @@
 """Products of a block of rows, summed in registers: row-dots, rank-4 updates, and the same through BLAS.
 
 Every function takes `(A, first, count, ...)`, A an (n, d) C-contiguous array of any real type, and works on the rows
-first .. first + count. It is called once per block, small enough that the block of A stays in cache between the
+first .. first + count. It is called once per strip, small enough that those rows of A stay in cache between the
 row-dot and the update that follows it.
 
 A is sliced before it is indexed: from A[first + i, j] LLVM can not see that the index is not negative (a negative
 one would count from the end), and does not vectorise.
 
-`block` is scratch of the caller, of the type in which a block is to be summed: float32 data is summed in float32
-inside a block and in `acc`, float64, across blocks. The functions set it to zero themselves. Sums are in a fixed order
-given by shapes and types alone: the same bits every time. A row that is left over after the groups of four may be
-summed in another order than one inside a group, so a plan must cut its blocks at fixed rows.
+`sums` is scratch of the caller, of the type in which a block of strips is to be summed: float32 data is summed in
+float32 inside a block and in the total, float64, across blocks. The caller sets it to zero before the first strip
+(`clear`) and adds it to the total after the last (`add_sums`). Sums are in a fixed order given by shapes and types
+alone: the same bits every time. A row that is left over after the groups of four may be summed in another order than
+one inside a group, so a plan must cut its strips at fixed rows.
 """
 
 from __future__ import annotations
@@ -133,71 +134,90 @@ def row_product(A: Any, first: int, count: int, columns: Any, out: Any) -> None:
 
 
 @sum_kernel
-def add_vector_product(A: Any, first: int, count: int, r: Any, block: Any, acc: Any) -> None:
-    """acc[j] += sum_i A[first + i, j] r[i] for i < count; r at least (count,), block and acc (d,).
+def clear(sums: Any) -> None:
+    """Set all sums to zero."""
+    flat = sums.reshape(sums.size)
+    for j in range(flat.size):
+        flat[j] = 0
 
-    >>> acc = np.ones(2)
-    >>> add_vector_product(np.arange(8.0).reshape(4, 2), 1, 2, np.array([1.0, 10.0]), np.empty(2), acc)
-    >>> acc.tolist()
+
+@sum_kernel
+def add_sums(sums: Any, total: Any) -> None:
+    """total[j] += sums[j]; both (d,)."""
+    for j in range(total.size):
+        total[j] += sums[j]
+
+
+@sum_kernel
+def add_matrix_sums(sums: Any, total: Any) -> None:
+    """total += what `add_matrix_product` made; both (a, b), but the sums transposed within where a > b."""
+    a, b = total.shape
+    if b >= a:
+        for p in range(a):
+            for q in range(b):
+                total[p, q] += sums[p, q]
+    else:
+        turned = sums.reshape(b, a)
+        for p in range(a):
+            for q in range(b):
+                total[p, q] += turned[q, p]
+
+
+@sum_kernel
+def add_vector_product(A: Any, first: int, count: int, r: Any, sums: Any) -> None:
+    """sums[j] += sum_i A[first + i, j] r[i] for i < count; r at least (count,), sums (d,).
+
+    >>> sums = np.ones(2)
+    >>> add_vector_product(np.arange(8.0).reshape(4, 2), 1, 2, np.array([1.0, 10.0]), sums)
+    >>> sums.tolist()
     [43.0, 54.0]
     """
     rows = A[first : first + count]
     d = rows.shape[1]
-    for j in range(d):
-        block[j] = 0
     whole = count // 4 * 4
     for i in range(0, whole, 4):
         x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
         r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
         for j in range(d):
-            block[j] += x0[j] * r0 + x1[j] * r1 + x2[j] * r2 + x3[j] * r3
+            sums[j] += x0[j] * r0 + x1[j] * r1 + x2[j] * r2 + x3[j] * r3
     for i in range(whole, count):
         x0, r0 = rows[i], r[i]
         for j in range(d):
-            block[j] += x0[j] * r0
-    for j in range(d):
-        acc[j] += block[j]
+            sums[j] += x0[j] * r0
 
 
 @sum_kernel
-def add_centred_vector_product(A: Any, first: int, count: int, m: Any, r: Any, block: Any, acc: Any) -> None:
-    """acc[j] += sum_i (A[first + i, j] - m[j]) r[i] for i < count: centred in registers, so that nothing cancels.
+def add_centred_vector_product(A: Any, first: int, count: int, m: Any, r: Any, sums: Any) -> None:
+    """sums[j] += sum_i (A[first + i, j] - m[j]) r[i] for i < count: centred in registers, so that nothing cancels.
 
-    >>> acc = np.zeros(1)
-    >>> add_centred_vector_product(np.array([[1e9], [1e9 + 1]]), 0, 2, np.array([1e9]), np.ones(2), np.empty(1), acc)
-    >>> acc.tolist()
+    >>> sums = np.zeros(1)
+    >>> add_centred_vector_product(np.array([[1e9], [1e9 + 1]]), 0, 2, np.array([1e9]), np.ones(2), sums)
+    >>> sums.tolist()
     [1.0]
     """
     rows = A[first : first + count]
     d = rows.shape[1]
-    for j in range(d):
-        block[j] = 0
     whole = count // 4 * 4
     for i in range(0, whole, 4):
         x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
         r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
         for j in range(d):
             mj = m[j]
-            block[j] += (x0[j] - mj) * r0 + (x1[j] - mj) * r1 + (x2[j] - mj) * r2 + (x3[j] - mj) * r3
+            sums[j] += (x0[j] - mj) * r0 + (x1[j] - mj) * r1 + (x2[j] - mj) * r2 + (x3[j] - mj) * r3
     for i in range(whole, count):
         x0, r0 = rows[i], r[i]
         for j in range(d):
-            block[j] += (x0[j] - m[j]) * r0
-    for j in range(d):
-        acc[j] += block[j]
+            sums[j] += (x0[j] - m[j]) * r0
 
 
 @sum_kernel
 def _add_outer(wide: Any, narrow: Any, sums: Any) -> None:
-    """sums[q, p] = sum_i narrow[i, q] wide[i, p], four rows of data at a time.
+    """sums[q, p] += sum_i narrow[i, q] wide[i, p], four rows of data at a time.
 
     One row of sums at a time: with two, LLVM gives up proving that they do not overlap, and does not vectorise.
     """
     count, d = wide.shape
     k = narrow.shape[1]
-    for q in range(k):
-        for p in range(d):
-            sums[q, p] = 0
     whole = count // 4 * 4
     for i in range(0, whole, 4):
         x0, x1, x2, x3 = wide[i], wide[i + 1], wide[i + 2], wide[i + 3]
@@ -215,27 +235,23 @@ def _add_outer(wide: Any, narrow: Any, sums: Any) -> None:
 
 
 @sum_kernel
-def add_matrix_product(A: Any, first_a: int, B: Any, first_b: int, count: int, block: Any, acc: Any) -> None:
-    """acc[p, q] += sum_i A[first_a + i, p] B[first_b + i, q] for i < count; block and acc (a, b). For small a or b.
+def add_matrix_product(A: Any, first_a: int, B: Any, first_b: int, count: int, sums: Any) -> None:
+    """sums += A[first_a : first_a + count]' B[first_b : first_b + count], for small a or b; sums (a, b).
 
-    >>> acc = np.zeros((2, 1))
-    >>> add_matrix_product(np.eye(2), 0, np.array([[3.0], [4.0]]), 0, 2, np.empty((2, 1)), acc)
-    >>> acc.tolist()
+    The long side runs along the vector lanes: where a > b the sums are transposed within, until `add_matrix_sums`.
+
+    >>> sums, total = np.zeros((2, 1)), np.zeros((2, 1))
+    >>> add_matrix_product(np.eye(2), 0, np.array([[3.0], [4.0]]), 0, 2, sums)
+    >>> add_matrix_sums(sums, total)
+    >>> total.tolist()
     [[3.0], [4.0]]
     """
     left, right = A[first_a : first_a + count], B[first_b : first_b + count]
-    a, b = acc.shape
+    a, b = sums.shape
     if b >= a:
-        _add_outer(right, left, block)
-        for p in range(a):
-            for q in range(b):
-                acc[p, q] += block[p, q]
-    else:  # the long side runs along the vector lanes: block holds the transposed sums
-        turned = block.reshape(b, a)
-        _add_outer(left, right, turned)
-        for p in range(a):
-            for q in range(b):
-                acc[p, q] += turned[q, p]
+        _add_outer(right, left, sums)
+    else:
+        _add_outer(left, right, sums.reshape(b, a))
 
 
 @sum_kernel

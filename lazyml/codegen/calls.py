@@ -14,7 +14,7 @@ from lazyml.plan.steps import resolve, width
 
 
 def _matrix(scope: Scope, node: Node) -> str:
-    """A kernel's row operand as (array, first row): a page, or scratch that starts at the block."""
+    """A kernel's row operand as (array, first row): a page, or scratch that starts at the strip."""
     name, first = scope.rows_and_first(node)
     if width(node) is None:  # one value a row is a matrix of one column
         name = f"{name}.reshape(({name}.size, 1))"
@@ -22,7 +22,7 @@ def _matrix(scope: Scope, node: Node) -> str:
 
 
 def _row_product(scope: Scope, node: Node) -> None:
-    """A @ W, one line a row of the block."""
+    """A @ W, one line a row of the strip."""
     left, right = node.src
     out = scope.stored(node)
     if width(node) is None:
@@ -32,18 +32,28 @@ def _row_product(scope: Scope, node: Node) -> None:
     scope.writer.line(f"dense.{kernel}({_matrix(scope, left)}, m, {scope.input(right, form)}, {out})")
 
 
+def _sums_of_block(scope: Scope, node: Node, into_total: str) -> str:
+    """Scratch in which the strips of a block are summed: zero before the first, then added to the total."""
+    sums = scope.fixed_scratch(node)
+    scope.around_block([f"dense.clear({sums})"], [f"dense.{into_total}({sums}, {scope.total(node)})"])
+    return sums
+
+
 def _contract_rows(scope: Scope, node: Node) -> None:
     """A' B added to the total."""
     left, right = node.src
-    block, total = scope.fixed_scratch(node), scope.total(node)
+    if by_blas(node):
+        operands = f"{_matrix(scope, left)}, {_matrix(scope, right)}, m"
+        totals = f"{scope.fixed_scratch(node)}, {scope.total(node)}"
+        scope.writer.line(f"dense.blas_add_matrix_product({operands}, {totals})")
+        return
     if width(left) is not None and width(right) is not None:
-        kernel = "blas_add_matrix_product" if by_blas(node) else "add_matrix_product"
-        scope.writer.line(f"dense.{kernel}({_matrix(scope, left)}, {_matrix(scope, right)}, m, {block}, {total})")
+        sums = _sums_of_block(scope, node, "add_matrix_sums")
+        scope.writer.line(f"dense.add_matrix_product({_matrix(scope, left)}, {_matrix(scope, right)}, m, {sums})")
         return
     wide, vector = (left, right) if width(right) is None else (right, left)
-    scope.writer.line(
-        f"dense.add_vector_product({_matrix(scope, wide)}, m, {_values(scope, vector)}, {block}, {total})"
-    )
+    sums = _sums_of_block(scope, node, "add_sums")
+    scope.writer.line(f"dense.add_vector_product({_matrix(scope, wide)}, m, {_values(scope, vector)}, {sums})")
 
 
 def _centred_matmul(scope: Scope, node: Node) -> None:
@@ -55,8 +65,8 @@ def _centred_matmul(scope: Scope, node: Node) -> None:
 def _centred_contract(scope: Scope, node: Node) -> None:
     x, m, r = node.src
     operands = f"{_matrix(scope, x)}, m, {scope.input(m, 'vector')}, {_values(scope, r)}"
-    totals = f"{scope.fixed_scratch(node)}, {scope.total(node)}"
-    scope.writer.line(f"dense.add_centred_vector_product({operands}, {totals})")
+    sums = _sums_of_block(scope, node, "add_sums")
+    scope.writer.line(f"dense.add_centred_vector_product({operands}, {sums})")
 
 
 def _gram(scope: Scope, node: Node) -> None:
@@ -73,8 +83,8 @@ def _gram(scope: Scope, node: Node) -> None:
 
 
 def _values(scope: Scope, node: Node) -> str:
-    """One value a row, from the first row of the block."""
-    return scope.block_of(node) if resolve(node).op == "source" else scope.stored(resolve(node))
+    """One value a row, from the first row of the strip."""
+    return scope.strip_of(node) if resolve(node).op == "source" else scope.stored(resolve(node))
 
 
 def _vector(scope: Scope, node: Node) -> str:

@@ -15,7 +15,7 @@ from lazyml.codegen.tile import Argument, TileSource
 from lazyml.codegen.writer import KERNEL_MODULES
 from lazyml.expr.infer import index_error
 from lazyml.expr.node import Node
-from lazyml.plan.plan import Pass
+from lazyml.plan.plan import Blocks, Pass
 
 Values = NDArray[Any]
 
@@ -84,7 +84,7 @@ class CompiledTile:
         self._loaded = loaded
         return kept
 
-    def bind(self, inputs: Mapping[Node, Values], block_rows: int) -> Callable[[int], Callable[..., None]]:
+    def bind(self, inputs: Mapping[Node, Values], blocks: Blocks) -> Callable[[int], Callable[..., None]]:
         """For one run: a function that gives each worker its own call, scratch included."""
         self.prepare()
         assert self._loaded is not None
@@ -92,12 +92,12 @@ class CompiledTile:
         arguments = self.source.arguments
         at = {kind: [k for k, argument in enumerate(arguments) if argument.kind == kind]
               for kind in {argument.kind for argument in arguments}}  # fmt: skip
-        fixed: list[Any] = [self._fixed(argument, inputs, block_rows) for argument in arguments]
+        fixed: list[Any] = [self._fixed(argument, inputs, blocks) for argument in arguments]
         columns = [k for k in at.get("source", ()) if arguments[k].form == "vector"]  # (n, 1) is one value a row
         packed = [(k, [member.index for member in arguments[k].members]) for k in at.get("totals", ())]
 
         def for_worker(worker: int) -> Callable[..., None]:
-            values = [self._own(argument, value, block_rows) for argument, value in zip(arguments, fixed, strict=True)]
+            values = [self._own(a, value, blocks.strip) for a, value in zip(arguments, fixed, strict=True)]
             faults = values[at["faults"][0]] if "faults" in at else None
 
             def call(
@@ -128,23 +128,25 @@ class CompiledTile:
 
         return for_worker
 
-    def _fixed(self, argument: Argument, inputs: Mapping[Node, Values], block_rows: int) -> Any:
+    def _fixed(self, argument: Argument, inputs: Mapping[Node, Values], blocks: Blocks) -> Any:
         """What an argument is for the whole run, None where it changes by worker or page."""
         if argument.kind == "block":
-            return block_rows
+            return blocks.rows
+        if argument.kind == "strip":
+            return blocks.strip
         if argument.kind == "columns":
             return self.source.columns[argument.index]
         if argument.kind == "input" and argument.node is not None:
             return _in_form(inputs[argument.node], argument)
         return None
 
-    def _own(self, argument: Argument, fixed: Any, block_rows: int) -> Any:
+    def _own(self, argument: Argument, fixed: Any, strip_rows: int) -> Any:
         """What an argument is for one worker: scratch and counts are its own."""
         if argument.kind == "scratch":
             buffer = self._buffers[argument.index]
-            return np.empty(scratch_shape(buffer, block_rows), buffer.dtype)
+            return np.empty(scratch_shape(buffer, strip_rows), buffer.dtype)
         if argument.kind in ("scratches", "totals"):
-            shape = (len(argument.members), block_rows if argument.kind == "scratches" else 1)
+            shape = (len(argument.members), strip_rows if argument.kind == "scratches" else 1)
             return np.empty(shape, argument_type(argument, self._buffers)[0])
         if argument.kind == "faults":
             return np.zeros(len(self.source.checked), np.int64)

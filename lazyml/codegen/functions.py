@@ -35,14 +35,14 @@ class PassFunctions:
     def bind(self, known: Mapping[Node, Values], tiling: Tiling) -> Callable[[int], Call]:
         """For one run: a function that gives each worker its call. It takes pages of what the pass reads, and as sinks
         those of the pass and then a page of each value that it makes."""
-        own = self.own.bind(_inputs(self.own.a_pass, known), tiling.block_rows)
+        own = self.own.bind(_inputs(self.own.a_pass, known), tiling.blocks)
         if not self.makers and self.a_pass.sources == self.a_pass.reads:
             return own
         place = {node: at for at, node in enumerate((*self.a_pass.reads, *self.a_pass.makes))}
         own_pages = [place[node] for node in self.own.a_pass.sources]
         makers = [
-            (tile.bind(_inputs(tile.a_pass, known), rows), [place[node] for node in tile.a_pass.sources])
-            for tile, rows in zip(self.makers.values(), tiling.maker_blocks, strict=True)
+            (tile.bind(_inputs(tile.a_pass, known), blocks), [place[node] for node in tile.a_pass.sources])
+            for tile, blocks in zip(self.makers.values(), tiling.maker_blocks, strict=True)
         ]
         sinks = len(self.a_pass.sinks)
 

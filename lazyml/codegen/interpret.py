@@ -13,7 +13,7 @@ from lazyml.expr.node import OPS, Node, Rows, topological
 from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.passes import row_sources
-from lazyml.plan.plan import Pass
+from lazyml.plan.plan import Blocks, Pass
 
 Values = NDArray[Any]
 
@@ -52,7 +52,7 @@ class InterpretedTile:
         self._position = {node: index for index, node in enumerate(a_pass.accumulators)}
         prepare_users(self.rows_order)
 
-    def bind(self, inputs: Mapping[Node, Values], block_rows: int) -> Callable[[int], Callable[..., None]]:
+    def bind(self, inputs: Mapping[Node, Values], blocks: Blocks) -> Callable[[int], Callable[..., None]]:
         """For one run: a function that gives each worker its own call. There are no blocks: a page is one."""
 
         def for_worker(worker: int) -> Callable[..., None]:

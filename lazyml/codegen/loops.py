@@ -1,4 +1,4 @@
-"""One fused loop over the elements of a block: one value a row, or rows by columns."""
+"""One fused loop over the elements of a strip: one value a row, or rows by columns."""
 
 from __future__ import annotations
 
@@ -44,12 +44,14 @@ def _mixed(node: Node, values: list[str]) -> str | None:
 
 
 class LoopWriter:
-    """Writes a Step of kind "loop". Lines fall into: before the loops, per row, per element, after a row, after all."""
+    """Writes a Step of kind "loop". Lines fall into: before the strips of a block, before the loops, per row, per
+    element, after a row, after the strips. Where the loop is in a function of its own, a block is one strip."""
 
     def __init__(self, scope: Scope, step: Step) -> None:
         self.scope, self.step = scope, step
         self.matrix = step.columns is not None
         self.before: list[str] = []
+        self.opening: list[str] = []
         self.row: list[str] = []
         self.element: list[str] = []
         self.row_end: list[str] = []
@@ -61,7 +63,10 @@ class LoopWriter:
         for node in self.step.nodes:
             self._node(node)
         writer, columns = self.scope.writer, self._columns() if self.matrix else ""
-        for line in self.before:
+        if not self.scope.in_parts:
+            self.scope.around_block(self.before, self.after)
+            self.before, self.after = [], []
+        for line in self.before + self.opening:
             writer.line(line)
         with writer.indented("for i in range(m):"):
             for line in self.row:
@@ -110,13 +115,13 @@ class LoopWriter:
             if sum(size != 1 for size in node.shape) == 0:
                 return name
             return self._load(node, f"{name}[j]", self.element, name)
-        base = self.scope.block_of(node) if node.op == "source" else self.scope.stored(node)
+        base = self.scope.strip_of(node) if node.op == "source" else self.scope.stored(node)
         if width(node) is not None:
             return self._load(node, f"{base}[i, j]", self.element, base)
         return self._load(node, f"{base}[i]", self.row if self.matrix else self.element, base)
 
     def _load(self, node: Node, text: str, lines: list[str], base: str) -> str:
-        name = self.scope.names.new(f"{base.removesuffix('_block')}_{'ij' if '[i, j]' in text else text[-2]}")
+        name = self.scope.names.new(f"{base.removesuffix('_strip')}_{'ij' if '[i, j]' in text else text[-2]}")
         lines.append(f"{name} = {text}")
         self.local[node] = name
         return name
@@ -181,7 +186,7 @@ class LoopWriter:
         """The number, in the whole data, of the row of this turn."""
         if not self._first_row:
             self._first_row = self.scope.names.new("first_row")
-            self.before.append(f"{self._first_row} = {self.scope.start()} + first")
+            self.opening.append(f"{self._first_row} = {self.scope.start()} + first")
         return f"{self._first_row} + i"
 
     def _columns(self) -> str:
@@ -219,7 +224,7 @@ class LoopWriter:
         """Some columns of a page or of stored scratch."""
         (x,) = node.src
         x = resolve(x)
-        base = self.scope.block_of(x) if x.op == "source" else self.scope.stored(x)
+        base = self.scope.strip_of(x) if x.op == "source" else self.scope.stored(x)
         entry = node.arg[1] if len(node.arg) > 1 else None
         if width(x) is None:
             return f"{base}[i]"
@@ -233,7 +238,7 @@ class LoopWriter:
         (x,) = node.src
         entry = node.arg[0][1]
         name, _ = self.scope.rows_and_first(x)
-        base = self.scope.block_of(x) if resolve(x).op == "source" else name
+        base = self.scope.strip_of(x) if resolve(x).op == "source" else name
         kind = type_name(node)
         if not self.matrix:
             return f"{base}[i]"

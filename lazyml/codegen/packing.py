@@ -23,7 +23,7 @@ Type = tuple[np.dtype[Any], int]
 
 DIMENSIONS = {"scalar": 0, "vector": 1, "matrix": 2, "columns": 2}
 PLURAL = {"total": "totals", "scratch": "scratches"}
-INTEGERS = ("rows", "start", "block", "columns")
+INTEGERS = ("rows", "start", "block", "strip", "columns")
 
 
 def argument_type(argument: Argument, buffers: Sequence[Buffer]) -> Type:
@@ -74,10 +74,10 @@ def _is_single(argument: Argument, buffers: Sequence[Buffer]) -> bool:
     return False
 
 
-def scratch_shape(buffer: Buffer, block_rows: int) -> tuple[int, ...]:
+def scratch_shape(buffer: Buffer, strip_rows: int) -> tuple[int, ...]:
     if not buffer.per_row:
         return buffer.shape
-    return (block_rows,) if buffer.shape == (1,) else (block_rows, *buffer.shape)
+    return (strip_rows,) if buffer.shape == (1,) else (strip_rows, *buffer.shape)
 
 
 def is_column(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""Cut the body of a long tile function into functions that it calls, block by block.
+"""Cut the body of a long tile function into functions that it calls, strip by strip.
 
 The compiler's time grows faster than the size of a function. A call costs nothing that can be measured beside the work
 on a block, so each part is a function of its own in the same file, and takes what it names.
@@ -26,10 +26,10 @@ def into_parts(
     calls: list[str] = []
     functions: list[str] = []
     for group in groups:
-        lines = [_unpacked(line.removeprefix("    "), packed) for index in group for line in texts[index]]
+        lines = [_unpacked(line.removeprefix(" " * 8), packed) for index in group for line in texts[index]]
         name, used = names.new("part"), ", ".join(_used(lines, known))
         functions += ["@jit.part", *_wrapped(f"def {name}({used}):", ""), *lines, "", ""]
-        calls += _wrapped(f"{name}({used})", " " * 8)
+        calls += _wrapped(f"{name}({used})", " " * 12)
     return calls, functions
 
 

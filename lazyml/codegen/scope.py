@@ -1,13 +1,15 @@
-"""What a tile function has in reach: its arguments, the scratch of the block, and a name for each."""
+"""What a tile function has in reach: its arguments, the scratch of the strip, and a name for each."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from lazyml.codegen.tile import Argument
 from lazyml.codegen.writer import Names, Writer
 from lazyml.expr.node import Node
 from lazyml.expr.show import leaf_name
+from lazyml.plan.cut_loops import is_long
 from lazyml.plan.plan import Pass
 from lazyml.plan.steps import resolve, width
 from lazyml.user_functions import UserFunction
@@ -17,7 +19,10 @@ class Scope:
     """Names of everything the function uses. Arguments are asked for by use, so that none is passed in vain."""
 
     def __init__(self, a_pass: Pass) -> None:
+        self.in_parts = is_long(a_pass)
         self.writer = Writer()
+        self.block_start: list[str] = []
+        self.block_end: list[str] = []
         self.names = Names()
         self.columns: list[int] = []
         self.checked: list[Node] = []
@@ -57,6 +62,11 @@ class Scope:
             self.functions[function.digest] = self.names.new(function.name)
         return self.functions[function.digest]
 
+    def around_block(self, before: Sequence[str], after: Sequence[str]) -> None:
+        """Lines before the first strip of a block, and after its last."""
+        self.block_start += before
+        self.block_end += after
+
     def total(self, node: Node) -> str:
         return self._totals[node]
 
@@ -64,18 +74,18 @@ class Scope:
         return self._sinks[node]
 
     def rows_and_first(self, node: Node) -> tuple[str, str]:
-        """The whole array that holds a node's rows, and where in it the block starts."""
+        """The whole array that holds a node's rows, and where in it the strip starts."""
         node = resolve(node)
         return (self._sources[node], "first") if node.op == "source" else (self.stored(node), "0")
 
-    def block_of(self, node: Node) -> str:
-        """A source's rows of this block. Slicing first keeps indices provably in range, and so the loops vectorised."""
+    def strip_of(self, node: Node) -> str:
+        """A source's rows of this strip. Slicing first keeps indices provably in range, and so the loops vectorised."""
         node = resolve(node)
         if node not in self._slices:
-            self._slices[node] = self.names.new(f"{self._sources[node]}_block")
+            self._slices[node] = self.names.new(f"{self._sources[node]}_strip")
         return self._slices[node]
 
-    def block_slices(self) -> dict[str, str]:
+    def strip_slices(self) -> dict[str, str]:
         return {name: f"{self._sources[node]}[first:last]" for node, name in self._slices.items()}
 
     def input(self, node: Node, form: str = "") -> str:
@@ -109,6 +119,7 @@ class Scope:
         return (
             Argument("rows", "rows"),
             Argument("block", "block"),
+            Argument("strip", "strip"),
             *([Argument("start", "start")] if self._uses_start else []),
             *([Argument("faults", "faults")] if self.checked else []),
             *(Argument(name, "columns", index=i) for i, name in enumerate(self._column_names)),

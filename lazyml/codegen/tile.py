@@ -12,10 +12,10 @@ class Argument:
     """One argument of a tile function.
 
     `kind` is "rows" (of this page), "start" (the number of its first row), "faults" (counts of what checks refused),
-    "block" (rows a block), "columns" (width of a loop), "source" (a page), "input" (a small value), "total" (a group's
-    partial), "scratch" (of a worker) or "sink" (a page to be written). The `form` of an input is "scalar", "vector",
-    "matrix" or "columns" (its transpose). `index` counts within a kind. Kinds "totals" and "scratches" are one array
-    of several such arguments, the `members`, with a line each (see packing.py).
+    "block" (rows a block), "strip" (rows a strip), "columns" (width of a loop), "source" (a page), "input" (a small
+    value), "total" (a group's partial), "scratch" (of a worker) or "sink" (a page to be written). The `form` of an
+    input is "scalar", "vector", "matrix" or "columns" (its transpose). `index` counts within a kind. Kinds "totals" and
+    "scratches" are one array of several such arguments, the `members`, with a line each (see packing.py).
     """
 
     name: str

@@ -25,7 +25,7 @@ KERNEL_MODULES = (
 """Modules of lazyml_kernels that generated code may call."""
 
 RESERVED = {
-    *("rows", "block", "start", "faults", "first", "last", "m", "i", "j"),
+    *("rows", "block", "strip", "start", "faults", "low", "high", "first", "last", "m", "i", "j"),
     *KERNEL_MODULES,
     *("math", "np", "bool", "abs", "range", "min", "user_functions"),
     *("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),

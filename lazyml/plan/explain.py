@@ -8,7 +8,7 @@ from lazyml.config import format_bytes
 from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
 from lazyml.plan.levels import is_accumulator
-from lazyml.plan.plan import Pass, Plan, Tiling, Value
+from lazyml.plan.plan import Blocks, Pass, Plan, Tiling, Value
 from lazyml.plan.scratch import by_blas
 from lazyml.plan.steps import resolve, width
 
@@ -92,7 +92,7 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernels: Sequence[str],
     lines.append(
         f"  tiles  {tiling.groups} {'group' if tiling.groups == 1 else 'groups'} of {tiling.group_pages} "
         f"{'page' if tiling.group_pages == 1 else 'pages'} of {tiling.page_rows:,} rows, "
-        f"in blocks of {tiling.block_rows:,}; {tiling.workers} {'worker' if tiling.workers == 1 else 'workers'}"
+        f"in {_blocks(tiling.blocks)}; {tiling.workers} {'worker' if tiling.workers == 1 else 'workers'}"
         + (f" of {plan.threads}, since more do not fit" if tiling.workers < min(plan.threads, tiling.groups) else "")
     )
     if tiling.ahead_bytes:
@@ -146,6 +146,11 @@ def _step_lines(a_pass: Pass, names: _Names) -> list[str]:
     for sink in a_pass.sinks:
         lines.append(f"  write  {names.get(resolve(sink)) or formula(resolve(sink), names)}")
     return lines
+
+
+def _blocks(blocks: Blocks) -> str:
+    strips = "" if blocks.strip == blocks.rows else f" and strips of {blocks.strip}"
+    return f"blocks of {blocks.rows:,}{strips}"
 
 
 def _reused(a_pass: Pass) -> set[Node]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class Pass:
     accumulators: tuple[Node, ...]
     sinks: tuple[Node, ...]
     buffers: tuple[Buffer, ...]
-    """What a block keeps between its steps."""
+    """What a strip keeps between its steps."""
     reason: str
     """Why this pass can not be part of the one before."""
     once: bool
@@ -102,20 +102,28 @@ class Value:
     """It is also what a call gives, from the pass that makes it, and so takes no memory of its own."""
 
 
+class Blocks(NamedTuple):
+    """How a page is cut: blocks of so many `rows`, each summed before it is added to the totals, and within them
+    strips, which the steps work on one after the other while they are in the nearest cache."""
+
+    rows: int
+    strip: int
+
+
 @dataclass(frozen=True)
 class Tiling:
     """How a pass is cut: pages that staging moves, blocks that stay in cache, groups that own the partial totals."""
 
     page_rows: int
-    block_rows: int
+    blocks: Blocks
     group_pages: int
     groups: int
     source_bytes: int = 0
     """Stored bytes that the pass reads from files."""
     load_pages: tuple[int, ...] = ()
     """For each source, how many pages one load brings: several where rows are narrow."""
-    maker_blocks: tuple[int, ...] = ()
-    """The rows of a block for each value that is made."""
+    maker_blocks: tuple[Blocks, ...] = ()
+    """The same for each value that is made."""
     workers: int = 1
     ahead_bytes: int = 0
     """What is read ahead past the page cache, which could not keep the files; 0 where the cache is used for all."""

@@ -1,4 +1,4 @@
-"""What a block keeps between steps: which values are stored, and how many bytes they take."""
+"""What a strip keeps between steps: which values are stored, and how many bytes they take."""
 
 from __future__ import annotations
 

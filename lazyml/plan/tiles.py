@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from lazyml.config import MIB, Settings, available_bytes
 from lazyml.expr.node import Node
 from lazyml.expr.show import formula
 from lazyml.plan.accumulators import ACCUMULATORS
-from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
-from lazyml.plan.scratch import scratch_bytes_per_row, scratch_fixed_bytes, uses_blas
+from lazyml.plan.blocks import blocks_of
+from lazyml.plan.plan import Blocks, Pass, Tiling, Value, row_bytes
+from lazyml.plan.scratch import scratch_bytes_per_row, scratch_fixed_bytes
 from lazyml.plan.storage import Written
 from lazyml.sources.frames import frame_bytes
 from lazyml.sources.protocol import MemoryItem, Source
@@ -22,8 +21,6 @@ NARROW_LOAD = 256 * 1024  # a label of 4 bytes a row would else cost a system ca
 REFERENCE_WORKERS = 4  # pages are chosen so that this many workers fit
 SMALLEST_PAGE = 64 * 1024
 LARGEST_CHUNK_PAGE = 16 * MIB  # a page is one chunk up to here; larger chunks are decoded once and cut into pages
-SMALLEST_BLOCK = 16  # fewer rows do not pay for clearing and adding the block's own totals
-BLAS_BLOCK_ROWS = 256  # a library product pays for its packing only from about this many rows
 MEMORY_PAGE_FACTOR = 4  # pages of arrays in memory cost no frame, so they may be longer
 AHEAD_BLOCK = MIB
 """What is read at once past the page cache."""
@@ -104,7 +101,7 @@ def _cut(
     group_pages = math.ceil(pages / min(pages, settings.groups, allowed))
     cut = Tiling(
         page_rows=page_rows,
-        block_rows=min(_block_rows(a_pass, settings), page_rows),
+        blocks=_within(blocks_of(a_pass, settings), page_rows),
         group_pages=group_pages,
         groups=math.ceil(pages / group_pages),
     )
@@ -119,7 +116,7 @@ def _reading(
         cut,
         load_pages=tuple(_load_pages(node, sources.get(node), cut) for node in a_pass.reads),
         source_bytes=sum(sources[node].stored_bytes for node in a_pass.reads if node in sources),
-        maker_blocks=tuple(min(_block_rows(values[leaf].maker, settings), cut.page_rows) for leaf in a_pass.makes),
+        maker_blocks=tuple(_within(blocks_of(values[leaf].maker, settings), cut.page_rows) for leaf in a_pass.makes),
     )
 
 
@@ -168,16 +165,21 @@ def _memory(
         items.append(MemoryItem(f"{formula(node, depth=2)} on its way to the file: {each(cut.page_rows)}", size))
     groups = f"{cut.groups} page {'group' if cut.groups == 1 else 'groups'}"
     items.append(MemoryItem(f"partial totals of {groups}", (cut.groups * 3 // 2 + 2) * _partial_bytes(a_pass)))
-    scratch = _scratch(a_pass, cut.block_rows)
+    scratch = _scratch(a_pass, cut.blocks)
     scratch += sum(
-        _scratch(values[leaf].maker, rows) for leaf, rows in zip(a_pass.makes, cut.maker_blocks, strict=True)
+        _scratch(values[leaf].maker, blocks) for leaf, blocks in zip(a_pass.makes, cut.maker_blocks, strict=True)
     )
-    items.append(MemoryItem(f"scratch: {workers} x {cut.block_rows:,} rows", workers * scratch))
+    items.append(MemoryItem(f"scratch: {workers} x {cut.blocks.strip:,} rows", workers * scratch))
     return tuple(item for item in items if item.bytes)
 
 
-def _scratch(a_pass: Pass, block_rows: int) -> int:
-    return scratch_bytes_per_row(a_pass) * block_rows + scratch_fixed_bytes(a_pass)
+def _scratch(a_pass: Pass, blocks: Blocks) -> int:
+    return scratch_bytes_per_row(a_pass) * blocks.strip + scratch_fixed_bytes(a_pass)
+
+
+def _within(blocks: Blocks, page_rows: int) -> Blocks:
+    """Not longer than a page."""
+    return Blocks(min(blocks.rows, page_rows), min(blocks.strip, page_rows))
 
 
 def _page_rows(a_pass: Pass, sources: Mapping[Node, Source], page_bytes: int) -> int:
@@ -193,9 +195,3 @@ def _page_rows(a_pass: Pass, sources: Mapping[Node, Source], page_bytes: int) ->
     if chunk <= rows:
         return rows // chunk * chunk
     return chunk if chunk * per_row <= max(page_bytes, LARGEST_CHUNK_PAGE) else rows
-
-
-def _block_rows(a_pass: Pass, settings: Settings) -> int:
-    widest = max((row_bytes(node) for node in a_pass.sources), default=8) + scratch_bytes_per_row(a_pass)
-    rows = int(np.clip(settings.block_bytes // max(widest, 1) // 8 * 8, SMALLEST_BLOCK, settings.block_rows))
-    return max(rows, BLAS_BLOCK_ROWS) if uses_blas(a_pass) else rows

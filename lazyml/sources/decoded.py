@@ -50,7 +50,8 @@ class DecodedSource(FileSource):
 
     def run_bytes(self, rows: int) -> int:
         """Stored bytes that are read together at most, for so many rows."""
-        chunks = (-(-rows // self.table.chunk[0]) + 1) * self.table.across
+        of_page = (-(-rows // self.table.chunk[0]) + 1) * self.table.across
+        chunks = self.together if self.together > 1 else of_page
         return max(self.largest, min(RUN_BYTES, self.stored_bytes, chunks * self.largest))
 
     def columns(self, chosen: Columns) -> Source | None:

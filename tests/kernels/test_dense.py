@@ -40,6 +40,12 @@ def test_row_dot(a, b):
             assert out[count] == SENTINEL
 
 
+def strips_of(count):
+    """Cut in two where it is not tiny."""
+    cut = count // 3
+    return [(0, count)] if cut == 0 else [(0, cut), (cut, count)]
+
+
 @pytest.mark.parametrize(("a", "b"), TYPES)
 def test_add_vector_product(a, b):
     rng = np.random.default_rng(1)
@@ -48,18 +54,22 @@ def test_add_vector_product(a, b):
         for d in COLUMNS:
             A, r = matrix(rng, count + FIRST + 1, d, a), rng.uniform(0.5, 1, count + 1).astype(b)
             start = rng.normal(size=d)
-            acc, block = start.copy(), np.full(d, np.nan, compute)
-            dense.add_vector_product(A, FIRST, count, r, block, acc)
+            total, sums = start.copy(), np.full(d, np.nan, compute)
+            dense.clear(sums)
+            for first, last in strips_of(count):
+                dense.add_vector_product(A, FIRST + first, last - first, r[first:], sums)
+            dense.add_sums(sums, total)
             expected = A[FIRST : FIRST + count].astype("f8").T @ r[:count].astype("f8")
-            close(acc, start + expected, compute, count + 8)
+            close(total, start + expected, compute, count + 8)
 
 
 def test_integer_sums_are_exact():
     rng = np.random.default_rng(2)
     A, r = rng.integers(-(2**40), 2**40, (11, 5)), rng.integers(-1000, 1000, 11)
-    acc, block = np.full(5, 2**60), np.empty(5, np.int64)
-    dense.add_vector_product(A, 1, 9, r, block, acc)
-    np.testing.assert_array_equal(acc, 2**60 + A[1:10].T @ r[:9])
+    total, sums = np.full(5, 2**60), np.zeros(5, np.int64)
+    dense.add_vector_product(A, 1, 9, r, sums)
+    dense.add_sums(sums, total)
+    np.testing.assert_array_equal(total, 2**60 + A[1:10].T @ r[:9])
     out = np.empty(9, np.int64)
     dense.row_dot(A, 1, 9, r[:5], out)
     np.testing.assert_array_equal(out, A[1:10] @ r[:5])
@@ -67,10 +77,12 @@ def test_integer_sums_are_exact():
 
 def test_float32_is_summed_in_float64_across_blocks():
     """2**24 + 1 is no float32: 40 blocks of ones on top of 2**24 only count in a float64 accumulator."""
-    A, acc, block = np.ones((8, 3), "f4"), np.full(3, 2.0**24), np.empty(3, "f4")
+    A, total, sums = np.ones((8, 3), "f4"), np.full(3, 2.0**24), np.empty(3, "f4")
     for _ in range(40):
-        dense.add_vector_product(A, 0, 1, np.ones(8, "f4"), block, acc)
-    np.testing.assert_array_equal(acc, 2.0**24 + 40)
+        dense.clear(sums)
+        dense.add_vector_product(A, 0, 1, np.ones(8, "f4"), sums)
+        dense.add_sums(sums, total)
+    np.testing.assert_array_equal(total, 2.0**24 + 40)
 
 
 @pytest.mark.parametrize(("a", "b"), (("f8", "f8"), ("f4", "f8"), ("u1", "f4")))
@@ -95,10 +107,13 @@ def test_add_matrix_product(a, b):
         for left, right in ((0, 3), (1, 1), (2, 28), (28, 3), (33, 8), (7, 7), (3, 1100)):
             A, B = matrix(rng, count + FIRST, left, a), matrix(rng, count + 1, right, b)
             start = rng.normal(size=(left, right))
-            acc, block = start.copy(), np.full((left, right), np.nan, compute)
-            dense.add_matrix_product(A, FIRST, B, 1, count, block, acc)
+            total, sums = start.copy(), np.full((left, right), np.nan, compute)
+            dense.clear(sums)
+            for first, last in strips_of(count):
+                dense.add_matrix_product(A, FIRST + first, B, 1 + first, last - first, sums)
+            dense.add_matrix_sums(sums, total)
             expected = A[FIRST:].astype("f8").T @ B[1:].astype("f8")
-            close(acc, start + expected, compute, count + 8)
+            close(total, start + expected, compute, count + 8)
 
 
 @pytest.mark.parametrize("dtype", ("f8", "f4"))
@@ -122,10 +137,10 @@ def test_the_same_bits_every_time():
     for offset in range(5):
         shifted = np.zeros((40 + offset, 28), "f4")
         shifted[offset:] = A
-        out, acc = np.empty(40, "f4"), np.zeros(28)
+        out, sums = np.empty(40, "f4"), np.zeros(28, "f4")
         dense.row_dot(shifted, offset, 37, w, out)
-        dense.add_vector_product(shifted, offset, 37, out, np.empty(28, "f4"), acc)
-        results.add((out[:37].tobytes(), acc.tobytes()))
+        dense.add_vector_product(shifted, offset, 37, out, sums)
+        results.add((out[:37].tobytes(), sums.tobytes()))
     assert len(results) == 1
 
 

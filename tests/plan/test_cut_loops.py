@@ -113,7 +113,7 @@ def test_scratch_is_stated_and_shared(make, leaves, small_loops):
     (only,), (tiling,) = plan.passes, plan.tilings
     stated = next(item.bytes for item in tiling.memory if item.name.startswith("scratch"))
     tile = CompiledTile(only)
-    taken = [tile._own(argument, None, tiling.block_rows) for argument in tile.source.arguments]
+    taken = [tile._own(argument, None, tiling.blocks.strip) for argument in tile.source.arguments]
     assert sum(value.nbytes for value in taken if isinstance(value, np.ndarray)) == stated
     stored = [node for buffer in only.buffers for node in buffer.nodes]
     assert len(stored) == len(set(stored))

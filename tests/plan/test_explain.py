@@ -17,7 +17,7 @@ parameters: b, w(7)
 pass 1 · 30,000 rows · the first read of the data
   read   features (30000, 7) float32 · preadv: contiguous
   read   late (30000) float32 · preadv: contiguous
-  tiles  1 group of 1 page of 30,000 rows, in blocks of 1,024; 1 worker
+  tiles  1 group of 1 page of 30,000 rows, in blocks of 1,024 and strips of 160; 1 worker
   call   r1 = features @ w
   loop   r2 = r1 + b
   loop   t1 += sum(softplus(r2) - late * r2)

@@ -14,6 +14,7 @@ import lazyml as lz
 from lazyml.errors import CorruptFileError
 from lazyml.plan.accumulate import empty_partials, finalize, merge_groups
 from lazyml.plan.accumulators import ACCUMULATORS
+from lazyml.plan.plan import Blocks
 from lazyml.runtime.executor import run_pass
 from lazyml.runtime.sinks import MemorySink
 from lazyml.runtime.staging import Staging
@@ -42,7 +43,7 @@ class Recorder:
         self.a_pass = program.plan.passes[0]
         pages = -(-rows // page_rows)
         groups = -(-pages // group_pages) if groups is None else groups
-        self.tiling = replace(program.plan.tilings[0], page_rows=page_rows, block_rows=page_rows,
+        self.tiling = replace(program.plan.tilings[0], page_rows=page_rows, blocks=Blocks(page_rows, page_rows),
                               group_pages=group_pages, groups=groups, workers=workers)  # fmt: skip
         self.calls, self.workers = [], []
 

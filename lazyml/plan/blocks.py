@@ -1,0 +1,44 @@
+"""How many rows a block and a strip have: what a tile function sums together, and what its steps work on at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lazyml.config import Settings
+from lazyml.plan.cut_loops import is_long
+from lazyml.plan.plan import Blocks, Pass, row_bytes
+from lazyml.plan.scratch import FIXED, scratch_bytes_per_row, uses_blas
+
+SMALLEST_BLOCK = 16  # fewer rows do not pay for clearing and adding the block's own totals
+BLAS_BLOCK_ROWS = 256  # a library product pays for its packing only from about this many rows
+STRIP_ROWS = (32, 16)
+"""A strip has a multiple of the first, or the second alone: vectors of a loop come out even. With fewer rows a block is
+one strip."""
+SUMMED_BY_STRIPS = {"contract_rows", "centred_contract"}
+"""Kernels with scratch of the block that go on from strip to strip. The others merge what they have after each call."""
+
+
+def blocks_of(a_pass: Pass, settings: Settings) -> Blocks:
+    """The rows of a block and of a strip, from the bytes of a row and of what is made for it.
+
+    A strip stays in the nearest cache from the step that reads it first to the last, and while the steps work on it,
+    the processor goes on to bring the next rows: of 28 columns a logistic gradient reached 0.93 of the speed at which
+    the rows can be summed, and 0.77 to 0.83 with steps that each go over 1,024 rows (float32, two cores of an EPYC).
+    """
+    each = max((row_bytes(node) for node in a_pass.sources), default=8) + scratch_bytes_per_row(a_pass)
+    each = max(each, 1)
+    rows = int(np.clip(settings.block_bytes // each // 8 * 8, SMALLEST_BLOCK, settings.block_rows))
+    if uses_blas(a_pass):
+        rows = max(rows, BLAS_BLOCK_ROWS)
+    if is_long(a_pass) or not _goes_by_strips(a_pass):
+        return Blocks(rows, rows)
+    many, few = STRIP_ROWS
+    strip = settings.strip_bytes // each
+    strip = strip // many * many if strip >= many else few if strip >= few else rows
+    return Blocks(rows, min(strip, rows))
+
+
+def _goes_by_strips(a_pass: Pass) -> bool:
+    """Whether every kernel can go on with its sums from strip to strip."""
+    nodes = (node for step in a_pass.steps if step.kind == "kernel" for node in step.nodes)
+    return not uses_blas(a_pass) and all(node.op not in FIXED or node.op in SUMMED_BY_STRIPS for node in nodes)
