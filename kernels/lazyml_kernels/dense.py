@@ -32,7 +32,7 @@ one stream anyway; of long ones w no longer fits in the nearest cache beside the
 
 
 @sum_kernel
-def _in_turn(rows: Any) -> bool:
+def _in_turn(rows: Any) -> Any:
     """Whether these rows, each in the cache or not, are best read one after the other."""
     least, most = IN_TURN
     return least <= rows.shape[1] * rows.itemsize <= most

@@ -16,6 +16,8 @@ from lazyml.plan.steps import resolve, width
 def _matrix(scope: Scope, node: Node) -> str:
     """A kernel's row operand as (array, first row): a page, or scratch that starts at the strip."""
     name, first = scope.rows_and_first(node)
+    if resolve(node) in scope.by_columns:
+        return f"{name}.T, {first}"
     if width(node) is None:  # one value a row is a matrix of one column
         name = f"{name}.reshape(({name}.size, 1))"
     return f"{name}, {first}"
@@ -28,8 +30,11 @@ def _row_product(scope: Scope, node: Node) -> None:
     if width(node) is None:
         scope.writer.line(f"dense.row_dot({_matrix(scope, left)}, m, {scope.input(right, 'vector')}, {out})")
         return
+    module = "columnwise" if node in scope.by_columns else "dense"
     kernel, form = ("blas_row_product", "matrix") if by_blas(node) else ("row_product", "columns")
-    scope.writer.line(f"dense.{kernel}({_matrix(scope, left)}, m, {scope.input(right, form)}, {out})")
+    own = [scope.own_rows(node)] if by_blas(node) and node in scope.by_columns else []
+    operands = [_matrix(scope, left), "m", scope.input(right, form), *own, out]
+    scope.writer.line(f"{module}.{kernel}({', '.join(operands)})")
 
 
 def _sums_of_block(scope: Scope, node: Node, into_total: str) -> str:
@@ -43,9 +48,16 @@ def _contract_rows(scope: Scope, node: Node) -> None:
     """A' B added to the total."""
     left, right = node.src
     if by_blas(node):
-        operands = f"{_matrix(scope, left)}, {_matrix(scope, right)}, m"
         totals = f"{scope.fixed_scratch(node)}, {scope.total(node)}"
-        scope.writer.line(f"dense.blas_add_matrix_product({operands}, {totals})")
+        if resolve(right) in scope.by_columns:
+            operands = f"{_matrix(scope, left)}, m, {scope.stored(right)}"
+            scope.writer.line(f"columnwise.blas_add_matrix_product({operands}, {totals})")
+        elif resolve(left) in scope.by_columns:
+            operands = f"{scope.stored(left)}, {_matrix(scope, right)}, m"
+            scope.writer.line(f"columnwise.blas_add_turned_product({operands}, {totals})")
+        else:
+            operands = f"{_matrix(scope, left)}, {_matrix(scope, right)}, m"
+            scope.writer.line(f"dense.blas_add_matrix_product({operands}, {totals})")
         return
     if width(left) is not None and width(right) is not None:
         sums = _sums_of_block(scope, node, "add_matrix_sums")

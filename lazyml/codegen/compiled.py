@@ -26,7 +26,8 @@ import math
 import numpy as np
 from numba import float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
-from lazyml_kernels import {", ".join(KERNEL_MODULES)}
+from lazyml_kernels import {", ".join(KERNEL_MODULES[:10])}
+from lazyml_kernels import {", ".join(KERNEL_MODULES[10:])}
 {{functions}}
 
 {{parts}}# {{types}}

@@ -11,7 +11,7 @@ from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.interpret import InterpretedTile
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Pass, Plan, Tiling
-from lazyml.plan.scratch import uses_blas
+from lazyml.plan.scratch import blas_products
 
 Values = NDArray[Any]
 Tile = CompiledTile | InterpretedTile
@@ -30,7 +30,7 @@ class PassFunctions:
 
     def needs_one_blas_thread(self) -> bool:
         """Whether the linear-algebra library is called: by the interpreter, always."""
-        return any(isinstance(tile, InterpretedTile) or uses_blas(tile.a_pass) for tile in self.tiles)
+        return any(isinstance(tile, InterpretedTile) or blas_products(tile.a_pass) for tile in self.tiles)
 
     def bind(self, known: Mapping[Node, Values], tiling: Tiling) -> Callable[[int], Call]:
         """For one run: a function that gives each worker its call. It takes pages of what the pass reads, and as sinks

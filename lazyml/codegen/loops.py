@@ -10,6 +10,7 @@ import numpy as np
 from lazyml.codegen.reducers import REDUCERS, extremes
 from lazyml.codegen.scope import Scope
 from lazyml.expr.node import OPS, Node
+from lazyml.plan.columnwise import goes_by_columns
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Step
 from lazyml.plan.steps import resolve, width
@@ -44,17 +45,21 @@ def _mixed(node: Node, values: list[str]) -> str | None:
 
 
 class LoopWriter:
-    """Writes a Step of kind "loop". Lines fall into: before the strips of a block, before the loops, per row, per
-    element, after a row, after the strips. Where the loop is in a function of its own, a block is one strip."""
+    """Writes a Step of kind "loop". Lines fall into: before the strips of a block, before the loops, per line, per
+    element, after a line, after the strips. Where the loop is in a function of its own, a block is one strip.
+
+    The line of a matrix is a row; where matrices are stored by columns it is a column, and its elements are the rows.
+    """
 
     def __init__(self, scope: Scope, step: Step) -> None:
         self.scope, self.step = scope, step
         self.matrix = step.columns is not None
+        self.by_columns = goes_by_columns(step, scope.by_columns)
         self.before: list[str] = []
         self.opening: list[str] = []
-        self.row: list[str] = []
+        self.line: list[str] = []
         self.element: list[str] = []
-        self.row_end: list[str] = []
+        self.line_end: list[str] = []
         self.after: list[str] = []
         self.local: dict[Node, str] = {}
         self._first_row = self._column_count = ""
@@ -68,17 +73,20 @@ class LoopWriter:
             self.before, self.after = [], []
         for line in self.before + self.opening:
             writer.line(line)
-        with writer.indented("for i in range(m):"):
-            for line in self.row:
+        outer, inner = "for i in range(m):", f"for j in range({columns}):"
+        if self.by_columns:
+            outer, inner = inner, outer
+        with writer.indented(outer):
+            for line in self.line:
                 writer.line(line)
             if self.matrix:
-                with writer.indented(f"for j in range({columns}):"):
+                with writer.indented(inner):
                     for line in self.element:
                         writer.line(line)
             else:
                 for line in self.element:
                     writer.line(line)
-            for line in self.row_end:
+            for line in self.line_end:
                 writer.line(line)
         for line in self.after:
             writer.line(line)
@@ -95,7 +103,11 @@ class LoopWriter:
         self.element.append(f"{name} = {special(self, node) if special else self._expression(node)}")
         self.local[node] = name
         if self.scope.is_stored(node):
-            self.element.append(f"{self.scope.stored(node)}[{'i, j' if self.matrix else 'i'}] = {name}")
+            self.element.append(f"{self._place_of(self.scope.stored(node))} = {name}")
+
+    def _place_of(self, base: str, matrix: bool = True) -> str:
+        """An element of a matrix of the loop's width, or of a vector with one value a row."""
+        return f"{base}[{('j, i' if self.by_columns else 'i, j') if matrix and self.matrix else 'i'}]"
 
     def _expression(self, node: Node) -> str:
         values = [self._value(s) for s in node.src]
@@ -114,14 +126,15 @@ class LoopWriter:
             name = self.scope.input(node)
             if sum(size != 1 for size in node.shape) == 0:
                 return name
-            return self._load(node, f"{name}[j]", self.element, name)
+            return self._load(node, f"{name}[j]", self.line if self.by_columns else self.element, name)
         base = self.scope.strip_of(node) if node.op == "source" else self.scope.stored(node)
         if width(node) is not None:
-            return self._load(node, f"{base}[i, j]", self.element, base)
-        return self._load(node, f"{base}[i]", self.row if self.matrix else self.element, base)
+            return self._load(node, self._place_of(base), self.element, base)
+        of_line = self.matrix and not self.by_columns
+        return self._load(node, self._place_of(base, matrix=False), self.line if of_line else self.element, base)
 
     def _load(self, node: Node, text: str, lines: list[str], base: str) -> str:
-        name = self.scope.names.new(f"{base.removesuffix('_strip')}_{'ij' if '[i, j]' in text else text[-2]}")
+        name = self.scope.names.new(f"{base.removesuffix('_strip')}_{'ij' if ', ' in text else text[-2]}")
         lines.append(f"{name} = {text}")
         self.local[node] = name
         return name
@@ -130,6 +143,11 @@ class LoopWriter:
         """A total over rows: of one number, in a local that is then added; of one a column, added at once."""
         total, has_place = self.scope.total(node), REDUCERS[node.op].has_place
         place = self._row_number() if has_place else ""
+        if self.by_columns and node.arg == (0,):
+            state = self._start(node, self.line)
+            self.element += self._step(node, state, self._operand(node), place)
+            self.line_end += self._step(node, (f"{total}[j]", ""), *state)
+            return
         if self.matrix and node.arg == (0,):
             state = (f"{total}[0, j]", f"{total}[1, j]") if has_place else (f"{total}[j]", "")
             self.element += self._step(node, state, self._operand(node), place)
@@ -144,9 +162,9 @@ class LoopWriter:
         """A reduction over the columns of each row."""
         out = self.scope.stored(node) if self.scope.is_stored(node) else None
         if self.matrix:
-            state = self._start(node, self.row)
+            state = self._start(node, self.line)
             self.element += self._step(node, state, self._operand(node), "j")
-            self.row_end.append(f"{out}[i] = {type_name(node)}({state[REDUCERS[node.op].has_place]})")
+            self.line_end.append(f"{out}[i] = {type_name(node)}({state[REDUCERS[node.op].has_place]})")
             return
         value = "0" if REDUCERS[node.op].has_place else self._value(node.src[0])  # of one column: itself, and the first
         self.local[node] = self.scope.names.new(node.op)
@@ -200,7 +218,7 @@ class LoopWriter:
         (index,) = node.src
         code, size = self._value(index), self._columns() if self.matrix else "1"
         faults = self.scope.faults(node).replace(", ", "[") + "]"
-        lines = self.row if self.matrix else self.element
+        lines = self.line if self.matrix else self.element
         lines.append(f"{faults} += int64(({code} < 0) | ({code} >= {size}))")
         return f"{type_name(node)}({code} == {'j' if self.matrix else '0'})"
 

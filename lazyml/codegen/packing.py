@@ -77,6 +77,8 @@ def _is_single(argument: Argument, buffers: Sequence[Buffer]) -> bool:
 def scratch_shape(buffer: Buffer, strip_rows: int) -> tuple[int, ...]:
     if not buffer.per_row:
         return buffer.shape
+    if buffer.by_columns:
+        return (*buffer.shape, strip_rows)
     return (strip_rows,) if buffer.shape == (1,) else (strip_rows, *buffer.shape)
 
 

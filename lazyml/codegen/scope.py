@@ -36,25 +36,33 @@ class Scope:
         self._buffers = a_pass.buffers
         self._buffer_names = [self.names.new(f"{'row' if b.per_row else 'sum'}_{i}")
                               for i, b in enumerate(self._buffers, 1)]  # fmt: skip
-        self._scratch = {(node, b.per_row): name for b, name in zip(self._buffers, self._buffer_names, strict=True)
-                         for node in b.nodes}  # fmt: skip
+        self.by_columns = {node for b in self._buffers if b.by_columns for node in b.nodes}
+        self._turned: dict[str, str] = {}
+        named = zip(self._buffers, self._buffer_names, strict=True)
+        self._scratch = {(node, b.per_row, b.own): name for b, name in named for node in b.nodes}
         self._sinks = {node: self.names.new(f"out_{i}") for i, node in enumerate(a_pass.sinks, 1)}
         self._column_names: list[str] = []
         self.shown.update(self._sources)
-        self.shown.update({node: name for (node, per_row), name in self._scratch.items() if per_row})
+        self.shown.update({node: name for (node, per_row, own), name in self._scratch.items() if per_row and not own})
 
     def stored(self, node: Node) -> str:
-        return self._scratch[resolve(node), True]
+        """Where a row-aligned value is kept: a line a row of the strip; or, if by columns, a line a column."""
+        name = self._scratch[resolve(node), True, False]
+        if resolve(node) not in self.by_columns:
+            return name
+        if name not in self._turned:
+            self._turned[name] = self.names.new(f"{name}_columns")
+        return self._turned[name]
 
     def is_stored(self, node: Node) -> bool:
-        return (resolve(node), True) in self._scratch
+        return (resolve(node), True, False) in self._scratch
 
     def own_rows(self, node: Node) -> str:
         """Scratch with a line a row that a kernel of this node has for itself."""
-        return self._scratch[node, True]
+        return self._scratch[node, True, True]
 
     def fixed_scratch(self, node: Node) -> str:
-        return self._scratch[node, False]
+        return self._scratch[node, False, False]
 
     def user_function(self, function: UserFunction) -> str:
         """The name of a user's own function."""
@@ -86,7 +94,8 @@ class Scope:
         return self._slices[node]
 
     def strip_slices(self) -> dict[str, str]:
-        return {name: f"{self._sources[node]}[first:last]" for node, name in self._slices.items()}
+        slices = {name: f"{self._sources[node]}[first:last]" for node, name in self._slices.items()}
+        return slices | {view: f"columnwise.strip({name}, m)" for name, view in self._turned.items()}
 
     def input(self, node: Node, form: str = "") -> str:
         """A small value: a scalar where it has one element, else a vector over columns, unless a form is asked for."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 KERNEL_MODULES = (
     "bits",
+    "columnwise",
     "dense",
     "divide",
     "gram",

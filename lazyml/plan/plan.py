@@ -31,13 +31,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Buffer:
-    """Scratch of one worker: `per_row` buffers have a line a row of the block, others the fixed `shape`. A buffer holds
-    the values of its `nodes` one after the other."""
+    """Scratch of one worker: `per_row` buffers have a line a row of the strip, or a line a column of its rows; others
+    the fixed `shape`. A buffer holds the values of its `nodes` one after the other, or is a kernel's `own`."""
 
     nodes: tuple[Node, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     per_row: bool
+    by_columns: bool = False
+    own: bool = False
 
     @property
     def bytes_each(self) -> int:

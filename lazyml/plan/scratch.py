@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from lazyml.expr.node import OPS, Node
 from lazyml.plan.accumulators import ACCUMULATORS
+from lazyml.plan.columnwise import stored_by_columns
 from lazyml.plan.cut_loops import is_long
 from lazyml.plan.plan import Buffer, Pass, Step
 from lazyml.plan.steps import REINDEXED, resolve, width
 
-LOOP_COLUMNS = 8
-"""Up to this many right-hand columns the register-blocked loops beat the library's product."""
+LOOP_COLUMNS = 2
+"""Up to this many right-hand columns the register-blocked loops beat the library's product; measured (EPYC, 28 and 512
+columns of float32)."""
 
 
 GRAM_LOOP_COLUMNS = 6
@@ -47,8 +49,9 @@ def by_blas(node: Node) -> bool:
     return left.ndim == 2 and right.ndim == 2 and min(int(right.shape[0]), int(right.shape[1])) > LOOP_COLUMNS
 
 
-def uses_blas(a_pass: Pass) -> bool:
-    return any(by_blas(node) for step in a_pass.steps if step.kind == "kernel" for node in step.nodes)
+def blas_products(a_pass: Pass) -> list[Node]:
+    """The products that go through the library."""
+    return [node for step in a_pass.steps if step.kind == "kernel" for node in step.nodes if by_blas(node)]
 
 
 def stored_values(steps: Sequence[Step], sinks: Sequence[Node]) -> list[Node]:
@@ -73,7 +76,12 @@ def made_by_inner_loop(node: Node) -> bool:
 
 def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
     """Every scratch array of a pass's tile function, in the order it takes them."""
-    found = [Buffer(tuple(nodes), _line(nodes[0]), nodes[0].dtype, per_row=True) for nodes in _shared(steps, sinks)]
+    stored = stored_values(steps, sinks)
+    turned = stored_by_columns(steps, stored, sinks)
+    found = [
+        Buffer(tuple(nodes), _line(nodes[0]), nodes[0].dtype, per_row=True, by_columns=nodes[0] in turned)
+        for nodes in _shared(steps, stored, sinks, turned)
+    ]
     for step in steps:
         for node in step.nodes if step.kind == "kernel" else ():
             if node.op in FIXED:
@@ -81,11 +89,15 @@ def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
                 if shape:
                     found.append(Buffer((node,), shape, dtype, per_row=False))
             if node.op == "weighted_gram" and by_blas(node):  # the weighted rows
-                found.append(Buffer((node,), _line(node.src[0]), node.src[0].dtype, per_row=True))
+                found.append(Buffer((node,), _line(node.src[0]), node.src[0].dtype, per_row=True, own=True))
+            if node in turned and by_blas(node):  # the product by rows, which the library is faster at
+                found.append(Buffer((node,), _line(node), node.dtype, per_row=True, own=True))
     return tuple(found)
 
 
-def _shared(steps: Sequence[Step], sinks: Sequence[Node]) -> list[list[Node]]:
+def _shared(
+    steps: Sequence[Step], stored: Sequence[Node], sinks: Sequence[Node], turned: Set[Node]
+) -> list[list[Node]]:
     """The stored values, together where one is over before the step that makes the next of the same form."""
     made: dict[Node, int] = {}
     last: dict[Node, int] = {}
@@ -95,9 +107,9 @@ def _shared(steps: Sequence[Step], sinks: Sequence[Node]) -> list[list[Node]]:
             last.update((resolve(source), index) for source in node.src)
     last.update((resolve(sink), len(steps)) for sink in sinks)
     held: list[list[Node]] = []
-    over: dict[tuple[tuple[int, ...], np.dtype[Any]], list[tuple[int, int]]] = {}
-    for node in sorted(stored_values(steps, sinks), key=lambda node: made[node]):
-        ready = over.setdefault((_line(node), node.dtype), [])
+    over: dict[tuple[tuple[int, ...], np.dtype[Any], bool], list[tuple[int, int]]] = {}
+    for node in sorted(stored, key=lambda node: made[node]):
+        ready = over.setdefault((_line(node), node.dtype, node in turned), [])
         if ready and ready[0][0] < made[node]:
             _, number = heapq.heappop(ready)
             held[number].append(node)

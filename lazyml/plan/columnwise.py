@@ -1,0 +1,64 @@
+"""Which values of a strip are stored by columns: narrow matrices, whose rows are too short to fill vectors.
+
+A loop over 4 columns inside a loop over rows leaves most of each vector empty: with the values stored by columns, the
+inner loop goes over the rows. Pages of sources have whole rows, and so has what most kernels take and give; products
+with a page are the exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+from lazyml.expr.node import OPS, Node
+from lazyml.plan.levels import is_accumulator
+from lazyml.plan.plan import Step
+from lazyml.plan.steps import REINDEXED, resolve, width
+
+WIDEST = 32
+"""Rows of so many columns fill the vectors of a loop over columns."""
+
+BY_ROWS = {*REINDEXED, "one_hot", "argmin", "argmax"}
+"""Parts of a loop that go through the columns of one row."""
+
+
+def stored_by_columns(steps: Sequence[Step], stored: Sequence[Node], sinks: Sequence[Node]) -> Set[Node]:
+    """Of the stored values those that every step which makes or takes them can have by columns."""
+    kept, written = set(stored), {resolve(sink) for sink in sinks}
+    found = {node for node in stored if 1 < (width(node) or 0) <= WIDEST and node not in written}
+    while True:
+        refused = {node for step in steps for node in _refused(step, kept, found)}
+        if not refused & found:
+            return found
+        found -= refused
+
+
+def goes_by_columns(step: Step, by_columns: Set[Node]) -> bool:
+    """Whether the outer loop of a step is the one over columns: where some of its matrices are stored so."""
+    return any(node in by_columns for node in _matrices(step))
+
+
+def _matrices(step: Step) -> set[Node]:
+    """The matrices that a step reads from where they are, or makes."""
+    made = set(step.nodes)
+    taken = {resolve(s) for node in step.nodes for s in node.src if s.row_axis is not None}
+    return {node for node in made | taken if node.row_axis is not None and width(node) is not None}
+
+
+def _refused(step: Step, kept: Set[Node], found: Set[Node]) -> set[Node]:
+    """Matrices that this step must have by rows, given those that are kept between steps, and may be by columns."""
+    matrices = _matrices(step)
+    if step.kind == "loop":
+        elsewhere = {node for node in matrices if node in kept or node not in step.nodes}
+        along_rows = any(n.op in BY_ROWS or (_is_reduction(n) and n.row_axis is not None) for n in step.nodes)
+        return matrices if along_rows or not elsewhere <= found else set()
+    (node,) = step.nodes
+    if node.op == "matmul":
+        return matrices - {node}
+    if node.op == "contract_rows":
+        sides = {resolve(s) for s in node.src if width(s) is not None}
+        return sides if len(sides & found) > 1 or len(sides) == 1 else set()
+    return matrices
+
+
+def _is_reduction(node: Node) -> bool:
+    return OPS[node.op].kind == "reduction" and not is_accumulator(node)
