@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source, Unspooled
 from lazyml.sources.stages import Stage
 from lazyml.sources.temporary import TemporaryFile, free_bytes, spill_directory
 
@@ -54,7 +54,7 @@ class MadePages:
         return 0
 
 
-class KeptValue(MadePages):
+class KeptValue(MadePages, Unspooled):
     """What sources of kept values share: nothing to prepare, no file of the user's."""
 
     identity: tuple[int, ...] = ()

@@ -24,6 +24,7 @@ from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, 
 from lazyml.sources.shared import SharedChunks
 from lazyml.sources.side_by_side import LINE, blocks_in, put, together
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
+from lazyml.sources.spooled import Spool, SpooledSource
 from lazyml.sources.stages import Stage
 
 RUN_BYTES = 256 * KIB  # neighbouring small chunks are read together up to this much
@@ -48,10 +49,20 @@ class DecodedSource(FileSource):
         self.runs = runs_of(table, layout.filters, layout.stored, layout.tile, layout.fill)
         self.together = together(table.chunk[1] * layout.stored.itemsize, table.across)
         self.run_bytes = max(largest, min(RUN_BYTES, self.stored_bytes))
+        self.spool = Spool(table, self.chunk_bytes)
 
     def columns(self, chosen: Columns) -> Source | None:
         """These columns: chunks that have none of them are not read."""
-        return columns_of(self, self.table, chosen, DecodedSource)
+        return columns_of(self, self.table, chosen, self._part)
+
+    def _part(self, key: SourceKey, route: Route, layout: Layout, table: ChunkTable) -> DecodedSource:
+        part = DecodedSource(key, route, layout, table)
+        part.spool = self.spool
+        return part
+
+    def spooled(self) -> Source | None:
+        """By way of a temporary file, into which each chunk is decoded once."""
+        return SpooledSource(self) if len(self.table.index) else None
 
     def prepare(self) -> None:
         """Load or compile the decoders."""
