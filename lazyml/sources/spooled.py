@@ -195,6 +195,12 @@ class SpoolRows(NamedTuple):
         return np.minimum(table.shape[0] - start, table.chunk[0]) * self.source.chunk_row_bytes
 
     @property
+    def number(self) -> int:
+        """How many chunks these rows have."""
+        chosen = self.chunks()
+        return int(chosen.stop - chosen.start)
+
+    @property
     def stored_bytes(self) -> int:
         """Stored bytes of all chunks of these rows."""
         return int(self.source.decoded.table.size[self.chunks()].sum())
