@@ -82,7 +82,7 @@ def _spooled_text(spooled: Spooled, names: _Names) -> str:
         f"before the passes · {names[node]} is decoded into a temporary file, since its chunks have no room otherwise",
         f"  decode {names[node]} {_dims(node)} {node.dtype} · {route.detail}{_other(node)}",
         f"         first call: {format_bytes(spooled.stored)} read and decoded, each chunk once; later calls: nothing",
-        f"  write  {format_bytes(spooled.bytes)} in {spooled.folder}, without a name: gone with the process, or by release()",
+        f"  write  {format_bytes(spooled.bytes)} in {spooled.folder}, gone with the process, or by release()",
         f"  tiles  one chunk at a time; {spooled.workers} {'worker' if spooled.workers == 1 else 'workers'}",
     ]
     first, *others = [_memory_line(item.name, item.bytes) for item in spooled.memory]
