@@ -328,7 +328,8 @@ class Program:
         if first == 0 and self.plan.spooled:
             due = [a_pass for a_pass in self.plan.passes if not _known(a_pass, run)]
             spans = {node: run.spans[a_pass.index] for a_pass in due for node in a_pass.reads}
-            run.hold(spool([(one, spans[one.node]) for one in self.plan.spooled if one.node in spans]))
+            wanted = [one for one in self.plan.spooled if one.node in spans and not self._ready.pins.has_all(one.node)]
+            run.hold(spool([(one, spans[one.node]) for one in wanted]))
         for a_pass in self.plan.passes[first:last]:
             evaluate_small(self.plan.small[a_pass.index], run.known)
             if not _known(a_pass, run):

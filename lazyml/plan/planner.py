@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from lazyml.config import Settings, format_bytes
 from lazyml.errors import BudgetError
+from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, topological
 from lazyml.expr.show import formula
 from lazyml.plan.keep import choose
@@ -25,6 +26,7 @@ from lazyml.plan.ways import Room, decide
 from lazyml.sources.protocol import MemoryItem, Source
 from lazyml.sources.spooled import check_room
 
+LARGE_PARAMETER = 4  # a parameter of a quarter of all small values, or more, is what makes them large
 WIDE_ROW = 4  # a row of a quarter of the budget, or more, is what makes a plan too large
 PANEL_SHARE = 2  # of the columns that would fit: what a panel is read through takes memory, too
 
@@ -168,9 +170,23 @@ def _remedy(name: str, plan: Plan) -> str:
         return f"write the dataset with gzip, shuffle or no filter, which need no such cache, or allow {enough}"
     if "chunk" in name:
         return f"repack the dataset with smaller chunks, use fewer columns if chunks have some each, or allow {enough}"
+    if name.startswith("parameters") and (large := _large_parameter(plan)):
+        return f"{large}; or allow {enough}"
     if "totals" in name:
         return f"split the statistic into column panels, or allow {enough}"
     return f"allow {enough}"  # not fewer threads: this is what one takes
+
+
+def _large_parameter(plan: Plan) -> str | None:
+    """What to do about the parameter that takes most, where parameters are what is large among small values; their
+    totals can not be split while they are whole."""
+    largest = max(plan.parameters, key=node_bytes, default=None)
+    small = next(item.bytes for item in plan.resident if item.name.startswith("parameters"))
+    if largest is None or node_bytes(largest) * LARGE_PARAMETER < small:
+        return None
+    size, shape = format_bytes(node_bytes(largest)), show_shape(largest.shape)
+    return (f"use a part of the parameter {largest.arg} {shape} at a time, with the columns that it belongs to: it has "
+            f"{size}, and so has every derivative by it")  # fmt: skip
 
 
 def _check_upright(a_pass: Pass) -> None:

@@ -11,7 +11,7 @@ from lazyml.plan.plan import Spooled
 from lazyml.runtime.clock import PassStats, SourceStats
 from lazyml.runtime.workers import run_workers, uninterrupted, until_python_ends
 from lazyml.sources.protocol import Source
-from lazyml.sources.spooled import ChunkDecoder, Contents, SpoolRows, check_room
+from lazyml.sources.spooled import ChunkDecoder, Contents, Places, SpooledSource, SpoolRows, check_room
 from lazyml.sources.stages import Stage, summed
 
 BEFORE = -1
@@ -50,40 +50,42 @@ def _decode(rows: SpoolRows, workers: int) -> Decoded:
     source = rows.source
     with uninterrupted():
         contents = source.spool.ready(source.key.label, source.slots[rows.chunks()])
+    if not len(rows.missing(contents)):
+        return Decoded(contents)
     with contents.lock:
-        missing = rows.missing(contents)
-        if not len(missing):
-            return Decoded(contents)
-        begin, workers = time.perf_counter(), min(workers, len(missing))
-        ended = [begin] * workers
-        with until_python_ends() as cancelled, _Opened(rows, contents, workers) as decoder:
+        missing = rows.missing(contents)  # by now; another program may have decoded some
+        return _missing(rows, contents, missing, min(workers, len(missing))) if len(missing) else Decoded(contents)
 
-            def work(worker: int, cancelled: threading.Event) -> None:
-                while not cancelled.is_set() and decoder.step(worker):
-                    continue
-                ended[worker] = time.perf_counter()
 
-            run_workers(workers, work, cancelled)
-        over = time.perf_counter()
-        waited = Stage("wait", sum(over - end for end in ended))
-        stages = summed([*decoder.stages, waited])
-        stats = PassStats(BEFORE, over - begin, workers, len(missing), stages,
-                          (SourceStats.of(source.decoded, decoder.stages),))  # fmt: skip
-        return Decoded(contents, decoder.bytes_read, decoder.bytes_written, decoder.held_bytes, stats)
+def _missing(rows: SpoolRows, contents: Contents, missing: Places, workers: int) -> Decoded:
+    begin = time.perf_counter()
+    ended = [begin] * workers
+    with until_python_ends() as cancelled, _Opened(rows.source, contents, missing, workers) as decoder:
+
+        def work(worker: int, cancelled: threading.Event) -> None:
+            while not cancelled.is_set() and decoder.step(worker):
+                continue
+            ended[worker] = time.perf_counter()
+
+        run_workers(workers, work, cancelled)
+    over = time.perf_counter()
+    stages = summed([*decoder.stages, Stage("wait", sum(over - end for end in ended))])
+    by_source = SourceStats.of(rows.source.decoded, decoder.stages)
+    stats = PassStats(BEFORE, over - begin, workers, len(missing), stages, (by_source,))
+    return Decoded(contents, decoder.bytes_read, decoder.bytes_written, decoder.held_bytes, stats)
 
 
 class _Opened:
     """A decoder that is closed whatever happens: Ctrl-C waits while files are opened and closed."""
 
-    def __init__(self, rows: SpoolRows, contents: Contents, workers: int) -> None:
-        self._rows, self._contents, self._workers = rows, contents, workers
+    def __init__(self, source: SpooledSource, contents: Contents, missing: Places, workers: int) -> None:
+        self._given = source, contents, missing, workers
         self._decoder: ChunkDecoder | None = None
 
     def __enter__(self) -> ChunkDecoder:
         try:
             with uninterrupted():
-                missing = self._rows.missing(self._contents)
-                self._decoder = ChunkDecoder(self._rows.source, self._contents, missing, self._workers)
+                self._decoder = ChunkDecoder(*self._given)
         except BaseException:
             self._close(failed=True)
             raise

@@ -151,20 +151,25 @@ class SpooledSource(RawSource):
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> RawScan:
         """Open the temporary file for one pass."""
-        rows = SpoolRows(self, max(first, 0), last)
+        wanted = given.present is None or not given.present.all()
+        rows = SpoolRows(self, max(first, 0), last if wanted else max(first, 0))
         contents = self.spool.ready(self.key.label, self.slots[rows.chunks()])
-        with contents.lock:
-            if len(missing := rows.missing(contents)):
-                check_room([rows])
-                decoder = ChunkDecoder(self, contents, missing, 1)
-                try:
-                    while decoder.step(0):
-                        pass
-                except BaseException:
-                    decoder.close(failed=True)
-                    raise
-                decoder.close()
+        if len(rows.missing(contents)):
+            with contents.lock:
+                self._decode(rows, contents)
         return RawScan(self, threads, SpooledFile(self, contents, threads, given))
+
+    def _decode(self, rows: SpoolRows, contents: Contents) -> None:
+        """What nobody has decoded before, on this thread."""
+        check_room([rows])
+        decoder = ChunkDecoder(self, contents, rows.missing(contents), 1)
+        try:
+            while decoder.step(0):
+                pass
+        except BaseException:
+            decoder.close(failed=True)
+            raise
+        decoder.close()
 
 
 class SpoolRows(NamedTuple):
@@ -178,7 +183,8 @@ class SpoolRows(NamedTuple):
         """Where the chunks of these rows stand in the table."""
         table = self.source.table
         height = table.chunk[0]
-        return slice(*table.positions(self.first // height, math.ceil(self.last / height)))
+        last = math.ceil(self.last / height) if self.last > self.first else self.first // height
+        return slice(*table.positions(self.first // height, last))
 
     def missing(self, contents: Contents | None) -> Places:
         """The chunks that are not there, in the order of the dataset's file."""
@@ -257,7 +263,11 @@ class ChunkDecoder:
         values = decoded.decode(chunk, stored, room)[: self._sizes[at]]
         between = time.perf_counter()
         slot = int(self._source.slots[self._missing[at]])
-        contents.file.write(values, slot * decoded.chunk_bytes)
+        try:
+            contents.file.write(values, slot * decoded.chunk_bytes)
+        except SpillError:  # no room is left: give back what was taken
+            self._source.spool.drop()
+            raise
         contents.there[slot] = True
         self._seconds[:, worker] += between - begin, time.perf_counter() - between
         self._bytes[:, worker] += values.nbytes
