@@ -41,6 +41,9 @@ FREE_SHARE = 0.9  # of the free disk, at most
 AHEAD = 2  # chunks a worker that the system is asked to read ahead
 
 
+_alive: weakref.WeakSet[Spool | Contents] = weakref.WeakSet()
+
+
 class Spool:
     """Where the decoded chunks of a dataset are, for its source and for the sources of some of its columns.
 
@@ -52,6 +55,8 @@ class Spool:
         self.chunk_bytes, self.across, self.chunks = chunk_bytes, table.across, table.down * table.across
         self._kept: Contents | None = None
         self._last: weakref.ref[Contents] | None = None
+        self.lock = threading.Lock()  # held for a moment, to find or make the contents
+        _alive.add(self)
 
     def slots(self, table: ChunkTable) -> NDArray[np.int64]:
         """The numbers in the dataset's grid of the chunks of a table, which may have only some of those across."""
@@ -67,11 +72,12 @@ class Spool:
     def ready(self, label: str, slots: NDArray[np.int64]) -> Contents:
         """What there is, to be added to, or a new file. What a parent process has decoded is used in a child where it
         is all that is wanted, and never added to: both would write into one file."""
-        found = self.contents()
-        if found is None or (found.process != os.getpid() and not found.there[slots].all()):
-            found = Contents(label, self.chunks, self.chunk_bytes)
-        self._kept, self._last = found, weakref.ref(found)
-        return found
+        with self.lock:
+            found = self.contents()
+            if found is None or (found.process != os.getpid() and not found.there[slots].all()):
+                found = Contents(label, self.chunks, self.chunk_bytes)
+            self._kept, self._last = found, weakref.ref(found)
+            return found
 
     def drop(self) -> None:
         """Let go of all chunks: they are decoded again when they are wanted again."""
@@ -86,9 +92,6 @@ class Contents:
         self.there = np.zeros(chunks, np.bool_)
         self.file = TemporaryFile(f"the temporary file of {label}'s chunks", chunks * chunk_bytes)
         _alive.add(self)
-
-
-_alive: weakref.WeakSet[Contents] = weakref.WeakSet()
 
 
 def _fresh_locks() -> None:
