@@ -120,6 +120,7 @@ class SpooledSource(RawSource):
                 f"are decoded once, into that file; to change that: {repack_command(decoded.layout.path)}")  # fmt: skip
         super().__init__(decoded.key, Route(ROUTE, decoded.route.detail, slow), decoded.layout, places)
         self.pins = decoded.pins
+        self.preferred_rows = 1  # any pages, as small as the budget asks for
         self.temporary_bytes = self.stored_bytes
 
     @property
