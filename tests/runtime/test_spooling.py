@@ -205,7 +205,7 @@ def test_an_interrupt_amid_decoding(path, decoded, monkeypatch):
     assert threading.active_count() == 1 and descriptors() <= before + 1
     values = bits(program(**POINT))
     assert 0 < program.last_run.spooled_bytes < SIZE  # it went on
-    assert len(decoded) == D and set(decoded.values()) == {1}
+    assert len(decoded) == D and sum(decoded.values()) <= D + 1  # the one that was interrupted
     program.release()
     assert bits(program(**POINT)) == values
 
