@@ -97,7 +97,7 @@ def _write(path: Path, layout: Layout, rows: int) -> Path:
     options = {"dtype": "f4", **layout.options}
     if "chunks" in options:
         options["chunks"] = (min(options["chunks"][0], rows), options["chunks"][1])
-    with h5py.File(unfinished, "w") as file:
+    with h5py.File(unfinished, "w", rdcc_nbytes=4 * rows * layout.columns) as file:  # no chunk is compressed twice
         X = file.create_dataset("X", (rows, layout.columns), **options)
         for first in range(0, rows, step := 8192 * COLUMNS // layout.columns):
             count = min(step, rows - first)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lazyml.plan.plan import Spooled
 from lazyml.runtime.clock import PassStats, SourceStats
 from lazyml.runtime.workers import run_workers, uninterrupted, until_python_ends
+from lazyml.sources import device
 from lazyml.sources.protocol import Source
 from lazyml.sources.spooled import ChunkDecoder, Contents, Places, SpooledSource, SpoolRows, check_room
 from lazyml.sources.stages import Stage, summed
@@ -68,6 +69,7 @@ def _missing(rows: SpoolRows, contents: Contents, missing: Places, workers: int)
             ended[worker] = time.perf_counter()
 
         run_workers(workers, work, cancelled)
+    device.give_memory_back()  # or what decoding took would be held beside the pages of the passes
     over = time.perf_counter()
     stages = summed([*decoder.stages, Stage("wait", sum(over - end for end in ended))])
     by_source = SourceStats.of(rows.source.decoded, decoder.stages)
