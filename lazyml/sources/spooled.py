@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lazyml.config import format_bytes
 from lazyml.errors import SpillError
 from lazyml.forks import in_child
+from lazyml.sources import device
 from lazyml.sources.base import Scratch
 from lazyml.sources.chunks import ChunkTable, Stored
 from lazyml.sources.files import ScanFile
@@ -322,7 +323,10 @@ class SpooledFile(ScanFile):
         super().__init__(path, source.layout.name, identity, threads, source.place, given.ahead)
 
     def _open(self) -> int:
-        return os.dup(self._contents.file.descriptor)
+        try:
+            return device.open_file(self._named())  # what is advised for this scan is then for no other
+        except OSError:
+            return os.dup(self._contents.file.descriptor)
 
     def _named(self) -> str:
         """A path to what has no name, where the system has such a thing."""

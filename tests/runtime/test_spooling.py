@@ -19,6 +19,7 @@ from lazyml.errors import CorruptFileError, FileChangedError
 from lazyml.plan import tiles
 from lazyml.runtime.staging import Staging
 from lazyml.sources.filters import Pipeline
+from lazyml.sources.spooled import SpooledFile
 from lazyml.sources.temporary import spill_directory
 
 pytestmark = pytest.mark.usefixtures("streamed")
@@ -109,6 +110,43 @@ def test_passes_programs_and_calls_share_one_decoding(path, decoded):
     first(**POINT)
     assert len(decoded) == D and set(decoded.values()) == {1}
     assert other.last_run.bytes_read == 0 and other.last_run.spooled_bytes == 0
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_the_page_cache_can_not_keep_is_read_past_it(tmp_path, sizes, monkeypatch, named):
+    rows = 20 * N
+    with h5py.File(tmp_path / "b.h5", "w", rdcc_nbytes=20 * SIZE) as file:
+        X = file.create_dataset("X", (rows, D), "f4", chunks=(rows, 1), **GZIP)
+        for column in range(D):
+            X[:, column] = np.arange(rows) % (11 + column)
+    sizes(cache_share=0.0, pinned_share=0)
+    monkeypatch.setattr(tiles, "FEWEST_AHEAD", 2)
+    if not named:  # as on systems where a file without a name can not be opened again
+        monkeypatch.setattr(SpooledFile, "_named", lambda self: str(tmp_path / "nothing"))
+    program = lz.compile(lz.sum(lz.open(tmp_path / "b.h5", "X"), axis=0), memory="16 MiB", threads=2, backend="numpy")
+    (tiling,) = program.plan.tilings
+    assert program.plan.spooled and tiling.ahead_bytes and "direct" in program.explain()
+    assert tiling.spooled_bytes == rows * D * 4
+    expected = [np.sum(np.arange(rows) % (11 + column)) for column in range(D)]
+    for _ in range(2):
+        assert program().tolist() == expected
+
+
+def test_parts_of_stacked_files(tmp_path, data, decoded):
+    paths = [tmp_path / f"{k}.h5" for k in range(3)]
+    for k, one in enumerate(paths):
+        with h5py.File(one, "w") as file:
+            file.create_dataset("X", data=data + k, **({"chunks": (N, 1), **GZIP} if k != 1 else {}))
+    whole = np.concatenate([data, data + 1, data + 2])
+    X = lz.open(paths, "X")
+    program = lz.compile([lz.sum(X[N // 2 : 2 * N], axis=0)], memory="1600 KiB", threads=2, backend="numpy")
+    assert [one.bytes for one in program.plan.spooled] == [SIZE]
+    np.testing.assert_allclose(program()[0], whole[N // 2 : 2 * N].sum(axis=0))
+    assert sum(decoded.values()) == D  # of the first file only
+    every = lz.compile([lz.sum(X, axis=0), lz.sum(X**2, axis=0)], memory="1600 KiB", threads=2, backend="numpy")
+    for value, expected in zip(every(), (whole.sum(axis=0), (whole**2).sum(axis=0)), strict=True):
+        np.testing.assert_allclose(value, expected)
+    assert len(decoded) == 2 * D and set(decoded.values()) == {1}
 
 
 def test_a_range_of_rows_decodes_what_it_needs(tmp_path, data, decoded):
