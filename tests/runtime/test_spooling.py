@@ -163,6 +163,19 @@ def test_a_range_of_rows_decodes_what_it_needs(tmp_path, data, decoded):
     assert sum(decoded.values()) == 3 * D == len(decoded)
 
 
+def test_nothing_is_decoded_for_rows_that_another_program_pinned(path, decoded, sizes):
+    tight = program_of(path)
+    sizes(pinned_share=0.8)
+    ample = program_of(path, memory="64 MiB")
+    expected = bits(ample(**POINT))
+    assert ample.last_run.pinned_bytes >= SIZE and len(decoded) == D
+    values = tight(**POINT)
+    assert (tight.last_run.bytes_read, tight.last_run.spooled_bytes, sum(decoded.values())) == (0, 0, D)
+    ample.release()
+    assert bits(tight(**POINT)) == bits(values) and tight.last_run.spooled_bytes == SIZE
+    np.testing.assert_allclose(np.frombuffer(bits(values)[1]), np.frombuffer(expected[1]), rtol=1e-10)
+
+
 def test_two_threads_at_once_decode_it_once(path, decoded):
     programs = [program_of(path), program_of(path, threads=3)]
     start = threading.Barrier(4)
