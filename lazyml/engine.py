@@ -40,6 +40,7 @@ from lazyml.runtime.outputs import Place, open_sinks, place_of
 from lazyml.runtime.profile import Profile
 from lazyml.runtime.run import Run
 from lazyml.runtime.sinks import FileSink
+from lazyml.runtime.spooling import spool
 from lazyml.runtime.stats import RunStats, Stored
 from lazyml.runtime.workers import one_blas_thread
 from lazyml.sources.outputs import refuse_sources
@@ -260,11 +261,10 @@ class Program:
         return stored
 
     def release(self) -> None:
-        """Let go of what stays in memory between calls: pinned rows of its files, also for other programs, and totals
-        that no parameter touches. A later call reads them again."""
+        """Let go of what stays between calls: pinned rows of its files and what was decoded of them into temporary
+        files, also for other programs, and totals that no parameter touches. A later call reads them again."""
         if self._planned is not None:
-            self._planned.pins.release()
-            self._planned.remembered.clear()
+            self._planned.release()
 
     def locate_nonfinite(self) -> str | None:
         """A sentence that names the first NaN or infinity in the data that is read, by column and row; None where there
@@ -289,7 +289,7 @@ class Program:
             done = self._prologue(run) if plan.kept else 0
             self._run_passes(run, done, self.passes)
         except FileChangedError:
-            ready.pins.release()
+            ready.release(known=False)
             raise
         finally:
             run.release()
@@ -301,6 +301,7 @@ class Program:
         seconds = time.perf_counter() - begin
         stats = RunStats(len(run.by_pass), run.bytes_read, seconds, peak, ready.threads, kernels_there,
                          ready.pins.nbytes, kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes,
+                         spooled_bytes=run.spooled_bytes, before=tuple(run.before),
                          by_pass=tuple(run.by_pass), facts=ready.facts(kernels_there))  # fmt: skip
         self.last_run = stats
         return results, stats
@@ -322,10 +323,16 @@ class Program:
             return done
 
     def _run_passes(self, run: Run, first: int, last: int) -> None:
-        """Passes first .. last, without those whose totals are known."""
+        """Passes first .. last, without those whose totals are known. Before the first, chunks are decoded that all of
+        them read from temporary files: no row value is in memory then."""
+        if first == 0 and self.plan.spooled:
+            due = [a_pass for a_pass in self.plan.passes if not _known(a_pass, run)]
+            spans = {node: run.spans[a_pass.index] for a_pass in due for node in a_pass.reads}
+            wanted = [one for one in self.plan.spooled if one.node in spans and not self._ready.pins.has_all(one.node)]
+            run.hold(spool([(one, spans[one.node]) for one in wanted]))
         for a_pass in self.plan.passes[first:last]:
             evaluate_small(self.plan.small[a_pass.index], run.known)
-            if not (a_pass.once and all(node in run.known for node in a_pass.totals)):
+            if not _known(a_pass, run):
                 self._run_pass(run, a_pass)
 
     def _run_pass(self, run: Run, a_pass: Pass) -> None:
@@ -352,6 +359,8 @@ class Program:
         """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""
         first, tiling = self.plan.passes[0], self.plan.tilings[0]
         for node in first.files:
+            if self._ready.sources[node].temporary_bytes:
+                continue
             window = SETTINGS.readahead_bytes // max(1, row_bytes(node))
             scan = self._ready.sources[node].scan(tiling.page_rows, 1, 0, first.rows)
             scan.prefetch(0, min(window, first.rows))
@@ -364,6 +373,11 @@ def _restore(graph: list[tuple[Any, ...]], outputs: Sequence[int], tree: trees.T
     program = Program.__new__(Program)
     program._set([nodes[at] for at in outputs], tree, options)
     return program
+
+
+def _known(a_pass: Pass, run: Run) -> bool:
+    """Whether a pass need not run, since an earlier call made its totals."""
+    return a_pass.once and all(node in run.known for node in a_pass.totals)
 
 
 def _span(rows: Any, count: int) -> range:

@@ -24,6 +24,7 @@ from lazyml.plan.storage import Storage
 from lazyml.runtime.bottleneck import Facts
 from lazyml.runtime.pins import ProgramPins
 from lazyml.runtime.remembered import Remembered
+from lazyml.runtime.spooling import drop
 from lazyml.runtime.values import spill_room
 from lazyml.sources.opening import reopen
 from lazyml.sources.protocol import Source
@@ -95,12 +96,20 @@ class Planned:
                 prepare_users(stage)
         except LazymlError as error:
             raise error.with_details(where=options.where) from None
+        self.sources |= {one.node: one.source for one in self.plan.spooled}
         limits = {pinned.node: pinned.bytes for pinned in self.plan.pinned}
         self.pins = ProgramPins(self.sources if options.pin else {}, limits, self.budget - self.plan.working_bytes)
         self.values = {value.leaf: value for value in self.plan.values}
         self.tiles = all_tiles(self.functions)
         once = dict.fromkeys(node for a_pass in self.plan.passes if a_pass.once for node in a_pass.files)
         self.remembered = Remembered([self.sources[node] for node in once], kept_ranges(self.plan.kept))
+
+    def release(self, known: bool = True) -> None:
+        """Let go of rows that stay in memory and chunks in temporary files, and, where they are `known`, of totals."""
+        self.pins.release()
+        drop(self.sources.values())
+        if known:
+            self.remembered.clear()
 
     def facts(self, prepared: bool) -> Facts:
         """What is said of a run beside its numbers: whether rows could stay in memory, and what computed."""

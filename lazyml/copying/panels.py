@@ -8,9 +8,6 @@ it is written at once.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,15 +21,16 @@ from lazyml.config import format_bytes
 from lazyml.copying.options import Target
 from lazyml.errors import CorruptFileError, SpillError
 from lazyml.sources.chunks import matrix
-from lazyml.sources.codecs import DecodeError
 from lazyml.sources.decoded import DecodedSource
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.files import ScanFile
 from lazyml.sources.layout import Layout
 from lazyml.sources.library import READER, LibrarySource, open_inside
+from lazyml.sources.temporary import TemporaryFile, free_bytes
 
 Values = NDArray[Any]
 ROOM = 0.9  # of the free disk, at most
+ELSEWHERE = "write to a larger disk, or allow more memory"
 
 
 class Block(NamedTuple):
@@ -75,15 +73,7 @@ def _decoded(source: DecodedSource) -> Iterator[Block]:
                 continue
             data = stored[: chunk.size]
             file.read(data, chunk.offset, 0, index)
-            try:
-                values = source.pipeline.decode(data, chunk.mask, out)
-            except DecodeError as error:
-                raise CorruptFileError(
-                    f"{layout.path}: {layout.name}: {table.place(index)} does not decode",
-                    expected=f"{error.args[0]} from the {chunk.size} stored at offset {chunk.offset}",
-                    found=error.args[1],
-                    fix="copy or write the file again: these bytes are damaged",
-                ) from None
+            values = source.decode(chunk, data, out)
             block = values.view(layout.stored).reshape(height, width)
             yield Block(down * height, across * width, block[:rows, :columns])
         failed = False
@@ -132,14 +122,14 @@ class Turned:
         self._shape, self._dtype = source.layout.shape, source.layout.tile
         self._row_bytes = row_bytes(self._shape, self._dtype)
         self.size = self._shape[0] * self._row_bytes
-        free = shutil.disk_usage(folder).free
+        free = free_bytes(folder)
         if self.size > free * ROOM:
             raise SpillError(f"no room to turn {source.key.label} from columns to rows",
                              expected=f"{format_bytes(self.size)} free in {folder} beside the copy",
-                             found=format_bytes(free), fix="write to a larger disk, or allow more memory")  # fmt: skip
+                             found=format_bytes(free), fix=ELSEWHERE)  # fmt: skip
 
     def __enter__(self) -> Turned:
-        self._file = tempfile.TemporaryFile(dir=self._folder, prefix=".lazyml-", buffering=0)
+        self._file = TemporaryFile("the temporary file of the copy", self.size, self._folder, ELSEWHERE)
         return self
 
     def fill(self, report: Callable[[int], None]) -> None:
@@ -153,32 +143,16 @@ class Turned:
                 columns = np.ascontiguousarray(block.values[low - block.row : high - block.row].T, self._dtype)
                 start = first * self._row_bytes + block.column * height * itemsize
                 if high - low == height:
-                    self._write(columns, start)
+                    self._file.write(columns, start)
                     continue
                 for number, column in enumerate(columns):  # where chunks of the two files do not end together
-                    self._write(column, start + (number * height + low - first) * itemsize)
+                    self._file.write(column, start + (number * height + low - first) * itemsize)
             report(block.values.nbytes)
-
-    def _write(self, values: Values, offset: int) -> None:
-        data = values.reshape(-1).view(np.uint8).data
-        while data:
-            try:
-                count = os.pwrite(self._file.fileno(), data, offset)
-            except OSError as error:
-                raise SpillError("the temporary file of the copy can not be written", found=error.strerror,
-                                 expected=f"{format_bytes(self.size)} in {self._folder}",
-                                 fix="write to a larger disk, or allow more memory") from error  # fmt: skip
-            data, offset = data[count:], offset + count
 
     def load(self, first: int, rows: int, frame: Values, worker: int) -> Values:
         """The band that begins at row `first`, as rows."""
         columns = np.empty((matrix(self._shape)[1], rows), self._dtype)
-        data, offset, done = columns.reshape(-1).view(np.uint8), first * self._row_bytes, 0
-        while done < data.size:
-            count = os.preadv(self._file.fileno(), [data[done:].data], offset + done)
-            if count == 0:
-                raise SpillError("the temporary file of the copy is cut short", expected=format_bytes(self.size))
-            done += count
+        self._file.read(columns.reshape(-1).view(np.uint8), first * self._row_bytes)
         page = frame[: rows * self._row_bytes].view(self._dtype).reshape(rows, -1)
         np.copyto(page, columns.T)
         return page.reshape(row_shape(self._shape, rows))

@@ -8,7 +8,7 @@ from lazyml.config import format_bytes
 from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
 from lazyml.plan.levels import is_accumulator
-from lazyml.plan.plan import Blocks, Pass, Plan, Tiling, Value
+from lazyml.plan.plan import Blocks, Pass, Plan, Spooled, Tiling, Value
 from lazyml.plan.scratch import by_blas
 from lazyml.plan.steps import resolve, width
 
@@ -40,7 +40,7 @@ class _Names(dict[Node, str]):
 def explain_plan(plan: Plan, kernels: Sequence[Sequence[str]]) -> str:
     """The whole plan; `kernels` says for each pass where its functions come from, those of row values first."""
     names = _Names(node.arg.label for node in (*plan.routes, *(value.leaf for value in plan.values)))
-    blocks = [_headline(plan)]
+    blocks = [_headline(plan), *(_spooled_text(one, names) for one in plan.spooled)]
     for a_pass, tiling, kernel in zip(plan.passes, plan.tilings, kernels, strict=True):
         blocks.append(_pass_text(plan, a_pass, tiling, kernel, names))
     blocks.append(_results(plan, names))
@@ -75,6 +75,20 @@ def _dims(node: Node) -> str:
     return f"({', '.join(str(int(s)) for s in node.shape)})" if node.shape else ""
 
 
+def _spooled_text(spooled: Spooled, names: _Names) -> str:
+    node, route = spooled.node, spooled.source.route
+    names.source(node)
+    lines = [
+        f"before the passes · {names[node]} is decoded into a temporary file, since its chunks have no room otherwise",
+        f"  decode {names[node]} {_dims(node)} {node.dtype} · {route.detail}{_other(node)}",
+        f"         first call: {format_bytes(spooled.stored)} read and decoded, each chunk once; later calls: nothing",
+        f"  write  {format_bytes(spooled.bytes)} in {spooled.folder}, gone with the process, or by release()",
+        f"  tiles  one chunk at a time; {spooled.workers} {'worker' if spooled.workers == 1 else 'workers'}",
+    ]
+    first, *others = [_memory_line(item.name, item.bytes) for item in spooled.memory]
+    return "\n".join([*lines, f"  memory {first}", *(f"         {line}" for line in others)])
+
+
 def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernels: Sequence[str], names: _Names) -> str:
     values = {value.leaf: value for value in plan.values}
     lines = [f"pass {a_pass.index + 1} · {a_pass.rows:,} rows · {a_pass.reason}"]
@@ -97,7 +111,7 @@ def _pass_text(plan: Plan, a_pass: Pass, tiling: Tiling, kernels: Sequence[str],
     )
     if tiling.ahead_bytes:
         lines.append(f"  direct past the page cache, which can keep {tiling.cached_share:.0%} of "
-                     f"{format_bytes(tiling.source_bytes)} from pass to pass")  # fmt: skip
+                     f"{format_bytes(tiling.source_bytes + tiling.spooled_bytes)} from pass to pass")  # fmt: skip
     for leaf in a_pass.makes:
         lines += _make_lines(values[leaf], a_pass, names)
     lines += _step_lines(a_pass, names)

@@ -17,7 +17,7 @@ from lazyml.plan.plan import Pass, row_bytes
 from lazyml.plan.steps import resolve
 from lazyml.sources.protocol import Source
 
-READ_COST = {"preadv": 1.0, "preadv + decode": 4.0, "h5py": 8.0, "memory": 0.0}
+READ_COST = {"preadv": 1.0, "temporary file": 1.0, "preadv + decode": 4.0, "h5py": 8.0, "memory": 0.0}
 """A stored byte by its route, in bytes that are read as they are: decoding takes that much longer."""
 
 FLOPS_PER_BYTE = 16.0

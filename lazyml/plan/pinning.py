@@ -20,7 +20,8 @@ def choose_pins(passes: Sequence[Pass], sources: Mapping[Node, Source], room: in
         again = [a_pass for a_pass in reads if not a_pass.once] if repeated else []
         total = int(node.shape[0]) * row_bytes(node)
         if source.needs_frame and source.stored_bytes and total and len(reads) + len(again) > 1:
-            found.append(Pinned(node, 0, total, source.stored_bytes, len(reads), len(again)))
+            stored = source.stored_bytes - source.temporary_bytes
+            found.append(Pinned(node, 0, total, stored, len(reads), len(again)))
     chosen: list[Pinned] = []
     for one in sorted(found, key=lambda p: -read_cost(p.node, sources[p.node]) / row_bytes(p.node)):
         size = min(room - sum(p.bytes for p in chosen), one.total)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lazyml.expr.node import Node
-from lazyml.sources.protocol import MemoryItem, Route
+from lazyml.sources.protocol import MemoryItem, Route, Source
 
 
 def row_bytes(node: Node) -> int:
@@ -121,7 +121,9 @@ class Tiling:
     group_pages: int
     groups: int
     source_bytes: int = 0
-    """Stored bytes that the pass reads from files."""
+    """Stored bytes that the pass reads from the user's files."""
+    spooled_bytes: int = 0
+    """Bytes that it reads from temporary files in their place."""
     load_pages: tuple[int, ...] = ()
     """For each source, how many pages one load brings: several where rows are narrow."""
     maker_blocks: tuple[Blocks, ...] = ()
@@ -163,6 +165,24 @@ class Pinned:
 
 
 @dataclass(frozen=True)
+class Spooled:
+    """A dataset that is decoded into a temporary file before the first pass, once, and then read there: for what it
+    holds otherwise the budget has no room.
+
+    `source` takes the place of the dataset's own. Of that, `stored` bytes are read, by so many `workers`, which hold
+    `memory` meanwhile; they become `bytes` of a file in `folder`.
+    """
+
+    node: Node
+    source: Source
+    stored: int
+    bytes: int
+    folder: str
+    workers: int
+    memory: tuple[MemoryItem, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     outputs: tuple[Node, ...]
     parameters: tuple[Node, ...]
@@ -179,24 +199,32 @@ class Plan:
     """Row-aligned values that several passes need."""
     pinned: tuple[Pinned, ...]
     """Datasets that stay in memory between passes, as far as there is room."""
+    spooled: tuple[Spooled, ...]
+    """Datasets that are decoded into temporary files, and read there."""
     budget: int
     threads: int
 
     @property
     def peak_bytes(self) -> int:
-        """The stated peak: what is resident or pinned, plus the most that any one pass holds."""
+        """The stated peak: what is resident or pinned, plus the most that any one pass holds, or decoding before it."""
         return self.working_bytes + sum(pinned.bytes for pinned in self.pinned)
 
     @property
     def working_bytes(self) -> int:
         """The peak without what is pinned."""
-        passes = [sum(item.bytes for item in tiling.memory) for tiling in self.tilings]
-        return sum(item.bytes for item in self.resident) + max(passes, default=0)
+        return sum(item.bytes for item in (*self.resident, *self.largest))
+
+    @property
+    def largest(self) -> tuple[MemoryItem, ...]:
+        """What is held beside what is resident, when that is most: by a pass, or by decoding before the first."""
+        held = [*(tiling.memory for tiling in self.tilings), *(one.memory for one in self.spooled)]
+        return max(held, key=lambda items: sum(item.bytes for item in items), default=())
 
     @property
     def bytes_to_read(self) -> int:
         """By the first call."""
-        return sum(tiling.source_bytes for tiling in self.tilings) - sum(pinned.saved for pinned in self.pinned)
+        whole = sum(tiling.source_bytes for tiling in self.tilings) + sum(one.stored for one in self.spooled)
+        return whole - sum(pinned.saved for pinned in self.pinned)
 
     @property
     def bytes_to_read_again(self) -> int:

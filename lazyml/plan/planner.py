@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lazyml.config import Settings, format_bytes
 from lazyml.errors import BudgetError
+from lazyml.expr.infer import show_shape
 from lazyml.expr.node import Node, topological
 from lazyml.expr.show import formula
 from lazyml.plan.keep import choose
@@ -18,11 +19,14 @@ from lazyml.plan.plan import Pass, Plan, Tiling, Value, row_bytes
 from lazyml.plan.prologue import kept_ranges, kept_values, node_bytes
 from lazyml.plan.small import small_stages
 from lazyml.plan.split import split
+from lazyml.plan.spool import spooled, within_budget
 from lazyml.plan.storage import Written
 from lazyml.plan.tiles import choose_tiling
 from lazyml.plan.ways import Room, decide
 from lazyml.sources.protocol import MemoryItem, Source
+from lazyml.sources.spooled import check_room
 
+LARGE_PARAMETER = 4  # a parameter of a quarter of all small values, or more, is what makes them large
 WIDE_ROW = 4  # a row of a quarter of the budget, or more, is what makes a plan too large
 PANEL_SHARE = 2  # of the columns that would fit: what a panel is read through takes memory, too
 
@@ -44,46 +48,70 @@ def make_plan(
     Raises BudgetError when the stated peak passes the budget.
     """
     order = topological(outputs)
-    parameters = declared(order)
     passes = cut(outputs, repeated)
     for a_pass in passes:
         _check_upright(a_pass)
     kept = kept_values(order, passes) if repeated else ()
     resident = [*_resident(outputs, order, written is not None), *_of_other_ranges(kept)]
-    left = max(budget - sum(item.bytes for item in resident), 1)
-
-    def tiled(passes: Sequence[Pass], values: Sequence[Value]) -> tuple[Tiling, ...]:
-        by_leaf = {value.leaf: value for value in values}
-        return tuple(
-            choose_tiling(a_pass, sources, left, threads, settings, written=written, values=by_leaf)
-            for a_pass in passes
-        )
-
-    handed = choose(passes, sources)
-    passes, values = split(passes, handed, written is not None)
-    tilings = tiled(passes, values)
-    if values:
-        room = Room([left - sum(item.bytes for item in tiling.memory) for tiling in tilings], disk())
-        passes, values = decide(passes, values, handed, sources, room)
-        tilings = tiled(passes, values)
-    plan = Plan(
-        outputs=tuple(outputs),
-        parameters=parameters,
-        passes=passes,
-        tilings=tilings,
-        small=small_stages(passes, values, outputs),
-        routes={node: sources[node].route for node in order if node.op == "source"},
-        values=values,
-        pinned=(),
-        resident=tuple(resident),
-        kept=kept,
-        budget=budget,
-        threads=threads,
-    )
+    drafts = _Drafts(tuple(outputs), order, passes, kept, tuple(resident), budget, threads, settings, written, disk)
+    plan = within_budget(drafts.on, sources)
     _check_budget(plan)
+    check_room([rows for one in plan.spooled for rows in one.source.spools(0, int(one.node.shape[0]))])
     free = budget - plan.peak_bytes
     unused = min(int(settings.pinned_share * free), free - settings.unpinned_bytes)
-    return replace(plan, pinned=tuple(choose_pins(passes, sources, unused, repeated)))
+    found = {**sources, **{one.node: one.source for one in plan.spooled}}
+    return replace(plan, pinned=tuple(choose_pins(plan.passes, found, unused, repeated)))
+
+
+@dataclass(frozen=True)
+class _Drafts:
+    """What of a plan does not depend on how its sources are read."""
+
+    outputs: tuple[Node, ...]
+    order: Sequence[Node]
+    passes: Sequence[Pass]
+    kept: tuple[Node, ...]
+    resident: tuple[MemoryItem, ...]
+    budget: int
+    threads: int
+    settings: Settings
+    written: Written | None
+    disk: Callable[[], int]
+
+    def on(self, sources: Mapping[Node, Source]) -> Plan:
+        """The plan on these sources, with nothing pinned, whether it fits the budget or not."""
+        left = max(self.budget - sum(item.bytes for item in self.resident), 1)
+
+        def tiled(passes: Sequence[Pass], values: Sequence[Value]) -> tuple[Tiling, ...]:
+            by_leaf = {value.leaf: value for value in values}
+            return tuple(
+                choose_tiling(a_pass, sources, left, self.threads, self.settings, written=self.written, values=by_leaf)
+                for a_pass in passes
+            )
+
+        handed = choose(self.passes, sources)
+        passes, values = split(self.passes, handed, self.written is not None)
+        tilings = tiled(passes, values)
+        if values:
+            room = Room([left - sum(item.bytes for item in tiling.memory) for tiling in tilings], self.disk())
+            passes, values = decide(passes, values, handed, sources, room)
+            tilings = tiled(passes, values)
+        read = dict.fromkeys(node for a_pass in passes for node in a_pass.reads if node in sources)
+        return Plan(
+            outputs=self.outputs,
+            parameters=declared(self.order),
+            passes=passes,
+            tilings=tilings,
+            small=small_stages(passes, values, self.outputs),
+            routes={node: sources[node].route for node in self.order if node.op == "source"},
+            values=values,
+            pinned=(),
+            resident=self.resident,
+            kept=self.kept,
+            spooled=tuple(one for node in read if (one := spooled(node, sources[node], left, self.threads))),
+            budget=self.budget,
+            threads=self.threads,
+        )
 
 
 def _resident(outputs: Sequence[Node], order: Sequence[Node], to_file: bool) -> list[MemoryItem]:
@@ -103,16 +131,10 @@ def _of_other_ranges(kept: Sequence[Node]) -> list[MemoryItem]:
     return [MemoryItem(f"values that no parameter touches, of {others} other ranges of rows", size)] if size else []
 
 
-def memory_items(plan: Plan, tiling: Tiling) -> list[MemoryItem]:
-    return sorted((*plan.resident, *tiling.memory), key=lambda item: -item.bytes)
-
-
 def _check_budget(plan: Plan) -> None:
     if plan.peak_bytes <= plan.budget:
         return
-    worst_pass = max(plan.tilings, key=lambda t: sum(i.bytes for i in t.memory), default=None)
-    items = memory_items(plan, worst_pass) if worst_pass else list(plan.resident)
-    worst, wide = items[0], _wide_row(plan)
+    worst, wide = max((*plan.resident, *plan.largest), key=lambda item: item.bytes), _wide_row(plan)
     row = f"; a row of {wide.arg.label} has {format_bytes(row_bytes(wide))}" if wide is not None else ""
     raise BudgetError(
         "the plan needs more memory than allowed",
@@ -148,9 +170,23 @@ def _remedy(name: str, plan: Plan) -> str:
         return f"write the dataset with gzip, shuffle or no filter, which need no such cache, or allow {enough}"
     if "chunk" in name:
         return f"repack the dataset with smaller chunks, use fewer columns if chunks have some each, or allow {enough}"
+    if name.startswith("parameters") and (large := _large_parameter(plan)):
+        return f"{large}; or allow {enough}"
     if "totals" in name:
         return f"split the statistic into column panels, or allow {enough}"
     return f"allow {enough}"  # not fewer threads: this is what one takes
+
+
+def _large_parameter(plan: Plan) -> str | None:
+    """What to do about the parameter that takes most, where parameters are what is large among small values; their
+    totals can not be split while they are whole."""
+    largest = max(plan.parameters, key=node_bytes, default=None)
+    small = next(item.bytes for item in plan.resident if item.name.startswith("parameters"))
+    if largest is None or node_bytes(largest) * LARGE_PARAMETER < small:
+        return None
+    size, shape = format_bytes(node_bytes(largest)), show_shape(largest.shape)
+    return (f"use a part of the parameter {largest.arg} {shape} at a time, with the columns that it belongs to: it has "
+            f"{size}, and so has every derivative by it")  # fmt: skip
 
 
 def _check_upright(a_pass: Pass) -> None:

@@ -77,13 +77,14 @@ def _past_cache(cut: Tiling, budget: int, left: int, settings: Settings) -> Tili
     """With reading ahead by ourselves, past the page cache: not where the files fit in the budget or in the page cache,
     which is faster from the second pass on; nor where there is no room for as many blocks as are worth it. No page
     changes by it."""
-    if cut.source_bytes <= budget or cut.source_bytes <= (kept := settings.cache_share * available_bytes()):
+    read = cut.source_bytes + cut.spooled_bytes
+    if read <= budget or read <= (kept := settings.cache_share * available_bytes()):
         return cut
     ahead = min(settings.direct_bytes, left) // AHEAD_BLOCK * AHEAD_BLOCK
     if ahead < FEWEST_AHEAD * AHEAD_BLOCK:
         return cut
     item = MemoryItem("read ahead past the page cache", ahead)
-    return replace(cut, ahead_bytes=ahead, cached_share=kept / cut.source_bytes, memory=(*cut.memory, item))
+    return replace(cut, ahead_bytes=ahead, cached_share=kept / read, memory=(*cut.memory, item))
 
 
 def _cut(
@@ -112,10 +113,12 @@ def _reading(
     a_pass: Pass, sources: Mapping[Node, Source], cut: Tiling, settings: Settings, values: Mapping[Node, Value]
 ) -> Tiling:
     """The same cut, with what the pass reads and makes."""
+    read = [sources[node] for node in a_pass.reads if node in sources]
     return replace(
         cut,
         load_pages=tuple(_load_pages(node, sources.get(node), cut) for node in a_pass.reads),
-        source_bytes=sum(sources[node].stored_bytes for node in a_pass.reads if node in sources),
+        source_bytes=sum(one.stored_bytes - one.temporary_bytes for one in read),
+        spooled_bytes=sum(one.temporary_bytes for one in read),
         maker_blocks=tuple(_within(blocks_of(values[leaf].maker, settings), cut.page_rows) for leaf in a_pass.makes),
     )
 

@@ -57,7 +57,7 @@ def idle_seconds(passes: Sequence[PassStats], threads: int) -> float:
 
 def _idle(passes: Sequence[PassStats], threads: int) -> Words:
     worst = max(passes, key=lambda one: (threads - one.workers) * one.seconds)
-    what = f"threads without work, {worst.workers} of {threads} used in pass {worst.index + 1}"
+    what = f"threads without work, {worst.workers} of {threads} used in {worst.title}"
     if worst.workers < min(threads, worst.groups):
         return what, "the budget has no room for what another would hold, which explain() lists: allow more memory"
     return what, "there is too little data to share out, and fewer threads would do"

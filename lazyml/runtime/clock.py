@@ -28,8 +28,8 @@ class SourceStats:
 
 @dataclass(frozen=True)
 class PassStats:
-    """Pass number `index` of a plan, counted from 0: wall seconds, worker threads, the page groups that were shared
-    out among them, and what the stages took, those of all sources included."""
+    """Pass number `index` of a plan, counted from 0, or what comes before the first: wall seconds, worker threads, the
+    page groups (or chunks) that were shared out among them, and what the stages took, those of all sources included."""
 
     index: int
     seconds: float
@@ -37,6 +37,11 @@ class PassStats:
     groups: int
     stages: tuple[Stage, ...]
     sources: tuple[SourceStats, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return f"pass {self.index + 1}" if self.index >= 0 else "decoding into a temporary file"
 
 
 class PassClock:

@@ -252,6 +252,11 @@ class ProgramPins:
         """For a source of a pass; None for what is in memory anyway."""
         return self._shares.get(node)
 
+    def has_all(self, node: Node) -> bool:
+        """Whether nothing of a source is to be read."""
+        share = self._shares.get(node)
+        return share is not None and share.pins.nbytes == share.pins.rows * share.pins.row_bytes
+
     def release(self) -> None:
         """Let go of all of it."""
         for pins in self.limits:

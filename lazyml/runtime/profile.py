@@ -38,10 +38,11 @@ class Profile:
 
     def _run(self, number: int, run: RunStats) -> str:
         lines = [f"run {number} of {len(self.runs)}: {run}"]
-        if len(run.by_pass) > 1:
-            for one in run.by_pass:
+        parts = (*run.before, *run.by_pass)
+        if len(parts) > 1:
+            for one in parts:
                 of = f"{one.workers} {'thread' if one.workers == 1 else 'threads'}"
-                lines += [f"  pass {one.index + 1}: {one.seconds:.3g} s, {of}"]
+                lines += [f"  {one.title}: {one.seconds:.3g} s, {of}"]
                 lines += table(one.stages, one.workers * one.seconds)
             lines += ["  all passes, and what is between them"]
         lines += table([*run.stages, *([run.idle] if run.idle.seconds else [])], run.threads * run.seconds)

@@ -12,7 +12,9 @@ from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
 from lazyml.runtime.clock import PassStats
 from lazyml.runtime.executor import PassResult
 from lazyml.runtime.sinks import FileSink, MemorySink, Sink
+from lazyml.runtime.spooling import Decoded
 from lazyml.runtime.values import KeptInFile, KeptInMemory, KeptValue, MadePages
+from lazyml.sources.spooled import Contents
 
 Values = NDArray[Any]
 
@@ -28,7 +30,19 @@ class Run:
         self.values: dict[Node, KeptValue] = {}
         self._until: dict[Node, int] = {}
         self.bytes_read = self.peak = self.kept_bytes = self.spilled_bytes = 0
+        self.spooled_bytes = 0
+        self.before: list[PassStats] = []
         self.by_pass: list[PassStats] = []
+        self._decoded: list[Contents] = []
+
+    def hold(self, decoded: Sequence[Decoded]) -> None:
+        """Count what was decoded into temporary files, and have it there until the end."""
+        for one in decoded:
+            self._decoded.append(one.contents)
+            self.bytes_read += one.bytes_read
+            self.spooled_bytes += one.bytes_written
+            self.peak = max(self.peak, one.held_bytes)
+            self.before += [one.stats] if one.stats is not None else []
 
     def sinks_for(self, a_pass: Pass) -> dict[Node, Sink]:
         """Where the results of a pass go."""
@@ -71,3 +85,5 @@ class Run:
         for leaf in [leaf for leaf, last in self._until.items() if index is None or last <= index]:
             self.values.pop(leaf).release()
             del self._until[leaf]
+        if index is None:
+            self._decoded.clear()

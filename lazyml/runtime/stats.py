@@ -16,7 +16,8 @@ class RunStats:
     """Passes made, stored bytes read from files, wall seconds, bytes held at the peak, worker threads, and whether
     every kernel was there already (True also when none was needed). `pinned_bytes` of its files stay in memory
     for later passes and runs. `kept_bytes` and `spilled_bytes` of row values went from one pass to another, in
-    memory and in temporary files; the latter are not among `bytes_read`.
+    memory and in temporary files; the latter are not among `bytes_read`. Neither is what is read of the `spooled_bytes`
+    of chunks that this run decoded into temporary files, as `before` it says: only what they were decoded from.
 
     `by_pass` says what each pass took, and `stages` all of them: read, decode, (library,) wait, compute, (write,)
     merge, each with the seconds of all threads and the bytes that went through. `bottleneck` names the largest.
@@ -38,6 +39,8 @@ class RunStats:
     pinned_bytes: int = 0
     kept_bytes: int = 0
     spilled_bytes: int = 0
+    spooled_bytes: int = 0
+    before: tuple[PassStats, ...] = field(default=(), repr=False)
     by_pass: tuple[PassStats, ...] = field(default=(), repr=False)
     facts: Facts = field(default=Facts(), repr=False)
 
@@ -47,16 +50,16 @@ class RunStats:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return summed(stage for one in self.by_pass for stage in one.stages)
+        return summed(stage for one in (*self.before, *self.by_pass) for stage in one.stages)
 
     @property
     def bottleneck(self) -> str:
-        return bottleneck(self.by_pass, self.seconds, self.threads, self.facts)
+        return bottleneck((*self.before, *self.by_pass), self.seconds, self.threads, self.facts)
 
     @property
     def idle(self) -> Stage:
         """The time of threads that had no place in a pass, since its data was too little or the budget too small."""
-        return Stage("idle", idle_seconds(self.by_pass, self.threads))
+        return Stage("idle", idle_seconds((*self.before, *self.by_pass), self.threads))
 
     def share(self, stage: Stage) -> float:
         """Of the time that all threads had, workers x wall seconds: what a stage took."""
@@ -66,7 +69,12 @@ class RunStats:
         kernels = "kernels cached" if self.cache_hit else "kernels compiled"
         handed = "".join(
             f", {format_bytes(size)} {how}"
-            for size, how in ((self.pinned_bytes, "pinned"), (self.kept_bytes, "kept"), (self.spilled_bytes, "spilled"))
+            for size, how in (
+                (self.pinned_bytes, "pinned"),
+                (self.kept_bytes, "kept"),
+                (self.spilled_bytes, "spilled"),
+                (self.spooled_bytes, "decoded into a temporary file"),
+            )
             if size
         )
         return (f"{self.passes} {'pass' if self.passes == 1 else 'passes'}, {format_bytes(self.bytes_read)} read in "

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.config import cache_directory, format_bytes
-from lazyml.errors import SpillError
 from lazyml.expr.node import Node
 from lazyml.sources.dtypes import row_bytes, row_shape
-from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source, Unspooled
 from lazyml.sources.stages import Stage
+from lazyml.sources.temporary import TemporaryFile, free_bytes, spill_directory
 
-FREE_SHARE = 0.5  # of the free disk, for temporary files
-
-
-def spill_directory() -> Path:
-    """Where temporary files go: beside the kernels, since the system's folder for them may be in memory."""
-    folder = cache_directory() / "temporary"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return Path(tempfile.gettempdir())
+FREE_SHARE = 0.5  # of the free disk, for row values
 
 
 def spill_room() -> int:
-    """Bytes that temporary files may take."""
-    try:
-        return int(shutil.disk_usage(spill_directory()).free * FREE_SHARE)
-    except OSError:
-        return 0
+    """Bytes that row values may take in temporary files."""
+    return int(free_bytes(spill_directory()) * FREE_SHARE)
 
 
 class MadePages:
@@ -73,7 +54,7 @@ class MadePages:
         return 0
 
 
-class KeptValue(MadePages):
+class KeptValue(MadePages, Unspooled):
     """What sources of kept values share: nothing to prepare, no file of the user's."""
 
     identity: tuple[int, ...] = ()
@@ -165,25 +146,13 @@ class KeptInFile(KeptValue):
 
     def __init__(self, leaf: Node, span: range, workers: int, page_rows: int) -> None:
         super().__init__(leaf, span, workers, page_rows)
-        self.folder = spill_directory()
-        self._size = len(span) * self.row_bytes
-        try:
-            self._file = tempfile.TemporaryFile(dir=self.folder, prefix="lazyml-", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise self._failed("can not be made", error) from error
+        self._file = TemporaryFile("the temporary file of a row value", len(span) * self.row_bytes)
 
     def done(self, worker: int, first: int, rows: int) -> int:
         """Write the page to its place."""
         if self.row_bytes == 0:
             return 0
-        data = self._frames[worker][:rows].reshape(-1).view(np.uint8).data
-        offset = first * self.row_bytes
-        try:
-            while data:
-                written = os.pwrite(self._file.fileno(), data, offset)
-                data, offset = data[written:], offset + written
-        except OSError as error:
-            raise self._failed("can not be written", error) from error
+        self._file.write(self._frames[worker][:rows].reshape(-1).view(np.uint8), first * self.row_bytes)
         return rows * self.row_bytes
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> KeptFileScan:
@@ -194,28 +163,13 @@ class KeptInFile(KeptValue):
         """Rows in the frame."""
         assert frame is not None
         data = frame[: rows * self.row_bytes]
-        offset, done = (first - self.first) * self.row_bytes, 0
-        while done < data.size:
-            try:
-                count = os.preadv(self._file.fileno(), [data[done:].data], offset + done)
-            except OSError as error:
-                raise self._failed("can not be read", error) from error
-            if count == 0:
-                raise self._failed("is cut short", None)
-            done += count
+        self._file.read(data, (first - self.first) * self.row_bytes)
         page: NDArray[Any] = data.view(self.key.dtype).reshape(row_shape(self.key.shape, rows))
         return page
 
     def release(self) -> None:
         """Close the file, and so remove it."""
         self._file.close()
-
-    def _failed(self, what: str, error: OSError | None) -> SpillError:
-        return SpillError(
-            f"the temporary file of a row value {what}", expected=f"{format_bytes(self._size)} in {self.folder}",
-            found=(error.strerror or str(error)) if error is not None else None,
-            fix="make room there, set LAZYML_CACHE_DIR to a larger disk, or allow more memory",
-        )  # fmt: skip
 
 
 class KeptFileScan:

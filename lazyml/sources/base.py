@@ -13,7 +13,7 @@ from lazyml.sources.chunks import matrix
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.files import check_unchanged
 from lazyml.sources.layout import Layout
-from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source, Unspooled
 
 
 class HoldsPins:
@@ -35,7 +35,7 @@ class HoldsPins:
         self.pins[self.key.columns] = rows
 
 
-class FileSource(HoldsPins):
+class FileSource(HoldsPins, Unspooled):
     """A dataset of a file. Subclasses are the routes: they say what a scan holds and reads."""
 
     needs_frame = True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.layout import Layout, why_slow
 from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source
 from lazyml.sources.stages import Stage, summed
+
+if TYPE_CHECKING:
+    from lazyml.sources.spooled import SpoolRows
 
 READ_BYTES = MIB  # of whole rows that are read at once: they stay in the cache until columns are taken of them
 SKIPPED_BYTES = 128 * KIB  # between the pieces of two rows, from which reading piece by piece is faster than all
@@ -84,6 +87,7 @@ class ColumnsSource(HoldsPins):
         self.key = replace(key, shape=(key.shape[0], len(places)), columns=columns)
         self.identity, self.stored_bytes, self.preferred_rows = whole.identity, whole.stored_bytes, whole.preferred_rows
         self.whole_row_bytes = row_bytes(key.shape, key.dtype)
+        self.temporary_bytes = whole.temporary_bytes
         rows = max(1, READ_BYTES // max(self.whole_row_bytes, 1))
         self.step = max(rows // self.preferred_rows, 1) * self.preferred_rows
         """Rows that are read at once, counted from the dataset's first, so that no chunk is read in parts."""
@@ -102,6 +106,16 @@ class ColumnsSource(HoldsPins):
         """Fewer of them."""
         places = tuple(self.places[at] for at in chosen)
         return ColumnsSource(self.whole, places, self.route)
+
+    def spooled(self) -> Source | None:
+        """Of what is read, by way of a temporary file."""
+        whole = self.whole.spooled()
+        route = whole and replace(self.route, name=whole.route.name, slow=whole.route.slow)
+        return ColumnsSource(whole, self.places, route) if whole and route else None
+
+    def spools(self, first: int, last: int) -> Sequence[SpoolRows]:
+        """Of what is read."""
+        return self.whole.spools(first, last)
 
     def state(self) -> int:
         """Of what is read."""

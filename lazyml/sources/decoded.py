@@ -24,6 +24,7 @@ from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, 
 from lazyml.sources.shared import SharedChunks
 from lazyml.sources.side_by_side import LINE, blocks_in, put, together
 from lazyml.sources.small_chunks import RunScan, advise, runs_of
+from lazyml.sources.spooled import Spool, SpooledSource
 from lazyml.sources.stages import Stage
 
 RUN_BYTES = 2 * MIB  # neighbouring chunks are read together up to this much: each read may wait for the interpreter
@@ -47,6 +48,7 @@ class DecodedSource(FileSource):
         self.largest = int(table.size.max(initial=0))
         self.runs = runs_of(table, layout.filters, layout.stored, layout.tile, layout.fill)
         self.together = together(table.chunk[1] * layout.stored.itemsize, table.across)
+        self.spool = Spool(table, self.chunk_bytes)
 
     def run_bytes(self, rows: int) -> int:
         """Stored bytes that are read together at most, for so many rows."""
@@ -56,7 +58,16 @@ class DecodedSource(FileSource):
 
     def columns(self, chosen: Columns) -> Source | None:
         """These columns: chunks that have none of them are not read."""
-        return columns_of(self, self.table, chosen, DecodedSource)
+        return columns_of(self, self.table, chosen, self._part)
+
+    def _part(self, key: SourceKey, route: Route, layout: Layout, table: ChunkTable) -> DecodedSource:
+        part = DecodedSource(key, route, layout, table)
+        part.spool = self.spool
+        return part
+
+    def spooled(self) -> Source | None:
+        """By way of a temporary file, into which each chunk is decoded once."""
+        return SpooledSource(self) if len(self.table.index) else None
 
     def prepare(self) -> None:
         """Load or compile the decoders."""
@@ -103,6 +114,23 @@ class DecodedSource(FileSource):
         """Bytes from one of the chunks to put side by side to the next, where each has so many rows: a cache line more
         than those, or their first rows would all want the same place of the cache."""
         return self.chunk_bytes // self.table.chunk[0] * rows + LINE
+
+    def decode(self, chunk: Stored, stored: Bytes, out: Bytes | None) -> Bytes:
+        """The values of a chunk from its stored bytes, in `out` where the last filter can write there.
+
+        Raises CorruptFileError, which names the chunk, when they do not decode.
+        """
+        try:
+            return self.pipeline.decode(stored, chunk.mask, out)
+        except DecodeError as error:
+            expected, found = error.args
+        layout, where = self.layout, self.table.place(chunk.index)
+        raise CorruptFileError(
+            f"{layout.path}: {layout.name}: {where} does not decode",
+            expected=f"{expected} from the {chunk.size} stored at offset {chunk.offset}",
+            found=found,
+            fix="copy or write the file again: these bytes are damaged",
+        )
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> DecodedScan:
         """Open the file for one pass."""
@@ -225,7 +253,7 @@ class DecodedScan:
             for chunk, stored in self._read_neighbours(chunks, worker):
                 place = places[chunk.index]
                 room = place if whole else self._decoded.get(worker, source.chunk_bytes)
-                decoded = self._decode(chunk, stored, room)
+                decoded = source.decode(chunk, stored, room)
                 if decoded is not place:
                     place[start : start + end - begin] = decoded[begin:end]
         blocks = blocks_in(scratch, start, apart, (len(chunks), high - low, width), source.layout.stored)
@@ -252,26 +280,11 @@ class DecodedScan:
     def _fetch(self, chunk: Stored, worker: int, out: Bytes) -> Bytes:
         stored = self._stored.get(worker, chunk.size)
         self._file.read(stored, chunk.offset, worker, chunk.index)
-        return self._decode(chunk, stored, out)
+        return self._source.decode(chunk, stored, out)
 
     def _refused(self, chunk: Stored, stored: Bytes) -> Bytes:
         """A chunk that the kernel of small chunks did not decode: by the ordinary way, or its error."""
-        return self._decode(chunk, stored, None)
-
-    def _decode(self, chunk: Stored, stored: Bytes, out: Bytes | None) -> Bytes:
-        try:
-            return self._source.pipeline.decode(stored, chunk.mask, out)
-        except DecodeError as error:
-            raise self._corrupt(chunk, *error.args) from None
-
-    def _corrupt(self, chunk: Stored, expected: str, found: str) -> CorruptFileError:
-        layout, where = self._source.layout, self._source.table.place(chunk.index)
-        return CorruptFileError(
-            f"{layout.path}: {layout.name}: {where} does not decode",
-            expected=f"{expected} from the {chunk.size} stored at offset {chunk.offset}",
-            found=found,
-            fix="copy or write the file again: these bytes are damaged",
-        )
+        return self._source.decode(chunk, stored, None)
 
     def _load_alone(
         self, chunks: list[Stored], frame: NDArray[Any], page: NDArray[Any], first: int, worker: int
@@ -283,12 +296,12 @@ class DecodedScan:
             whole = source.direct and start >= 0 and start + source.chunk_bytes <= page.nbytes
             if whole:
                 out = frame[start : start + source.chunk_bytes]
-                decoded = self._decode(chunk, data, out)
+                decoded = source.decode(chunk, data, out)
                 if decoded is not out:
                     np.copyto(out, decoded)
             else:
                 scratch = self._decoded.get(worker, source.chunk_bytes) if source.pipeline.into else None
-                self._copy(chunk, self._decode(chunk, data, scratch), page, first)
+                self._copy(chunk, source.decode(chunk, data, scratch), page, first)
 
     def _copy(self, chunk: Stored, data: Bytes, page: NDArray[Any], first: int) -> None:
         """The rows and columns of a decoded chunk that the page has, converted to the tile's type."""

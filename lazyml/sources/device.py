@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 ADVICE_BYTES = 512 * 1024
@@ -85,3 +88,18 @@ def in_memory(descriptor: int, offset: int) -> bool:
     except (OSError, AttributeError):  # not in memory, or no such call or flag on this system or file system
         return False
     return True
+
+
+def give_memory_back() -> None:
+    """Have the C library's allocator return what is free: glibc keeps some for each thread that has ended, and large
+    pieces once large ones were freed. Other libraries return it by themselves."""
+    if (trim := _malloc_trim()) is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return found

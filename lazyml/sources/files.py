@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lazyml.errors import CorruptFileError, FileChangedError, SourceError, SourceNotFoundError
+from lazyml.errors import CorruptFileError, FileChangedError, LazymlError, SourceError, SourceNotFoundError
 from lazyml.sources import device
 from lazyml.sources.protocol import ReadAhead
 from lazyml.sources.stages import Stage
@@ -123,13 +123,20 @@ class ScanFile:
         self.path, self.name, self.identity, self.place = path, name, identity, place
         check_unchanged(path, identity)
         try:
-            self.descriptor = device.open_file(path)
+            self.descriptor = self._open()
         except OSError as error:
             raise _unreadable(path, error) from error
         self._counts, self._seconds = [0] * workers, [0.0] * workers
-        self._ahead = None if ahead is None else ahead.open(path)
+        self._ahead = None if ahead is None else ahead.open(self._named())
         if self._ahead is not None:
             device.read_only_what_is_asked(self.descriptor)
+
+    def _open(self) -> int:
+        return device.open_file(self.path)
+
+    def _named(self) -> str:
+        """The path by which what is read here can be opened again."""
+        return self.path
 
     @property
     def bytes_read(self) -> int:
@@ -138,7 +145,7 @@ class ScanFile:
     @property
     def stage(self) -> Stage:
         """What reading took so far."""
-        return Stage("read", sum(self._seconds), self.bytes_read)
+        return Stage("read", sum(self._seconds), sum(self._counts))
 
     def read(self, target: NDArray[Any], offset: int, worker: int, chunk: int) -> None:
         """Fill `target` (uint8, contiguous) from the file at `offset`, which is in `chunk`."""
@@ -147,17 +154,23 @@ class ScanFile:
             try:
                 count = self._read(target[done:] if done else target, offset + done)
             except OSError as error:
-                raise SourceError(f"{self.path}: {self.name}: {self.place(chunk)} could not be read",
-                                  expected=f"{wanted} bytes at offset {offset}",
-                                  found=error.strerror or str(error)) from error  # fmt: skip
+                raise self._not_read(chunk, offset, wanted, error) from error
             if count == 0:
-                raise CorruptFileError(f"{self.path}: {self.name}: {self.place(chunk)} is cut short",
-                                       expected=f"{wanted} bytes at offset {offset}",
-                                       found=f"{done} bytes before the end of the file",
-                                       fix="copy or write the file again: it was truncated")  # fmt: skip
+                raise self._cut_short(chunk, offset, wanted, done)
             done += count
             self._counts[worker] += count
         self._seconds[worker] += time.perf_counter() - begin
+
+    def _not_read(self, chunk: int, offset: int, wanted: int, error: OSError) -> LazymlError:
+        return SourceError(f"{self.path}: {self.name}: {self.place(chunk)} could not be read",
+                           expected=f"{wanted} bytes at offset {offset}",
+                           found=error.strerror or str(error))  # fmt: skip
+
+    def _cut_short(self, chunk: int, offset: int, wanted: int, done: int) -> LazymlError:
+        return CorruptFileError(f"{self.path}: {self.name}: {self.place(chunk)} is cut short",
+                                expected=f"{wanted} bytes at offset {offset}",
+                                found=f"{done} bytes before the end of the file",
+                                fix="copy or write the file again: it was truncated")  # fmt: skip
 
     def _read(self, target: NDArray[Any], offset: int) -> int:
         """Some of the bytes, from what was read ahead or from the file."""

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lazyml.config import KIB
+from lazyml.config import KIB, MIB, format_bytes
 from lazyml.errors import DtypeError, ShapeError, SourceError
 from lazyml.sources.chunks import ChunkTable, contiguous_table, read_chunk_table
 from lazyml.sources.dtypes import NUMERIC, tile_dtype
@@ -20,6 +20,7 @@ from lazyml.sources.locate import Located, home, inside, locate
 
 SMALL_CHUNK = 32 * KIB  # below, the work per chunk outweighs the decoding
 REPACKED_CHUNK = 512 * KIB  # what we advise: two or more to a page, large enough for the device
+LARGE_ROW = 32 * MIB  # of chunks side by side, decoded: budgets that have no room for it are common
 NESTING = 8  # virtual datasets of virtual datasets
 
 LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous",
@@ -195,9 +196,15 @@ def why_slow(layout: Layout, path: str) -> str | None:
         return f"{layout.library}: only the HDF5 library reads it, on one thread; to change that: {repack}"
     if layout.chunk is None or 0 in layout.shape:
         return None
-    if layout.across > 1:
-        return f"each row is spread over {layout.across} chunks ({by(layout.chunk)}); to change that: {repack}"
     size = int(np.prod(layout.chunk)) * layout.stored.itemsize
+    if layout.across > 1:
+        side_by_side = size * layout.across
+        decoded = (
+            f", which are decoded once, into a temporary file, where their {format_bytes(side_by_side)} side by side "
+            "do not fit in the memory allowed"
+        )
+        large = decoded if layout.filters and side_by_side >= LARGE_ROW else ""
+        return f"each row is spread over {layout.across} chunks ({by(layout.chunk)}){large}; to change that: {repack}"
     if layout.filters and size < SMALL_CHUNK and layout.shape[0] > layout.chunk[0]:
         return f"chunks of {size} bytes: the work per chunk outweighs that on its bytes; to change that: {repack}"
     return None

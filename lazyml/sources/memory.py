@@ -18,7 +18,7 @@ from lazyml.expr.show import column_runs
 from lazyml.forks import in_child
 from lazyml.sources.columns import ColumnsSource, narrow_route
 from lazyml.sources.dtypes import NUMERIC, row_bytes, row_shape, tile_dtype
-from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source
+from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Source, Unspooled
 from lazyml.sources.stages import Stage
 
 CHECKED_BYTES = 16 * MIB  # at a time, so that an interrupt is not kept waiting
@@ -60,7 +60,7 @@ class _Alias:
         self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
-class MemorySource:
+class MemorySource(Unspooled):
     """An ndarray of one or two axes, rows first. It stays the user's: nothing is copied but pages that must be.
 
     Pages are views of the array when it is C-contiguous, aligned, in native byte order and of a type that a tile holds.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
 from lazyml.sources.stages import Stage
+
+if TYPE_CHECKING:
+    from lazyml.sources.spooled import SpoolRows
 
 Present = NDArray[np.bool_] | None
 """Which pages of a pass the caller has already; None when it has none."""
@@ -23,7 +27,8 @@ Columns = tuple[int, ...]
 class Route:
     """How the bytes of a source reach a tile, in words that `explain` prints.
 
-    `name` is "preadv" (stored bytes are the values), "preadv + decode", "h5py" (one thread, library code) or "memory".
+    `name` is "preadv" (stored bytes are the values), "preadv + decode", "temporary file" (decoded into one before),
+    "h5py" (one thread, library code) or "memory".
     `detail` says the layout and filters; `slow` is None, or why this is slower than it could be and what to do.
     """
 
@@ -108,6 +113,20 @@ class Scan(Protocol):
         """Release what the scan holds. Unless `failed`, raises FileChangedError when the file is not what it was."""
 
 
+class Unspooled:
+    """A source that reads no temporary file, and has nothing to decode into one."""
+
+    temporary_bytes = 0
+
+    def spooled(self) -> Source | None:
+        """No other way."""
+        return None
+
+    def spools(self, first: int, last: int) -> Sequence[SpoolRows]:
+        """Nothing."""
+        return ()
+
+
 class Source(Protocol):
     """A matrix or vector whose first axis is the row axis."""
 
@@ -118,6 +137,9 @@ class Source(Protocol):
     route: Route
     stored_bytes: int
     """Bytes that one whole scan reads from the file; 0 in memory."""
+
+    temporary_bytes: int
+    """Of these, the bytes that are read from a temporary file and not from the user's."""
 
     needs_frame: bool
     """Whether a scan wants a frame of the pool for each page."""
@@ -135,6 +157,13 @@ class Source(Protocol):
 
     def columns(self, chosen: Columns) -> Source | None:
         """These columns of it, ascending, as a source of its own; None where nothing is gained by that."""
+
+    def spooled(self) -> Source | None:
+        """The same rows by way of a temporary file, into which compressed chunks are decoded once; None where there are
+        none. It takes no memory for chunks that are larger than pages."""
+
+    def spools(self, first: int, last: int) -> Sequence[SpoolRows]:
+        """What must be decoded into temporary files before rows first .. last are read."""
 
     def state(self) -> int:
         """A number that changes when the values do. Raises FileChangedError when a file is not what it was."""

@@ -63,6 +63,11 @@ class RawSource(FileSource):
                                    found=f"{table.size[short[0]]} bytes",
                                    fix="write the file again")  # fmt: skip
 
+    @property
+    def table_bytes(self) -> int:
+        """Of what says where the chunks are."""
+        return self.table.nbytes
+
     def scratch_bytes(self, page_rows: int) -> int:
         """Bytes of a page as it is stored, padding of the last chunk column included; 0 when none is needed."""
         rows, table = min(page_rows, self.table.shape[0]), self.table
@@ -72,7 +77,7 @@ class RawSource(FileSource):
     def memory(self, page_rows: int, threads: int, first: int = 0) -> list[MemoryItem]:
         """The chunk table, and a page before conversion for each thread where there is one."""
         label = self.key.label
-        items = [MemoryItem(f"{label}: chunk table", self.table.nbytes)]
+        items = [MemoryItem(f"{label}: chunk table", self.table_bytes)]
         if self.runs is not None:
             work = threads * self.runs.worker_bytes(min(page_rows, self.table.shape[0]))
             return [*items, MemoryItem(f"{label}: runs of small chunks", work)]
@@ -91,7 +96,9 @@ class RawSource(FileSource):
 
     def scan(self, page_rows: int, threads: int, first: int, last: int, given: Given = NOTHING) -> RawScan:
         """Open the file for one pass."""
-        return RawScan(self, threads, given)
+        path, identity = self.layout.parts[0]
+        file = ScanFile(path, self.layout.name, identity, threads, self.place, given.ahead)
+        return RawScan(self, threads, file)
 
     def spans(self, first: int, rows: int) -> list[Span]:
         """What must be read for rows first .. first + rows, in the order of the grid."""
@@ -114,11 +121,10 @@ class RawSource(FileSource):
 class RawScan:
     """One pass by preadv."""
 
-    def __init__(self, source: RawSource, threads: int, given: Given) -> None:
+    def __init__(self, source: RawSource, threads: int, file: ScanFile) -> None:
         self._source, self._pages, self._scratch = source, Pages(source), Scratch(threads)
         self._placed = [0] * threads  # bytes that were converted or put in their place, by worker
-        path, identity = source.layout.parts[0]
-        self._file = ScanFile(path, source.layout.name, identity, threads, source.place, given.ahead)
+        self._file = file
         self._runs = RunScan(source.runs, self._file, threads, self._refused) if source.runs else None
 
     @property
@@ -129,7 +135,7 @@ class RawScan:
     @property
     def held_bytes(self) -> int:
         """The chunk table, and pages before conversion."""
-        return self._source.table.nbytes + self._scratch.nbytes + (self._runs.held_bytes if self._runs else 0)
+        return self._source.table_bytes + self._scratch.nbytes + (self._runs.held_bytes if self._runs else 0)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

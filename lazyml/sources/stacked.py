@@ -19,11 +19,13 @@ from lazyml.sources.base import HoldsPins, Scratch
 from lazyml.sources.columns import ColumnsSource, narrow_route
 from lazyml.sources.dtypes import row_bytes, row_shape
 from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source
+from lazyml.sources.spooled import ROUTE, SpoolRows
 from lazyml.sources.stages import Stage, summed
 
 LISTED = 3  # files that a plan names
+SPOOLED = 64  # parts that each have a temporary file open, at most
 AHEAD = 16  # parts that are open, beyond which none is opened only to be read ahead
-ROUTES = ("preadv", "preadv + decode", "h5py")  # from the fastest to the slowest
+ROUTES = ("preadv", ROUTE, "preadv + decode", "h5py")  # from the fastest to the slowest
 
 
 class StackedSource(HoldsPins):
@@ -51,6 +53,7 @@ class StackedSource(HoldsPins):
                              files=tuple(part.key.location for part in self.parts), columns=first.columns)  # fmt: skip
         self.identity = tuple(number for part in self.parts for number in part.identity)
         self.stored_bytes = sum(part.stored_bytes for part in self.parts)
+        self.temporary_bytes = sum(part.temporary_bytes for part in self.parts)
         self.preferred_rows = self._preferred_rows()
         self.route = self._route()
 
@@ -86,6 +89,21 @@ class StackedSource(HoldsPins):
                                for part, narrow in parts])  # fmt: skip
         found.pins = self.pins
         return found
+
+    def spooled(self) -> Source | None:
+        """Each compressed part by way of a temporary file of its own; None where those would be too many."""
+        parts = [(part, part.spooled()) for part in self.parts]
+        if not 0 < sum(other is not None for _, other in parts) <= SPOOLED:
+            return None
+        found = StackedSource([other or part for part, other in parts])
+        found.pins = self.pins
+        return found
+
+    def spools(self, first: int, last: int) -> Sequence[SpoolRows]:
+        """Of the parts that the rows lie in."""
+        first, last = max(first, 0), min(last, self.starts[-1])
+        return [one for number, begin, count in self.pieces(first, last - first)
+                for one in self.parts[number].spools(begin, begin + count)]  # fmt: skip
 
     def state(self) -> int:
         """0; raises FileChangedError when a file that holds a part is not what it was."""
@@ -325,6 +343,8 @@ class StackedScan:
 
 def table_bytes(part: Source) -> int:
     """Bytes of a part's chunk table, which it keeps also when it is closed."""
+    if (size := getattr(part, "table_bytes", None)) is not None:
+        return int(size)
     table = getattr(part, "table", None)
     return 0 if table is None else table.nbytes
 

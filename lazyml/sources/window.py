@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from lazyml.expr.node import SourceKey
 from lazyml.sources.protocol import NOTHING, Columns, Given, MemoryItem, Route, Scan, Source
+from lazyml.sources.spooled import ROUTE, SpoolRows
 from lazyml.sources.stages import Stage
 
 
@@ -31,10 +33,11 @@ class WindowSource:
         self.identity, self.needs_frame = source.identity, source.needs_frame
         unit = source.preferred_rows
         self.preferred_rows = unit if self._first % unit == 0 else 1
-        if source.route.name == "preadv":  # of a chunk without filters only the rows are read
+        if source.route.name in ("preadv", ROUTE):  # of a chunk without filters only the rows are read
             unit = 1
         begin, end = self._first // unit * unit, min(-(-(self._first + rows) // unit) * unit, total)
         self.stored_bytes = source.stored_bytes * (end - begin) // max(total, 1) if rows else 0
+        self.temporary_bytes = self.stored_bytes * source.temporary_bytes // max(source.stored_bytes, 1)
         detail = f"{source.route.detail}, rows {self._first:,} to {self._first + rows:,} of {total:,}"
         self.route: Route = replace(source.route, detail=detail)
 
@@ -49,6 +52,15 @@ class WindowSource:
         part = self._source.columns(chosen)
         key = self.key
         return part and WindowSource(part, replace(key, shape=(key.shape[0], len(chosen)), columns=part.key.columns))
+
+    def spooled(self) -> Source | None:
+        """The range of the whole source by way of a temporary file."""
+        whole = self._source.spooled()
+        return whole and WindowSource(whole, self.key)
+
+    def spools(self, first: int, last: int) -> Sequence[SpoolRows]:
+        """Of the range only."""
+        return self._source.spools(self._first + first, self._first + last)
 
     def state(self) -> int:
         """Of the whole source."""

@@ -105,3 +105,16 @@ def test_staging_of_columns(tmp_path):
     assert all(report["failures"] == [] for report in reports)
     assert read["contiguous"] == 1 and read["chunks of a column and all rows"] == 0.05
     assert 0.4 < read["chunks of ten columns, gzip"] < 0.6
+
+
+def test_staging_through_a_temporary_file(tmp_path):
+    options = ["--rows", "30000", "--repeats", "1", "--memory", "4 MiB"]
+    command = [sys.executable, "-m", "benchmarks.staging_spooled", *options]
+    done = subprocess.run([*command, "--folder", str(tmp_path), "--json"], cwd=ROOT, capture_output=True, text=True,
+                          timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    reports = json.loads(done.stdout.splitlines()[-1])["layouts"]
+    assert [report["layout"] for report in reports] == ["chunks of a column", "chunks of a panel"]
+    for report in reports:
+        assert report["failures"] == [] and report["checks"]["datasets in a temporary file, copy"] == [1, 0]
+        assert {"lazyml, first call", "lazyml, later call", "lazyml repack"} <= set(report["seconds"])

@@ -15,6 +15,7 @@ SIZE = 40_000_000
 CHOSEN = [
     ("contiguous", 24 * MIB, 1, True),
     ("gzip + shuffle", 24 * MIB, 1, True),
+    ("gzip whole columns", 24 * MIB, 1, True),
     ("big-endian", 256 * MIB, 3, True),
     ("one-row chunks", 64 * MIB, 3, False),
     ("stacked gzip", 24 * MIB, 1, True),

@@ -115,3 +115,12 @@ def test_thread_counts_that_are_none(threads):
 def test_memory_arrays_are_the_users(rng):
     X = lz.from_array(rng.normal(size=(50_000, 20)))  # 8 MB
     assert lz.compile(lz.sum(X), memory="1 MiB").peak_bytes < 2**20
+
+
+def test_a_parameter_that_is_large_is_named(tmp_path):
+    with h5py.File(tmp_path / "wide.h5", "w") as file:
+        file.create_dataset("X", (40, 1_000_000), "f4")
+    X, w = lz.open(tmp_path / "wide.h5", "X"), lz.param("w", 1_000_000)
+    error = refused("parameters", lz.grad(lz.mean((X @ w) ** 2), w), "32 MiB")
+    assert "a part of the parameter w (1000000,)" in error.details["fix"] and "7.629 MiB" in error.details["fix"]
+    assert "column panels" not in error.details["fix"]

@@ -14,7 +14,7 @@ from lazyml.errors import LazymlError, SpillError
 from lazyml.expr import build as b
 from lazyml.plan import planner, ways
 from lazyml.plan.flow import cheapest_cut
-from lazyml.runtime.values import spill_directory
+from lazyml.sources.temporary import spill_directory
 
 pytestmark = pytest.mark.usefixtures("streamed")
 

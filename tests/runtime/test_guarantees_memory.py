@@ -27,6 +27,7 @@ LAYOUTS = {
     "chunked": {"chunks": (3000, COLUMNS)},
     "gzip": {"chunks": (3000, COLUMNS), "compression": "gzip", "compression_opts": 1},
     "gzip, column chunks": {"chunks": (20_000, 5), "compression": "gzip", "compression_opts": 1, "shuffle": True},
+    "gzip, whole columns": {"chunks": (ROWS, 1), "compression": "gzip", "compression_opts": 1, "shuffle": True},
     "lzf": {"chunks": (3000, COLUMNS), "compression": "lzf", "shuffle": True},
     "small chunks": {"chunks": (8, COLUMNS)},
     "small gzip chunks": {"chunks": (8, COLUMNS), "compression": "gzip", "compression_opts": 1, "shuffle": True},
