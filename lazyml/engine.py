@@ -27,10 +27,9 @@ from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.plan.explain import explain_plan, summary
 from lazyml.plan.parameters import bind
-from lazyml.plan.plan import Pass, Plan, Tiling, row_bytes
+from lazyml.plan.plan import Pass, Plan, row_bytes
 from lazyml.plan.small import small_order
 from lazyml.plan.storage import Storage, check_rows_first, storage_of
-from lazyml.plan.tiles import choose_tiling
 from lazyml.planned import Options, Planned
 from lazyml.planned import held as held
 from lazyml.runtime.executor import run_pass
@@ -330,23 +329,17 @@ class Program:
 
     def _run_pass(self, run: Run, a_pass: Pass) -> None:
         ready, span = self._ready, run.spans[a_pass.index]
-        tiling = ready.plan.tilings[a_pass.index] if len(span) == a_pass.rows else self._tiling(a_pass, span)
+        tiling = ready.tiling(a_pass, span)
         sinks = run.sinks_for(a_pass)
         made = [run.place_for(ready.values[leaf], a_pass, tiling, sinks) for leaf in a_pass.makes]
         sources = [ready.sources.get(node) or run.values[node] for node in a_pass.reads]
         functions = ready.functions[a_pass.index]
         tile_for = functions.bind(run.known, tiling)
         # Not by the number of workers: one worker with more library threads would sum in another order.
-        with one_blas_thread(functions.needs_one_blas_thread() and tiling.groups > 1):
+        with one_blas_thread(functions.calls_blas and tiling.groups > 1):
             shares = [ready.pins.share(node) for node in a_pass.reads]
             outcome = run_pass(a_pass, tiling, sources, tile_for, span, [*sinks.values(), *made], shares)
         run.finish(a_pass, outcome, sinks, made)
-
-    def _tiling(self, a_pass: Pass, span: range) -> Tiling:
-        """For a range of the rows."""
-        ready = self._ready
-        left = max(ready.budget - sum(item.bytes for item in ready.plan.resident), 1)
-        return choose_tiling(a_pass, ready.sources, left, ready.threads, SETTINGS, span, ready.written, ready.values)
 
     def _read_ahead(self) -> None:
         """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""

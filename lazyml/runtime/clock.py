@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from lazyml.sources.protocol import Route, Source
-from lazyml.sources.stages import Stage
+from lazyml.sources.stages import Stage, summed
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,19 @@ class SourceStats:
 @dataclass(frozen=True)
 class PassStats:
     """Pass number `index` of a plan, counted from 0: wall seconds, worker threads, the page groups that were shared
-    out among them, and what the stages took, those of all sources included."""
+    out among them, and what it took, that of all sources included: in parts, and summed as `stages`."""
 
     index: int
     seconds: float
     workers: int
     groups: int
-    stages: tuple[Stage, ...]
+    parts: tuple[Stage, ...]
     sources: tuple[SourceStats, ...] = ()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One of each name. They are summed when they are asked for, which most runs are not."""
+        return summed(self.parts)
 
 
 class PassClock:

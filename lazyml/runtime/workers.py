@@ -74,6 +74,9 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
     The first error cancels the others, which look at the event between pages; then it is raised.
     """
     cancelled = threading.Event() if cancelled is None else cancelled
+    if count == 1:  # nobody to start, to cancel or to wait for
+        work(0, cancelled)
+        return
     errors: list[BaseException] = []
 
     def guarded(worker: int) -> None:
@@ -112,8 +115,12 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C until the end of the block; elsewhere than in the main thread it does not come anyway."""
+def uninterrupted(needed: bool = True) -> Iterator[None]:
+    """Hold back Ctrl-C until the end of the block, where that is `needed`: it takes several times as long as a small
+    array takes to be computed on. Elsewhere than in the main thread it does not come anyway."""
+    if not needed:
+        yield
+        return
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or previous is None:  # None: not set by Python
         yield
