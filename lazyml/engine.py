@@ -157,11 +157,17 @@ class Program:
         self._prepare()
         return self
 
-    def _prepare(self) -> bool:
-        """Load or compile all that a run needs; whether every tile function was there already."""
+    def _prepare(self, ahead: bool = False) -> bool:
+        """Load or compile all that a run needs, once; whether every tile function was there already. With `ahead`, the
+        first pages are read while kernels are compiled."""
+        tiles = [tile for tile in self._tiles if isinstance(tile, CompiledTile)]
+        if ahead and not all(tile.is_kept() for tile in tiles):
+            self._read_ahead()
         for source in self._ready.sources.values():
             source.prepare()
-        return all([tile.prepare() for tile in self._tiles if isinstance(tile, CompiledTile)])  # noqa: C419  (each)
+        there = all([tile.prepare() for tile in tiles])  # noqa: C419  (each)
+        self._ready.prepared = True
+        return there
 
     def over(self, sources: Mapping[Any, Any]) -> Program:
         """The same program on other sources, given as {Array: other Array}; kernels are reused."""
@@ -277,12 +283,10 @@ class Program:
         begin = time.perf_counter()
         ready, plan = self._ready, self.plan
         spans = tuple(_span(rows, a_pass.rows) for a_pass in plan.passes)
-        run = Run(bind(plan.parameters, params), spans, file_sinks)
-        for a_pass, span in zip(plan.passes, spans, strict=True):
-            run.known[build.row_count(a_pass.rows)] = np.asarray(len(span), np.int64)
-        if not all(tile.is_kept() for tile in self._tiles if isinstance(tile, CompiledTile)):
-            self._read_ahead()
-        kernels_there = self._prepare()
+        known = bind(plan.parameters, params)
+        known.update((node, np.asarray(len(span), np.int64)) for node, span in zip(ready.row_counts, spans, strict=True))
+        run = Run(known, spans, file_sinks)
+        kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()
         try:
             done = self._prologue(run) if plan.kept else 0
@@ -294,8 +298,8 @@ class Program:
             run.release()
         evaluate_small(plan.small[-1], run.known)
         results = {**run.results, **{node: run.known[node] for node in ready.outputs if node.row_axis is None}}
-        stated = {**run.known, **results}
-        peak = run.peak + sum(value.nbytes for node, value in stated.items() if node.op != "row_count")
+        stated = [value for node, value in run.known.items() if node.op != "row_count"]
+        peak = run.peak + sum([value.nbytes for value in (*stated, *run.results.values())])
         peak += ready.remembered.nbytes(besides=spans) + ready.pins.nbytes
         seconds = time.perf_counter() - begin
         stats = RunStats(len(run.by_pass), run.bytes_read, seconds, peak, ready.threads, kernels_there,

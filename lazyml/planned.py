@@ -12,7 +12,7 @@ from lazyml.codegen.functions import all_tiles, functions_of
 from lazyml.codegen.interpret import prepare_users
 from lazyml.config import Settings, machine_bytes, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
-from lazyml.expr import verify
+from lazyml.expr import build, verify
 from lazyml.expr.node import ChosenRows, Node, topological
 from lazyml.expr.rewrites import optimise
 from lazyml.expr.rewrites.explain import LineOf
@@ -104,6 +104,9 @@ class Planned:
         self.tiles = all_tiles(self.functions)
         once = dict.fromkeys(node for a_pass in self.plan.passes if a_pass.once for node in a_pass.files)
         self.remembered = Remembered([self.sources[node] for node in once], kept_ranges(self.plan.kept))
+        self.prepared = False
+        """Whether the kernels of all passes are in this process, and what decodes its sources."""
+        self.row_counts = tuple(build.row_count(a_pass.rows) for a_pass in self.plan.passes)
         self._tilings: dict[tuple[int, int, int], Tiling] = {}
 
     def tiling(self, a_pass: Pass, span: range) -> Tiling:

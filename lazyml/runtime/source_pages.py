@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lazyml.runtime.pins import Mask, Share, spread
 from lazyml.runtime.pool import BufferPool
-from lazyml.sources.dtypes import row_bytes, row_shape
+from lazyml.sources.dtypes import row_shape
 from lazyml.sources.frames import frame_bytes
 from lazyml.sources.protocol import Given, ReadAhead, Scan, Source
 from lazyml.sources.stages import Stage
@@ -42,9 +42,7 @@ class SourcePages:
         ahead: ReadAhead | None = None,
     ) -> None:
         self.source, self.first, self.last, self.load_rows = source, first, last, load_rows
-        self.row_bytes = row_bytes(source.key.shape, source.key.dtype)
         self._share = share
-        self._dtype = np.dtype(source.key.dtype)
         self._loaded: list[_Loaded | None] = [None] * threads
         self._seconds = [0.0] * threads  # within the scan, by worker
         self._pool: BufferPool | None = None
@@ -87,8 +85,9 @@ class SourcePages:
         page = (first - self.first) // self.load_rows
         if self._present is not None and self._present[page]:
             assert self._arena is not None and self._share is not None
-            begin = (first + self._share.first) * self.row_bytes
-            pinned: NDArray[Any] = self._arena[begin : begin + rows * self.row_bytes].view(self._dtype)
+            size = self._share.pins.row_bytes
+            begin = (first + self._share.first) * size
+            pinned: NDArray[Any] = self._arena[begin : begin + rows * size].view(self.source.key.dtype)
             return pinned.reshape(row_shape(self.source.key.shape, rows))
         loaded = self._loaded[worker]
         if loaded is None or not (loaded.first <= first and first + rows <= loaded.last):

@@ -77,7 +77,7 @@ class Staging:
             with uninterrupted(self._opens):  # a descriptor that Ctrl-C leaves without a name would stay open
                 reader = self._reader.__enter__() if self._reader is not None else None
                 for source, rows, share in zip(self.sources, self._load_rows, self._shares, strict=True):
-                    own = reader if NARROW * width(source) >= self._widest else None
+                    own = reader if reader is not None and NARROW * width(source) >= self._widest else None
                     self._pages.append(SourcePages(source, rows, self.threads, self.first, self.last, share, own))
         except BaseException:
             self.close(failed=True)

@@ -22,6 +22,9 @@ SIGNAL_SECONDS = 0.2
 EXIT_SECONDS = 10.0
 """How long an interpreter that ends waits for passes in daemon threads to stop, which they do between two pages."""
 
+NEVER = threading.Event()
+"""Is not set: for the work of one thread that nobody cancels."""
+
 _ends_with_python: set[threading.Event] = set()
 _ending = threading.Event()
 
@@ -48,16 +51,16 @@ in_child(_fresh_passes)
 
 
 @contextmanager
-def until_python_ends() -> Iterator[threading.Event]:
+def until_python_ends() -> Iterator[threading.Event | None]:
     """Around all that a pass opens, reads and closes: the event cancels it when the interpreter ends, which waits.
 
-    Only in a daemon thread, whose pass would else be frozen with what it holds, such as the lock of the HDF5 library.
-    SystemExit is raised there, which ends a thread silently.
+    Only in a daemon thread, whose pass would else be frozen with what it holds, such as the lock of the HDF5 library;
+    elsewhere there is no event. SystemExit is raised there, which ends a thread silently.
     """
-    cancelled = threading.Event()
     if not threading.current_thread().daemon:
-        yield cancelled
+        yield None
         return
+    cancelled = threading.Event()
     _ends_with_python.add(cancelled)
     try:
         if not _ending.is_set():
@@ -73,10 +76,10 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
 
     The first error cancels the others, which look at the event between pages; then it is raised.
     """
-    cancelled = threading.Event() if cancelled is None else cancelled
     if count == 1:  # nobody to start, to cancel or to wait for
-        work(0, cancelled)
+        work(0, cancelled or NEVER)
         return
+    cancelled = cancelled or threading.Event()
     errors: list[BaseException] = []
 
     def guarded(worker: int) -> None:
