@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lazyml.sources.protocol import Route, Source
 from lazyml.sources.stages import Stage, summed
 
 
-@dataclass(frozen=True)
-class SourceStats:
+class SourceStats(NamedTuple):
     """What bringing the pages of one source took in a pass: which it is, and how it is read."""
 
     label: str

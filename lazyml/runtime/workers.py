@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -117,13 +117,14 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
             errors.clear()  # or the error holds this frame and this frame the error: pages would wait for the collector
 
 
+def uninterrupted(needed: bool = True) -> AbstractContextManager[None]:
+    """Hold back Ctrl-C until the end of the block, where that is `needed`: it takes longer than to compute on a small
+    array. Elsewhere than in the main thread it does not come anyway."""
+    return _held_back() if needed else nullcontext()
+
+
 @contextmanager
-def uninterrupted(needed: bool = True) -> Iterator[None]:
-    """Hold back Ctrl-C until the end of the block, where that is `needed`: it takes several times as long as a small
-    array takes to be computed on. Elsewhere than in the main thread it does not come anyway."""
-    if not needed:
-        yield
-        return
+def _held_back() -> Iterator[None]:
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or previous is None:  # None: not set by Python
         yield
@@ -152,8 +153,6 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
-@contextmanager
-def one_blas_thread(needed: bool) -> Iterator[None]:
+def one_blas_thread(needed: bool) -> AbstractContextManager[Any]:
     """Keep the linear-algebra library to one thread where our own threads call it; a no-op when it is not called."""
-    with _controller().limit(limits=1, user_api="blas") if needed else nullcontext():
-        yield
+    return _controller().limit(limits=1, user_api="blas") if needed else nullcontext()
