@@ -283,8 +283,8 @@ class Program:
         begin = time.perf_counter()
         ready, plan = self._ready, self.plan
         spans = tuple(_span(rows, a_pass.rows) for a_pass in plan.passes)
-        known = bind(plan.parameters, params)
-        known.update((node, np.asarray(len(span), np.int64)) for node, span in zip(ready.row_counts, spans, strict=True))
+        counts = [np.asarray(len(span), np.int64) for span in spans]
+        known = {**bind(plan.parameters, params), **dict(zip(ready.row_counts, counts, strict=True))}
         run = Run(known, spans, file_sinks)
         kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()
