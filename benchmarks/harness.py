@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "scipy", "torch")
+PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "scipy", "torch", "jax", "numexpr", "dask")
 
 
 @dataclass(frozen=True)
