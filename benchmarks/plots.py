@@ -43,10 +43,10 @@ def in_memory(found: Found, axes: Any) -> None:
                   if name in report["seconds"] else 0.0 for report in found.reports]  # fmt: skip
         places = [group + (at - len(who) / 2 + 0.5) * 0.8 / len(who) for group in range(len(shares))]
         axes.bar(places, shares, 0.8 / len(who), label=name, color=colour)
-    labels = [f"{r['rows'] / 1e6:g}M x {r['columns']}\n{r['dtype']}" for r in found.reports]
+    labels = [f"{r['rows']:,} x {r['columns']}\n{r['dtype']}" for r in found.reports]
     axes.set_xticks(range(len(labels)), labels, fontsize=8)
     axes.set_ylabel("share of a plain read")
-    axes.legend(frameon=False, fontsize=8, ncols=len(who))
+    axes.legend(frameon=False, fontsize=8, ncols=len(who), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes.axhline(1, color=CEILING, linewidth=0.8)
 
 
@@ -67,6 +67,7 @@ def layouts(found: Found, axes: Any) -> None:
     axes.barh([name for name, _ in pairs], [value for _, value in pairs], color=OURS)
     axes.axvline(1, color=CEILING, linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("times the speed of h5py, two threads")
     axes.tick_params(axis="y", labelsize=7)
 
