@@ -284,7 +284,7 @@ class Program:
         ready, plan = self._ready, self.plan
         spans = tuple(_span(rows, a_pass.rows) for a_pass in plan.passes)
         counts = [np.asarray(len(span), np.int64) for span in spans]
-        known = {**bind(plan.parameters, params), **dict(zip(ready.row_counts, counts, strict=True))}
+        known = ready.constants | bind(plan.parameters, params) | dict(zip(ready.row_counts, counts, strict=True))
         run = Run(known, spans, file_sinks)
         kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()

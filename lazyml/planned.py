@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from lazyml.codegen.functions import all_tiles, functions_of
-from lazyml.codegen.interpret import prepare_users
+from lazyml.codegen.interpret import evaluate, prepare_users
 from lazyml.config import Settings, machine_bytes, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.expr import build, verify
@@ -106,6 +106,8 @@ class Planned:
         self.remembered = Remembered([self.sources[node] for node in once], kept_ranges(self.plan.kept))
         self.prepared = False
         """Whether the kernels of all passes are in this process, and what decodes its sources."""
+        small = [node for stage in self.plan.small for node in stage]
+        self.constants = {node: evaluate(node, ()) for node in small if node.op == "const"}
         self.row_counts = tuple(build.row_count(a_pass.rows) for a_pass in self.plan.passes)
         self._tilings: dict[tuple[int, int, int], Tiling] = {}
 

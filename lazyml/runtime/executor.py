@@ -6,8 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -27,8 +26,7 @@ TileCall = Callable[[int, int, Sequence[Values], Sequence[Values], Sequence[Valu
 """tile(first row, rows, pages, totals of the group, sink pages), with everything else bound for one worker."""
 
 
-@dataclass(frozen=True)
-class PassResult:
+class PassResult(NamedTuple):
     """What a pass gave, and what it took."""
 
     totals: tuple[Values, ...]
@@ -56,7 +54,7 @@ def run_pass(
         return PassResult(_merged(a_pass, partials), 0, 0, PassStats(a_pass.index, 0.0, 1, 1, ()))
     partials = empty_partials(a_pass.accumulators, tiling.groups)
     tickets, clock = itertools.count(), PassClock(tiling.workers)  # next() on a count is atomic
-    row_size = sum(row_bytes(source.key.shape, source.key.dtype) for source in sources)
+    row_size = sum([row_bytes(source.key.shape, source.key.dtype) for source in sources])
     writing = [sink for sink in sinks if sink.writes]
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
                       shares=shares, ahead_bytes=tiling.ahead_bytes, cached_share=tiling.cached_share)  # fmt: skip

@@ -144,6 +144,8 @@ class SourcePages:
     def stages(self) -> tuple[Stage, ...]:
         """What bringing the pages took, of all workers. What the scan does not say was spent on decoding, if anything
         was decoded, else on reading; views of memory are for free."""
+        if self._views:
+            return self._scan.stages
         found = {stage.name: stage for stage in self._scan.stages}
         rest = sum(self._seconds) - sum(stage.seconds for stage in found.values())
         main = "decode" if "decode" in found and found["decode"].bytes else "read"
