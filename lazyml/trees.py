@@ -135,7 +135,10 @@ def _kind(part: Any) -> type:
     """dict, list, tuple, or the class of a named tuple."""
     if hasattr(part, "_fields"):
         return type(part)
-    return next((kind for kind in (dict, list, tuple) if isinstance(part, kind)), object)
+    for kind in (dict, list, tuple):
+        if isinstance(part, kind):
+            return kind
+    return object
 
 
 def _outline(part: Any) -> str:
