@@ -1,4 +1,5 @@
-"""One script a claim: `python -m benchmarks.gradient`, `.startup`, `.memory`, `.staging`.
+"""One script a claim, such as `python -m benchmarks.gradient`; `python -m benchmarks` runs all that docs/performance.md
+is made from.
 
 Each prints a table, and with --json one JSON object as its last line.
 """

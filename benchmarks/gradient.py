@@ -1,4 +1,4 @@
-"""Logistic loss and gradient over an HDF5 file: ours, NumPy, PyTorch, and the reads that nobody can beat.
+"""Logistic loss and gradient over an HDF5 file: ours, NumPy, PyTorch, Dask, and the reads that nobody can beat.
 
     python -m benchmarks.gradient --rows 10000000 --columns 28 --dtype float32 --json
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.data import logistic_file, true_weights
 from benchmarks.harness import Contestant, Report, evict, fastest, interleave, processors, resident_share
-from benchmarks.peers import Evaluation, numpy_over_h5py, torch_streaming
+from benchmarks.peers import Evaluation, dask_over_h5py, numpy_over_h5py, torch_streaming
 from benchmarks.readers import extents_of, memory_reader, read_extents
 
 BLOCKS = (8_192, 32_768, 131_072)  # rows; a peer runs with whichever is fastest for it
@@ -56,22 +56,40 @@ def relative_error(found: tuple[Any, ...], expected: tuple[Any, ...]) -> float:
     )
 
 
-def best_torch(path: Path, w: Any, options: argparse.Namespace, notes: list[str]) -> Evaluation | None:
-    """PyTorch with the faster of its readers and blocks; None, with a note, where it is not installed."""
-    try:
-        import torch
-    except ImportError:
-        notes.append("PyTorch is not installed and was left out: pip install 'lazyml[bench]'")
-        return None
+def with_torch(path: Path, w: Any, options: argparse.Namespace) -> dict[str, Evaluation]:
+    """PyTorch with each of its readers and blocks."""
+    import torch
+
     torch.set_num_threads(options.threads)
-    candidates = {
-        (reader, block): torch_streaming(path, w, INTERCEPT, block, options.dtype, reader)
+    return {
+        f"{reader} and blocks of {block:,} rows": torch_streaming(path, w, INTERCEPT, block, options.dtype, reader)
         for reader in ("h5py", "memmap")
         for block in BLOCKS
     }
-    reader, block = fastest(candidates)
-    notes.append(f"PyTorch: {options.threads} threads, fastest with {reader} and blocks of {block:,} rows")
-    return candidates[reader, block]
+
+
+def with_dask(path: Path, w: Any, options: argparse.Namespace) -> dict[str, Evaluation]:
+    """Dask with each of the blocks."""
+    return {f"chunks of {block:,} rows": dask_over_h5py(path, w, INTERCEPT, block, options.dtype, options.threads)
+            for block in BLOCKS}  # fmt: skip
+
+
+PEERS = {"PyTorch streaming": with_torch, "Dask over h5py": with_dask}
+
+
+def best_peers(path: Path, w: Any, options: argparse.Namespace, notes: list[str]) -> dict[str, Evaluation]:
+    """Each peer at its fastest, with a note of how; a note alone where it is not installed."""
+    found: dict[str, Evaluation] = {}
+    for name, candidates_of in PEERS.items():
+        try:
+            candidates = candidates_of(path, w, options)
+        except ImportError:
+            notes.append(f"{name} is not installed and was left out: pip install 'lazyml[bench]'")
+            continue
+        how = fastest(candidates)
+        notes.append(f"{name}: {options.threads} threads, fastest with {how}")
+        found[name] = candidates[how]
+    return found
 
 
 def in_memory(path: Path) -> tuple[Any, Any, Any]:
@@ -111,8 +129,8 @@ def warm(path: Path, options: argparse.Namespace, report: Report) -> None:
         report.notes.append(f"NumPy over h5py: fastest with blocks of {block:,} rows")
         runs: dict[str, Callable[[], Any]] = {name: caller(program, w) for name, program in programs.items()}
         runs["NumPy over h5py"] = blocks[block]
-        if torch := best_torch(path, w, options, report.notes):
-            runs["PyTorch streaming"] = torch
+        peers = best_peers(path, w, options, report.notes)
+        runs |= peers
         runs[f"lazyml {options.dtype} pinned"] = caller(pinned, w)
         runs[f"lazyml {options.dtype} in memory"] = caller(held, w)
         runs["memory read ceiling"] = memory_reader(flat, options.threads)
@@ -125,9 +143,9 @@ def warm(path: Path, options: argparse.Namespace, report: Report) -> None:
             check(report, name, program, runs[name](), expected, options.dtype)
         stays = pinned.last_run
         report.check("pinned: bytes read", stays.bytes_read, stays.bytes_read == 0, "0")
-        if torch:
-            error = relative_error(torch(), expected)
-            report.check("PyTorch: relative error to NumPy", error, error < TOLERANCE[options.dtype], "the same result")
+        for name, peer in peers.items():
+            error = relative_error(peer(), expected)
+            report.check(f"{name}: relative error to NumPy", error, error < TOLERANCE[options.dtype], "the same result")
 
 
 def cold(path: Path, options: argparse.Namespace, report: Report) -> None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "scipy", "torch")
+PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "scipy", "torch", "jax", "numexpr", "dask")
 
 
 @dataclass(frozen=True)
@@ -206,13 +206,13 @@ class Report:
         compared = ratios(self.timings, ours)
         wide = max(len(name) for name in self.timings)
         rate = f"{'GB/s':>8}" if self.bytes else ""
-        head = f"{'':{wide}}  {'median s':>9} {'best s':>9} {'cpu s':>9} {'spread':>7}{rate}"
+        head = f"{'':{wide}}  {'median':>9} {'best':>9} {'cpu':>9} {'spread':>7}{rate}"
         lines = [head + "".join(f"  {'x ' + name:>{len(name) + 2}}" for name in ours)]
         for name, timing in self.timings.items():
             rate = f"{self.bytes / timing.median / 1e9:8.2f}" if self.bytes else ""
-            cpu = f"{statistics.median(timing.cpu):.4f}" if timing.cpu else ""
+            cpu = seconds(statistics.median(timing.cpu)) if timing.cpu else ""
             spread = "" if timing.spread is None else f"{timing.spread:.0%}"
-            line = f"{name:{wide}}  {timing.median:9.4f} {timing.best:9.4f} {cpu:>9} {spread:>7}{rate}"
+            line = f"{name:{wide}}  {seconds(timing.median):>9} {seconds(timing.best):>9} {cpu:>9} {spread:>7}{rate}"
             for mine in ours:
                 ratio = 1.0 if name == mine else compared[mine][name]
                 line += f"  {ratio:>{len(mine) + 2}.2f}"
@@ -225,6 +225,15 @@ class Report:
         if as_json:
             print(json.dumps(self.as_json()), flush=True)
         return 1 if self.failures else 0
+
+
+def seconds(value: float) -> str:
+    """A time with its unit.
+
+    >>> seconds(1.23456), seconds(0.0123456), seconds(0.000123456)
+    ('1.235 s', '12.35 ms', '123.5 us')
+    """
+    return f"{value * 1e6:.4g} us" if value < 1e-3 else f"{value * 1e3:.4g} ms" if value < 1 else f"{value:.4g} s"
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The logistic loss and gradient as a user would write them over the same file with NumPy or PyTorch.
+"""The logistic loss and gradient as a user would write them over the same file with NumPy, PyTorch or Dask.
 
 loss = mean(log(1 + exp(z)) - y z) with z = X w + b; the result is (loss, d loss / d w, d loss / d b).
 """
@@ -82,5 +82,27 @@ def torch_streaming(path: Path, w: Any, b: float, block: int, dtype: str, reader
                     y.read_direct(tags, np.s_[first : first + m], np.s_[:m])
                     add(torch.from_numpy(buffer[:m]), torch.from_numpy(tags[:m]), totals)
             return totals[0] / n, totals[1].numpy() / n, totals[2] / n
+
+    return evaluate
+
+
+def dask_over_h5py(path: Path, w: Any, b: float, block: int, dtype: str, threads: int) -> Evaluation:
+    """Blocks of h5py slices as chunks of Dask arrays, all three results in one `dask.compute` on threads."""
+    import dask
+    import dask.array as da
+    import h5py
+
+    weights, bias = w.astype(dtype), np.dtype(dtype).type(b)
+
+    def evaluate() -> tuple[float, Any, float]:
+        with h5py.File(path) as file:
+            X, y = da.from_array(file["X"], chunks=(block, -1)), da.from_array(file["y"], chunks=block)
+            z = X @ weights + bias
+            r = 1 / (1 + da.exp(-z)) - y
+            loss = (da.logaddexp(z, np.dtype(dtype).type(0)) - y * z).sum(dtype=np.float64)
+            with dask.config.set(scheduler="threads", num_workers=threads):
+                total, gradient, slope = dask.compute(loss, r @ X, r.sum(dtype=np.float64))
+            n = len(y)
+            return float(total) / n, gradient / n, float(slope) / n
 
     return evaluate

@@ -27,10 +27,9 @@ from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.plan.explain import explain_plan, summary
 from lazyml.plan.parameters import bind
-from lazyml.plan.plan import Pass, Plan, Tiling, row_bytes
+from lazyml.plan.plan import Pass, Plan, row_bytes
 from lazyml.plan.small import small_order
 from lazyml.plan.storage import Storage, check_rows_first, storage_of
-from lazyml.plan.tiles import choose_tiling
 from lazyml.planned import Options, Planned
 from lazyml.planned import held as held
 from lazyml.runtime.executor import run_pass
@@ -159,11 +158,17 @@ class Program:
         self._prepare()
         return self
 
-    def _prepare(self) -> bool:
-        """Load or compile all that a run needs; whether every tile function was there already."""
+    def _prepare(self, ahead: bool = False) -> bool:
+        """Load or compile all that a run needs, once; whether every tile function was there already. With `ahead`, the
+        first pages are read while kernels are compiled."""
+        tiles = [tile for tile in self._tiles if isinstance(tile, CompiledTile)]
+        if ahead and not all(tile.is_kept() for tile in tiles):
+            self._read_ahead()
         for source in self._ready.sources.values():
             source.prepare()
-        return all([tile.prepare() for tile in self._tiles if isinstance(tile, CompiledTile)])  # noqa: C419  (each)
+        there = all([tile.prepare() for tile in tiles])  # noqa: C419  (each)
+        self._ready.prepared = True
+        return there
 
     def over(self, sources: Mapping[Any, Any]) -> Program:
         """The same program on other sources, given as {Array: other Array}; kernels are reused."""
@@ -278,12 +283,10 @@ class Program:
         begin = time.perf_counter()
         ready, plan = self._ready, self.plan
         spans = tuple(_span(rows, a_pass.rows) for a_pass in plan.passes)
-        run = Run(bind(plan.parameters, params), spans, file_sinks)
-        for a_pass, span in zip(plan.passes, spans, strict=True):
-            run.known[build.row_count(a_pass.rows)] = np.asarray(len(span), np.int64)
-        if not all(tile.is_kept() for tile in self._tiles if isinstance(tile, CompiledTile)):
-            self._read_ahead()
-        kernels_there = self._prepare()
+        counts = [np.asarray(len(span), np.int64) for span in spans]
+        known = ready.constants | bind(plan.parameters, params) | dict(zip(ready.row_counts, counts, strict=True))
+        run = Run(known, spans, file_sinks)
+        kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()
         try:
             done = self._prologue(run) if plan.kept else 0
@@ -295,8 +298,8 @@ class Program:
             run.release()
         evaluate_small(plan.small[-1], run.known)
         results = {**run.results, **{node: run.known[node] for node in ready.outputs if node.row_axis is None}}
-        stated = {**run.known, **results}
-        peak = run.peak + sum(value.nbytes for node, value in stated.items() if node.op != "row_count")
+        stated = [value for node, value in run.known.items() if node.op != "row_count"]
+        peak = run.peak + sum([value.nbytes for value in (*stated, *run.results.values())])
         peak += ready.remembered.nbytes(besides=spans) + ready.pins.nbytes
         seconds = time.perf_counter() - begin
         stats = RunStats(len(run.by_pass), run.bytes_read, seconds, peak, ready.threads, kernels_there,
@@ -337,23 +340,17 @@ class Program:
 
     def _run_pass(self, run: Run, a_pass: Pass) -> None:
         ready, span = self._ready, run.spans[a_pass.index]
-        tiling = ready.plan.tilings[a_pass.index] if len(span) == a_pass.rows else self._tiling(a_pass, span)
+        tiling = ready.tiling(a_pass, span)
         sinks = run.sinks_for(a_pass)
         made = [run.place_for(ready.values[leaf], a_pass, tiling, sinks) for leaf in a_pass.makes]
         sources = [ready.sources.get(node) or run.values[node] for node in a_pass.reads]
         functions = ready.functions[a_pass.index]
         tile_for = functions.bind(run.known, tiling)
         # Not by the number of workers: one worker with more library threads would sum in another order.
-        with one_blas_thread(functions.needs_one_blas_thread() and tiling.groups > 1):
+        with one_blas_thread(functions.calls_blas and tiling.groups > 1):
             shares = [ready.pins.share(node) for node in a_pass.reads]
             outcome = run_pass(a_pass, tiling, sources, tile_for, span, [*sinks.values(), *made], shares)
         run.finish(a_pass, outcome, sinks, made)
-
-    def _tiling(self, a_pass: Pass, span: range) -> Tiling:
-        """For a range of the rows."""
-        ready = self._ready
-        left = max(ready.budget - sum(item.bytes for item in ready.plan.resident), 1)
-        return choose_tiling(a_pass, ready.sources, left, ready.threads, SETTINGS, span, ready.written, ready.values)
 
     def _read_ahead(self) -> None:
         """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""

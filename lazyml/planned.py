@@ -9,18 +9,20 @@ from functools import cached_property
 from typing import Any
 
 from lazyml.codegen.functions import all_tiles, functions_of
-from lazyml.codegen.interpret import prepare_users
+from lazyml.codegen.interpret import evaluate, prepare_users
 from lazyml.config import Settings, machine_bytes, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
-from lazyml.expr import verify
+from lazyml.expr import build, verify
 from lazyml.expr.node import ChosenRows, Node, topological
 from lazyml.expr.rewrites import optimise
 from lazyml.expr.rewrites.explain import LineOf
 from lazyml.expr.show import formula
 from lazyml.plan.columns import narrow
+from lazyml.plan.plan import Pass, Tiling
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import kept_ranges
 from lazyml.plan.storage import Storage
+from lazyml.plan.tiles import choose_tiling
 from lazyml.runtime.bottleneck import Facts
 from lazyml.runtime.pins import ProgramPins
 from lazyml.runtime.remembered import Remembered
@@ -31,6 +33,7 @@ from lazyml.sources.protocol import Source
 from lazyml.sources.window import WindowSource
 
 BACKENDS = ("auto", "numba", "numpy")
+RANGES = 1024  # of rows, whose tilings are remembered: the minibatches of an epoch
 
 
 def held(source: Source) -> Any:
@@ -103,6 +106,29 @@ class Planned:
         self.tiles = all_tiles(self.functions)
         once = dict.fromkeys(node for a_pass in self.plan.passes if a_pass.once for node in a_pass.files)
         self.remembered = Remembered([self.sources[node] for node in once], kept_ranges(self.plan.kept))
+        self.prepared = False
+        """Whether the kernels of all passes are in this process, and what decodes its sources."""
+        small = [node for stage in self.plan.small for node in stage]
+        self.constants = {node: evaluate(node, ()) for node in small if node.op == "const"}
+        self.row_counts = tuple(build.row_count(a_pass.rows) for a_pass in self.plan.passes)
+        self._tilings: dict[tuple[int, int, int], Tiling] = {}
+
+    def tiling(self, a_pass: Pass, span: range) -> Tiling:
+        """How a pass over a range of the rows is cut: the same bits and memory each time that the range comes round."""
+        if len(span) == a_pass.rows:
+            return self.plan.tilings[a_pass.index]
+        # Where a range begins decides which chunks of a file straddle two pages; in memory it does not matter.
+        from_files = any(self.sources[node].identity for node in a_pass.files)
+        key = (a_pass.index, len(span), span.start if from_files else 0)
+        found = self._tilings.get(key)
+        if found is None:
+            left = max(self.budget - sum(item.bytes for item in self.plan.resident), 1)
+            found = choose_tiling(a_pass, self.sources, left, self.threads, self._settings, span, self.written,
+                                  self.values)  # fmt: skip
+            for oldest in list(self._tilings)[: max(0, len(self._tilings) + 1 - RANGES)]:
+                self._tilings.pop(oldest, None)
+            self._tilings[key] = found
+        return found
 
     def release(self, known: bool = True) -> None:
         """Let go of rows that stay in memory and chunks in temporary files, and, where they are `known`, of totals."""

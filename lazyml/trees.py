@@ -73,6 +73,8 @@ def by_name(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]
     >>> by_name({"net": [{"w": [1.0, 2.0]}, {"w": 3.0}], "b": 4.0}, ["net_0_w", "net_1_w", "b"])
     {'net_0_w': [1.0, 2.0], 'net_1_w': 3.0, 'b': 4.0}
     """
+    if all(name in names for name in values):  # nothing is a tree
+        return dict(values)
     found: dict[str, Any] = {}
     for name, value in (pair for given in values.items() for pair in _names(*given, names)):
         if name in found:
@@ -133,7 +135,10 @@ def _kind(part: Any) -> type:
     """dict, list, tuple, or the class of a named tuple."""
     if hasattr(part, "_fields"):
         return type(part)
-    return next((kind for kind in (dict, list, tuple) if isinstance(part, kind)), object)
+    for kind in (dict, list, tuple):
+        if isinstance(part, kind):
+            return kind
+    return object
 
 
 def _outline(part: Any) -> str:

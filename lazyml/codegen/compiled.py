@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class CompiledTile:
         functions = _user_functions(self.source)
         self._text = HEADER.format(types=types, functions=functions, parts=self.source.parts) + self.source.text
         self._loaded: kernel_cache.LoadedFunction | None = None
+        self._places = _Places.of(self.source)
         self._users = [node for step in a_pass.steps for node in step.nodes if node.op == "user_function"]
         if self._users and not self.is_kept():  # what can not be compiled is refused before a byte is read
             for node in self._users:
@@ -89,29 +90,38 @@ class CompiledTile:
         """For one run: a function that gives each worker its own call, scratch included."""
         self.prepare()
         assert self._loaded is not None
-        function = self._loaded.function
-        arguments = self.source.arguments
-        at = {kind: [k for k, argument in enumerate(arguments) if argument.kind == kind]
-              for kind in {argument.kind for argument in arguments}}  # fmt: skip
-        fixed: list[Any] = [self._fixed(argument, inputs, blocks) for argument in arguments]
-        columns = [k for k in at.get("source", ()) if arguments[k].form == "vector"]  # (n, 1) is one value a row
-        packed = [(k, [member.index for member in arguments[k].members]) for k in at.get("totals", ())]
+        function, at = self._loaded.function, self._places
+        fixed = list(at.constant)
+        for k in at.block:
+            fixed[k] = blocks.rows
+        for k in at.strip:
+            fixed[k] = blocks.strip
+        for k, argument in at.inputs:
+            assert argument.node is not None
+            fixed[k] = _in_form(inputs[argument.node], argument)
 
         def for_worker(worker: int) -> Callable[..., None]:
-            values = [self._own(a, value, blocks.strip) for a, value in zip(arguments, fixed, strict=True)]
-            faults = values[at["faults"][0]] if "faults" in at else None
+            values = list(fixed)
+            for k, argument in at.own:
+                values[k] = self._own(argument, blocks.strip)
+            faults = values[at.faults[0]] if at.faults else None
 
             def call(
                 first: int, rows: int, pages: Sequence[Values], totals: Sequence[Values], sinks: Sequence[Values]
             ) -> None:
-                for kind, given in (("rows", [rows]), ("start", [first]), ("source", pages), ("sink", sinks)):
-                    for k, value in zip(at.get(kind, ()), given, strict=False):
-                        values[k] = value
-                for k in columns:
+                for k in at.rows:
+                    values[k] = rows
+                for k in at.start:
+                    values[k] = first
+                for k, value in zip(at.source, pages, strict=False):
+                    values[k] = value
+                for k, value in zip(at.sink, sinks, strict=False):
+                    values[k] = value
+                for k in at.columns:
                     values[k] = values[k].reshape(-1)
-                for k in at.get("total", ()):
-                    values[k] = totals[arguments[k].index]
-                for k, members in packed:
+                for k, index in at.total:
+                    values[k] = totals[index]
+                for k, members in at.packed:
                     values[k][:, 0] = [totals[index][0] for index in members]
                 try:
                     function(*values)
@@ -119,7 +129,7 @@ class CompiledTile:
                     if not self._users:
                         raise
                     raise user_functions.index_error([node.arg.name for node in self._users]) from None
-                for k, members in packed:
+                for k, members in at.packed:
                     for index, value in zip(members, values[k][:, 0].tolist(), strict=True):
                         totals[index][0] = value
                 if faults is not None and faults.any():
@@ -129,29 +139,65 @@ class CompiledTile:
 
         return for_worker
 
-    def _fixed(self, argument: Argument, inputs: Mapping[Node, Values], blocks: Blocks) -> Any:
-        """What an argument is for the whole run, None where it changes by worker or page."""
-        if argument.kind == "block":
-            return blocks.rows
-        if argument.kind == "strip":
-            return blocks.strip
-        if argument.kind == "columns":
-            return self.source.columns[argument.index]
-        if argument.kind == "input" and argument.node is not None:
-            return _in_form(inputs[argument.node], argument)
-        return None
-
-    def _own(self, argument: Argument, fixed: Any, strip_rows: int) -> Any:
+    def _own(self, argument: Argument, strip_rows: int) -> Values:
         """What an argument is for one worker: scratch and counts are its own."""
         if argument.kind == "scratch":
             buffer = self._buffers[argument.index]
             return np.empty(scratch_shape(buffer, strip_rows), buffer.dtype)
-        if argument.kind in ("scratches", "totals"):
-            shape = (len(argument.members), strip_rows if argument.kind == "scratches" else 1)
-            return np.empty(shape, argument_type(argument, self._buffers)[0])
         if argument.kind == "faults":
             return np.zeros(len(self.source.checked), np.int64)
-        return fixed
+        shape = (len(argument.members), strip_rows if argument.kind == "scratches" else 1)
+        return np.empty(shape, argument_type(argument, self._buffers)[0])
+
+
+OWN = ("scratch", "scratches", "totals", "faults")
+
+
+class _Places(NamedTuple):
+    """Where the arguments of each kind stand, found once: every page of every run puts values there."""
+
+    rows: list[int]
+    start: list[int]
+    block: list[int]
+    strip: list[int]
+    source: list[int]
+    sink: list[int]
+    faults: list[int]
+    columns: list[int]
+    """Sources whose (n, 1) is one value a row."""
+    total: list[tuple[int, int]]
+    """With the number of the total."""
+    packed: list[tuple[int, list[int]]]
+    """Totals that share an array, with their numbers."""
+    inputs: list[tuple[int, Argument]]
+    own: list[tuple[int, Argument]]
+    """What each worker has of its own."""
+    constant: list[Any]
+    """All arguments, where they are the same in every run; None elsewhere."""
+
+    @classmethod
+    def of(cls, source: TileSource) -> _Places:
+        numbered = list(enumerate(source.arguments))
+
+        def at(*kinds: str) -> list[int]:
+            return [k for k, argument in numbered if argument.kind in kinds]
+
+        arguments = source.arguments
+        return cls(
+            rows=at("rows"),
+            start=at("start"),
+            block=at("block"),
+            strip=at("strip"),
+            source=at("source"),
+            sink=at("sink"),
+            faults=at("faults"),
+            columns=[k for k in at("source") if arguments[k].form == "vector"],
+            total=[(k, arguments[k].index) for k in at("total")],
+            packed=[(k, [member.index for member in arguments[k].members]) for k in at("totals")],
+            inputs=[(k, arguments[k]) for k in at("input")],
+            own=[(k, arguments[k]) for k in at(*OWN)],
+            constant=[source.columns[a.index] if a.kind == "columns" else None for a in arguments],
+        )
 
 
 def _user_functions(source: TileSource) -> str:

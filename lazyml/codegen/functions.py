@@ -23,14 +23,12 @@ class PassFunctions:
 
     def __init__(self, a_pass: Pass, own: Tile, makers: Mapping[Node, Tile]) -> None:
         self.a_pass, self.own, self.makers = a_pass, own, {leaf: makers[leaf] for leaf in a_pass.makes}
+        self.calls_blas = any(isinstance(tile, InterpretedTile) or blas_products(tile.a_pass) for tile in self.tiles)
+        """Whether the linear-algebra library is called: by the interpreter, always."""
 
     @property
     def tiles(self) -> list[Tile]:
         return [*self.makers.values(), self.own]
-
-    def needs_one_blas_thread(self) -> bool:
-        """Whether the linear-algebra library is called: by the interpreter, always."""
-        return any(isinstance(tile, InterpretedTile) or blas_products(tile.a_pass) for tile in self.tiles)
 
     def bind(self, known: Mapping[Node, Values], tiling: Tiling) -> Callable[[int], Call]:
         """For one run: a function that gives each worker its call. It takes pages of what the pass reads, and as sinks

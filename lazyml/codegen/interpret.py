@@ -23,6 +23,8 @@ def evaluate(node: Node, values: Sequence[Any], rows: int | None = None) -> Valu
     result = np.asarray(OPS[node.op].reference(node, *values))
     if result.dtype != node.dtype:
         result = result.astype(node.dtype)
+    if result.shape == node.shape:
+        return result
     shape = tuple(rows if isinstance(size, Rows) and rows is not None else int(size) for size in node.shape)
     return result if result.shape == shape else np.broadcast_to(result, shape)
 

@@ -7,6 +7,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, Self
 
@@ -92,7 +93,7 @@ class SourceKey:
     columns: tuple[int, ...] = ()
     holder: Any = field(default=None, compare=False, repr=False)
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The last part of the name, on one line: what a file calls its datasets is shown, never run."""
         last = self.alias or self.name.strip("/").rsplit("/", 1)[-1] or "source"

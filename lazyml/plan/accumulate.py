@@ -20,7 +20,7 @@ MERGED_BYTES = 256 * KIB
 
 def empty_partials(nodes: Sequence[Node], groups: int) -> Partial:
     """Fresh states of all groups: one array per accumulator, groups along axis 0."""
-    return tuple(np.repeat(ACCUMULATORS[n.op].init(n)[None], groups, axis=0) for n in nodes)
+    return tuple(ACCUMULATORS[n.op].init(n, groups) for n in nodes)
 
 
 def merge_groups(node: Node, stack: Values) -> Values:
@@ -28,8 +28,11 @@ def merge_groups(node: Node, stack: Values) -> Values:
 
     Half as many states are held besides the stack, which stays as it is, and what the merge of some makes on its way.
     """
+    alone: Values = stack[0]
+    if len(stack) == 1:
+        return alone
     merge = ACCUMULATORS[node.op].merge
-    at_once = max(1, MERGED_BYTES // max(1, stack[0].nbytes))  # pairs
+    at_once = max(1, MERGED_BYTES // max(1, alone.nbytes))  # pairs
     merged = np.empty(((len(stack) + 1) // 2, *stack.shape[1:]), stack.dtype)
     while len(stack) > 1:
         pairs, odd = divmod(len(stack), 2)

@@ -37,16 +37,16 @@ class Accumulator:
     dtype: Callable[[Node], Dtype]
     start: Callable[[Node], float | tuple[float, ...]] = lambda node: 0
 
-    def init(self, node: Node) -> Values:
-        """An empty state."""
-        state = np.empty(self.shape(node), self.dtype(node))
-        start = self.start(node)
+    def init(self, node: Node, groups: int) -> Values:
+        """So many empty states, along axis 0."""
+        start, dtype = self.start(node), self.dtype(node)
+        states = np.empty((groups, *self.shape(node)), dtype)
         if isinstance(start, tuple):
             for at, value in enumerate(start):
-                state[at] = value
+                states[:, at] = value
         else:
-            state[...] = start
-        return state
+            states.fill(start)
+        return states
 
     def nbytes(self, node: Node) -> int:
         return math.prod(self.shape(node)) * self.dtype(node).itemsize

@@ -32,16 +32,22 @@ def bind(parameters: Sequence[Node], values: Mapping[str, Any]) -> dict[Node, ND
 
     Raises ParameterError for a name that is unknown or missing, a value that is not numeric or of another shape.
     """
+    names = [node.arg for node in parameters]
+    values = trees.by_name(values, names)
+    if len(values) != len(names) or any(name not in values for name in names):
+        raise _other_names(parameters, values)
+    return {node: _value(node, values[node.arg]) for node in parameters}
+
+
+def _other_names(parameters: Sequence[Node], values: Mapping[str, Any]) -> ParameterError:
+    """The error of values that are not those of the parameters."""
     wanted = ", ".join(f"{node.arg} {show_shape(node.shape)}" for node in parameters) or "none"
-    values = trees.by_name(values, [node.arg for node in parameters])
     unknown = sorted(set(values) - {node.arg for node in parameters})
     if unknown:
-        raise ParameterError(f"no parameter is called {unknown[0]}", expected=wanted, found=", ".join(values))
-    missing = [node.arg for node in parameters if node.arg not in values]
-    if missing:
-        raise ParameterError(f"the parameter {missing[0]} has no value", expected=wanted,
-                             found=", ".join(values) or "none", fix=f"call it with {missing[0]}=...")  # fmt: skip
-    return {node: _value(node, values[node.arg]) for node in parameters}
+        return ParameterError(f"no parameter is called {unknown[0]}", expected=wanted, found=", ".join(values))
+    missing = next(node.arg for node in parameters if node.arg not in values)
+    return ParameterError(f"the parameter {missing} has no value", expected=wanted,
+                          found=", ".join(values) or "none", fix=f"call it with {missing}=...")  # fmt: skip
 
 
 def _value(node: Node, given: Any) -> NDArray[Any]:

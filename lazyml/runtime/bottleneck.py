@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lazyml.config import MIB
 from lazyml.runtime.clock import PassStats, SourceStats
@@ -13,8 +13,7 @@ from lazyml.sources.stages import Stage, summed
 SLOW_READ = 1e9  # bytes a second and thread, which copies from the page cache pass unless they are short
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """What else the words need: `budget` is one that would keep all files in memory, 0 when they are there or may not
     be; `stays` says that all that was read stays for later runs, `compiled` that tile functions ran and not the
     interpreter, `prepared` that they were there before the run."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lazyml.sources.protocol import Route, Source
-from lazyml.sources.stages import Stage
+from lazyml.sources.stages import Stage, summed
 
 
-@dataclass(frozen=True)
-class SourceStats:
+class SourceStats(NamedTuple):
     """What bringing the pages of one source took in a pass: which it is, and how it is read."""
 
     label: str
@@ -29,14 +29,20 @@ class SourceStats:
 @dataclass(frozen=True)
 class PassStats:
     """Pass number `index` of a plan, counted from 0, or what comes before the first: wall seconds, worker threads, the
-    page groups (or chunks) that were shared out among them, and what the stages took, those of all sources included."""
+    page groups (or chunks) that were shared out among them, and what it took, that of all sources included: in parts,
+    and summed as `stages`."""
 
     index: int
     seconds: float
     workers: int
     groups: int
-    stages: tuple[Stage, ...]
+    parts: tuple[Stage, ...]
     sources: tuple[SourceStats, ...] = ()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One of each name. They are summed when they are asked for, which most runs are not."""
+        return summed(self.parts)
 
     @property
     def title(self) -> str:

@@ -6,8 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -21,15 +20,13 @@ from lazyml.runtime.staging import Staging
 from lazyml.runtime.workers import run_workers, until_python_ends
 from lazyml.sources.dtypes import row_bytes
 from lazyml.sources.protocol import Source
-from lazyml.sources.stages import summed
 
 Values = NDArray[Any]
 TileCall = Callable[[int, int, Sequence[Values], Sequence[Values], Sequence[Values]], None]
 """tile(first row, rows, pages, totals of the group, sink pages), with everything else bound for one worker."""
 
 
-@dataclass(frozen=True)
-class PassResult:
+class PassResult(NamedTuple):
     """What a pass gave, and what it took."""
 
     totals: tuple[Values, ...]
@@ -54,10 +51,10 @@ def run_pass(
         check_rows(node, len(rows))
     if len(rows) == 0:
         partials = empty_partials(a_pass.accumulators, 1)
-        return PassResult(_merged(a_pass, partials), 0, 0, PassStats(a_pass.index, 0.0, 1, 1, summed([])))
+        return PassResult(_merged(a_pass, partials), 0, 0, PassStats(a_pass.index, 0.0, 1, 1, ()))
     partials = empty_partials(a_pass.accumulators, tiling.groups)
     tickets, clock = itertools.count(), PassClock(tiling.workers)  # next() on a count is atomic
-    row_size = sum(row_bytes(source.key.shape, source.key.dtype) for source in sources)
+    row_size = sum([row_bytes(source.key.shape, source.key.dtype) for source in sources])
     writing = [sink for sink in sinks if sink.writes]
     staging = Staging(sources, tiling.page_rows, tiling.workers, rows.start, rows.stop, load_pages=tiling.load_pages,
                       shares=shares, ahead_bytes=tiling.ahead_bytes, cached_share=tiling.cached_share)  # fmt: skip
@@ -95,10 +92,11 @@ def run_pass(
 
 def _stats(a_pass: Pass, tiling: Tiling, staging: Staging, clock: PassClock, merged: int) -> PassStats:
     """What a pass took that is over now."""
-    stages = summed([*itertools.chain(*staging.by_source), staging.advising, *clock.stages(merged)])
-    by_source = tuple(map(SourceStats.of, staging.sources, staging.by_source))
+    stages = staging.by_source
+    parts = (*itertools.chain(*stages), staging.advising, *clock.stages(merged))
+    by_source = tuple(map(SourceStats.of, staging.sources, stages))
     wall = time.perf_counter() - clock.begin
-    return PassStats(a_pass.index, wall, tiling.workers, tiling.groups, stages, by_source)
+    return PassStats(a_pass.index, wall, tiling.workers, tiling.groups, parts, by_source)
 
 
 def _merged(a_pass: Pass, partials: Partial) -> tuple[Values, ...]:

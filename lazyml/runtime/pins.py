@@ -200,6 +200,8 @@ class _Registry:
         fits into the largest room that a program has been given."""
         with self._lock:
             self._programs.add(program)
+            if not self._found:  # nothing is pinned anywhere
+                return
             self._clock += 1
             for pins in program.limits:
                 pins.used = self._clock

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.runtime.pins import Share, spread
+from lazyml.runtime.pins import Mask, Share, spread
 from lazyml.runtime.pool import BufferPool
-from lazyml.sources.dtypes import row_bytes, row_shape
+from lazyml.sources.dtypes import row_shape
 from lazyml.sources.frames import frame_bytes
 from lazyml.sources.protocol import Given, ReadAhead, Scan, Source
 from lazyml.sources.stages import Stage
@@ -42,48 +42,60 @@ class SourcePages:
         ahead: ReadAhead | None = None,
     ) -> None:
         self.source, self.first, self.last, self.load_rows = source, first, last, load_rows
-        self.row_bytes = row_bytes(source.key.shape, source.key.dtype)
-        self._starts = np.arange(first, last, load_rows)
-        self._stops = np.minimum(self._starts + load_rows, last)
         self._share = share
-        self._dtype = np.dtype(source.key.dtype)
         self._loaded: list[_Loaded | None] = [None] * threads
         self._seconds = [0.0] * threads  # within the scan, by worker
+        self._views = share is None and not source.needs_frame
         self._pool: BufferPool | None = None
         self._frames: list[NDArray[Any] | None] = [None] * threads
         self._arena: NDArray[np.uint8] | None = None
-        self._present = np.zeros(len(self._starts), np.bool_)
-        self._pinning = self._present
+        self._present: Mask | None = None  # by page: what is pinned, and what is to be; None where nothing may be
+        self._pinning: Mask | None = None
         if share is not None:
             self._look(share)
-        if source.needs_frame and not self._present.all():
+        if source.needs_frame and not self._is_there:
             self._pool = BufferPool(threads, frame_bytes(source.key, load_rows))
             self._frames = [self._pool.acquire() for _ in range(threads)]
-        self._scan: Scan = source.scan(load_rows, threads, first, last, Given(self._present if share else None, ahead))
+        self._scan: Scan = source.scan(load_rows, threads, first, last, Given(self._present, ahead))
 
     def _look(self, share: Share) -> None:
         """What is pinned, and what this pass is to pin: as large a part of its pages as there is room for of all."""
-        self._present, self._arena = share.pins.look(self._starts + share.first, self._stops + share.first)
+        starts = np.arange(self.first, self.last, self.load_rows)
+        stops = np.minimum(starts + self.load_rows, self.last)
+        self._present, self._arena = share.pins.look(starts + share.first, stops + share.first)
+        self._pinning = np.zeros(len(starts), np.bool_)
         absent = np.flatnonzero(~self._present)
         missing = share.pins.rows * share.pins.row_bytes - share.pins.nbytes
         if len(absent) and missing > 0 and share.limit > share.pins.nbytes:
             of_chunk = -(-self.source.preferred_rows // self.load_rows)
             stretch = max(of_chunk, min(len(absent) // STRETCHES, MOST_STRETCH), 1)
-            self._pinning = np.zeros(len(self._starts), np.bool_)
             self._pinning[absent] = spread(absent, (share.limit - share.pins.nbytes) / missing, stretch)
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether every page is pinned."""
+        return self._present is not None and bool(self._present.all())
+
+    def _rows(self, page: int) -> tuple[int, int]:
+        """The first row of a page, and the one after its last."""
+        start = self.first + page * self.load_rows
+        return start, min(start + self.load_rows, self.last)
 
     def load(self, worker: int, first: int, rows: int) -> NDArray[Any]:
         """Rows first .. first + rows: C-contiguous, (rows,) or (rows, columns). Valid until the worker loads again."""
+        if self._views:  # costs nothing, so that nothing is to be kept or counted
+            return self._scan.load(first, rows, None, worker)
         page = (first - self.first) // self.load_rows
-        if self._present[page]:
+        if self._present is not None and self._present[page]:
             assert self._arena is not None and self._share is not None
-            begin = (first + self._share.first) * self.row_bytes
-            pinned: NDArray[Any] = self._arena[begin : begin + rows * self.row_bytes].view(self._dtype)
+            size = self._share.pins.row_bytes
+            begin = (first + self._share.first) * size
+            pinned: NDArray[Any] = self._arena[begin : begin + rows * size].view(self.source.key.dtype)
             return pinned.reshape(row_shape(self.source.key.shape, rows))
         loaded = self._loaded[worker]
         if loaded is None or not (loaded.first <= first and first + rows <= loaded.last):
             self._loaded[worker] = None
-            start, stop = int(self._starts[page]), int(self._stops[page])
+            start, stop = self._rows(page)
             since = time.perf_counter()
             loaded = _Loaded(start, stop, self._fetch(worker, page, start, stop - start))
             self._seconds[worker] += time.perf_counter() - since
@@ -94,7 +106,7 @@ class SourcePages:
         """A page by the scan, into the place where it is to stay or into the worker's frame."""
         share = self._share
         target = None
-        if share is not None and self._pinning[page]:
+        if share is not None and self._pinning is not None and self._pinning[page]:
             target = share.pins.claim(first + share.first, rows, share.limit)
         if share is None or target is None:
             return self._scan.load(first, rows, self._frames[worker], worker)
@@ -109,18 +121,18 @@ class SourcePages:
     @property
     def reads(self) -> bool:
         """Whether some pages are to be read from files."""
-        return self.source.stored_bytes > 0 and not bool(self._present.all())
+        return self.source.stored_bytes > 0 and not self._is_there
 
     def prefetch(self, first: int, last: int) -> None:
         """Tell the operating system that these rows are needed soon, but for those that are there."""
-        low, high = (first - self.first) // self.load_rows, -(-(last - self.first) // self.load_rows)
-        absent = ~self._present[low:high]
-        if absent.all():
+        if self._present is None:
             self._scan.prefetch(first, last - first)
             return
+        low, high = (first - self.first) // self.load_rows, -(-(last - self.first) // self.load_rows)
+        absent = ~self._present[low:high]
         edges = np.flatnonzero(np.diff(np.concatenate([[0], absent.view(np.int8), [0]]))).reshape(-1, 2) + low
         for begin, end in edges.tolist():
-            start, stop = max(first, int(self._starts[begin])), min(last, int(self._stops[end - 1]))
+            start, stop = max(first, self._rows(begin)[0]), min(last, self._rows(end - 1)[1])
             self._scan.prefetch(start, stop - start)
 
     @property
@@ -132,6 +144,8 @@ class SourcePages:
     def stages(self) -> tuple[Stage, ...]:
         """What bringing the pages took, of all workers. What the scan does not say was spent on decoding, if anything
         was decoded, else on reading; views of memory are for free."""
+        if self._views:
+            return self._scan.stages
         found = {stage.name: stage for stage in self._scan.stages}
         rest = sum(self._seconds) - sum(stage.seconds for stage in found.values())
         main = "decode" if "decode" in found and found["decode"].bytes else "read"

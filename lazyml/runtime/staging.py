@@ -61,6 +61,7 @@ class Staging:
         self._shares = tuple(shares) or (None,) * len(self.sources)
         widths = [width(source) for source in self.sources if source.stored_bytes]
         total, self._widest = sum(widths), max(widths, default=0)
+        self._opens = any(source.identity for source in self.sources)
         window = ahead_bytes // threads - EDGES - page_rows * total if ahead_bytes else settings.readahead_bytes
         self._window = max(page_rows, window // max(1, total))  # rows that are asked for ahead of each worker
         self._asked, self._lock = Ranges(), threading.Lock()
@@ -73,10 +74,10 @@ class Staging:
 
     def __enter__(self) -> Staging:
         try:
-            with uninterrupted():  # a descriptor that Ctrl-C leaves without a name would stay open
+            with uninterrupted(self._opens):  # a descriptor that Ctrl-C leaves without a name would stay open
                 reader = self._reader.__enter__() if self._reader is not None else None
                 for source, rows, share in zip(self.sources, self._load_rows, self._shares, strict=True):
-                    own = reader if NARROW * width(source) >= self._widest else None
+                    own = reader if reader is not None and NARROW * width(source) >= self._widest else None
                     self._pages.append(SourcePages(source, rows, self.threads, self.first, self.last, share, own))
         except BaseException:
             self.close(failed=True)
@@ -136,7 +137,7 @@ class Staging:
     def close(self, failed: bool = False) -> None:
         """Release everything, Ctrl-C or not. The first error of closing is raised, unless the pass failed anyway."""
         first_error: BaseException | None = None
-        with uninterrupted():
+        with uninterrupted(self._opens):
             while self._pages:
                 pages = self._pages.pop(0)
                 self._closed_bytes += pages.bytes_read

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,9 @@ SIGNAL_SECONDS = 0.2
 
 EXIT_SECONDS = 10.0
 """How long an interpreter that ends waits for passes in daemon threads to stop, which they do between two pages."""
+
+NEVER = threading.Event()
+"""Is not set: for the work of one thread that nobody cancels."""
 
 _ends_with_python: set[threading.Event] = set()
 _ending = threading.Event()
@@ -48,16 +51,16 @@ in_child(_fresh_passes)
 
 
 @contextmanager
-def until_python_ends() -> Iterator[threading.Event]:
+def until_python_ends() -> Iterator[threading.Event | None]:
     """Around all that a pass opens, reads and closes: the event cancels it when the interpreter ends, which waits.
 
-    Only in a daemon thread, whose pass would else be frozen with what it holds, such as the lock of the HDF5 library.
-    SystemExit is raised there, which ends a thread silently.
+    Only in a daemon thread, whose pass would else be frozen with what it holds, such as the lock of the HDF5 library;
+    elsewhere there is no event. SystemExit is raised there, which ends a thread silently.
     """
-    cancelled = threading.Event()
     if not threading.current_thread().daemon:
-        yield cancelled
+        yield None
         return
+    cancelled = threading.Event()
     _ends_with_python.add(cancelled)
     try:
         if not _ending.is_set():
@@ -73,7 +76,10 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
 
     The first error cancels the others, which look at the event between pages; then it is raised.
     """
-    cancelled = threading.Event() if cancelled is None else cancelled
+    if count == 1:  # nobody to start, to cancel or to wait for
+        work(0, cancelled or NEVER)
+        return
+    cancelled = cancelled or threading.Event()
     errors: list[BaseException] = []
 
     def guarded(worker: int) -> None:
@@ -111,9 +117,14 @@ def run_workers(count: int, work: Work, cancelled: threading.Event | None = None
             errors.clear()  # or the error holds this frame and this frame the error: pages would wait for the collector
 
 
+def uninterrupted(needed: bool = True) -> AbstractContextManager[None]:
+    """Hold back Ctrl-C until the end of the block, where that is `needed`: it takes longer than to compute on a small
+    array. Elsewhere than in the main thread it does not come anyway."""
+    return _held_back() if needed else nullcontext()
+
+
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C until the end of the block; elsewhere than in the main thread it does not come anyway."""
+def _held_back() -> Iterator[None]:
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or previous is None:  # None: not set by Python
         yield
@@ -142,8 +153,6 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
-@contextmanager
-def one_blas_thread(needed: bool) -> Iterator[None]:
+def one_blas_thread(needed: bool) -> AbstractContextManager[Any]:
     """Keep the linear-algebra library to one thread where our own threads call it; a no-op when it is not called."""
-    with _controller().limit(limits=1, user_api="blas") if needed else nullcontext():
-        yield
+    return _controller().limit(limits=1, user_api="blas") if needed else nullcontext()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ORDER = ("read", "decode", "library", "wait", "compute", "write", "merge")
 SOMETIMES = ("library", "write")
 """Stages that are listed only where the HDF5 library reads, and where results go to files."""
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """One kind of work: `seconds`, summed over the threads, and the `bytes` that went through it.
 
     read     within the operating system's calls; stored bytes

@@ -33,7 +33,8 @@ def test_gradient(tmp_path, dtype):
     ours = [name for name in report["seconds"] if name.startswith("lazyml") and name.endswith(("32", "64"))]
     assert ours == (["lazyml float32", "lazyml float64"] if dtype == "float32" else ["lazyml float64"])
     assert {"NumPy over h5py", "memory read ceiling", "raw file read, 1 thread"} <= set(report["seconds"])
-    assert "PyTorch streaming" in report["seconds"] or any("PyTorch" in note for note in report["notes"])
+    for peer in ("PyTorch streaming", "Dask over h5py"):
+        assert peer in report["seconds"] or any(f"{peer} is not installed" in note for note in report["notes"])
     for name in ours:
         assert set(report["ratios"][name]) == set(report["seconds"]) - {name}
         assert report["checks"][f"{name}: passes"] == 1
@@ -49,6 +50,29 @@ def test_gradient_cold(tmp_path):
     assert set(report["seconds"]) >= {"lazyml float32", *raw}
     assert report["checks"]["cold ratio to raw reads"] > 0
     assert "dropped" in report["page_cache"] or report["page_cache"] == "unknown"
+
+
+def test_in_memory():
+    command = [sys.executable, "-m", "benchmarks.in_memory", "--share", "0.0005", "--repeats", "1", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shapes = json.loads(done.stdout.splitlines()[-1])["shapes"]
+    assert [(one["columns"], one["dtype"]) for one in shapes] == [
+        (columns, dtype) for dtype in ("float32", "float64") for columns in (28, 512, 4096)
+    ]
+    for one in shapes:
+        assert one["failures"] == [] and one["checks"]["passes"] == 1
+        assert {"memory read", "lazyml", "NumPy"} <= set(one["seconds"])
+        for peer in ("numexpr + BLAS", "PyTorch", "JAX"):
+            assert peer in one["seconds"] or any(f"{peer} is not installed" in note for note in one["notes"])
+        assert one["checks"]["times NumPy"] > 0 and one["checks"]["share of the ceiling"] > 0
+
+
+def test_overhead():
+    report = run("overhead", "--rows", 3 * 4096, "--calls", 2, "--repeats", 2)
+    assert {"10 rows", "10 rows, compiled", "10 rows, NumPy", "minibatch, lazyml",
+            "minibatch, read by one thread"} <= set(report["seconds"])  # fmt: skip
+    assert report["checks"]["pages, file"] > 1 and report["checks"]["minibatch: share of the read's rate"] > 0
 
 
 def test_startup():

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
 import lazyml as lz
@@ -113,8 +112,8 @@ def test_scratch_is_stated_and_shared(make, leaves, small_loops):
     (only,), (tiling,) = plan.passes, plan.tilings
     stated = next(item.bytes for item in tiling.memory if item.name.startswith("scratch"))
     tile = CompiledTile(only)
-    taken = [tile._own(argument, None, tiling.blocks.strip) for argument in tile.source.arguments]
-    assert sum(value.nbytes for value in taken if isinstance(value, np.ndarray)) == stated
+    taken = [tile._own(argument, tiling.blocks.strip) for _, argument in tile._places.own]
+    assert sum(value.nbytes for value in taken) == stated
     stored = [node for buffer in only.buffers for node in buffer.nodes]
     assert len(stored) == len(set(stored))
     made_in, read_in = lifetimes(only)

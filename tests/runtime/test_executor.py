@@ -254,7 +254,7 @@ def test_a_group_sent_to_another_process_and_back_changes_no_bit(rng):
     X = lz.from_array(x)
     (node,) = totals_of(lz.sum(X, axis=0))
     rules = ACCUMULATORS[node.op]
-    kept, sent = rules.init(node), rules.init(node)
+    kept, sent = rules.init(node, 1)[0], rules.init(node, 1)[0]
     for first in range(0, 40, 10):
         rules.step(kept, node, first, x[first : first + 10])
         sent = pickle.loads(pickle.dumps(sent))

@@ -1,0 +1,86 @@
+"""What the figures are to be, and where each is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from benchmarks import gradient, overhead, planning, staging_passes, startup
+from benchmarks.harness import seconds
+from benchmarks.suite import Found
+
+Results = Mapping[str, Found]
+Value = Callable[[Results], float | None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`value` finds the figure, None where it was not measured; `limit` is what it is to be at most, or `at_least`. Of
+    `unit` "s" it is a time, else a ratio."""
+
+    what: str
+    value: Value
+    limit: float
+    at_least: bool = False
+    unit: str = ""
+
+    def is_met(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
+
+    def wanted(self) -> str:
+        return f"at {'least' if self.at_least else 'most'} {self.shown(self.limit)}"
+
+    def shown(self, value: float) -> str:
+        return seconds(value) if self.unit == "s" else f"{value:.3g}"
+
+
+def check(script: str, name: str, scale: float = 1.0) -> Value:
+    """A number that a script found beside its times."""
+
+    def value(results: Results) -> float | None:
+        reports = results[script].reports if script in results else ()
+        return next((report["checks"][name] * scale for report in reports if name in report["checks"]), None)
+
+    return value
+
+
+def time_of(script: str, *names: str) -> Value:
+    """The longest median of these."""
+
+    def value(results: Results) -> float | None:
+        reports = results[script].reports if script in results else ()
+        found = [report["seconds"][name]["median"] for report in reports for name in names if name in report["seconds"]]
+        return max(found, default=None)
+
+    return value
+
+
+def peak_over_stated(results: Results) -> float | None:
+    measured, stated = (check("memory", f"{name}, bytes")(results) for name in ("peak above ready", "stated peak"))
+    return measured / stated if measured and stated else None
+
+
+SIZE = f"{planning.TARGET_NODES:,}"
+PLANNED = [f"{shape} of {SIZE}: all" for shape in planning.SHAPES]
+
+TARGETS = (
+    Target("a call on 10 rows in memory", time_of("overhead", f"{overhead.TINY} rows"),
+           overhead.CALL_TARGET * 1e-6, unit="s"),
+    Target("Python for each page in memory", check("overhead", "Python a page, in memory, us", 1e-6),
+           overhead.PAGE_TARGET * 1e-6, unit="s"),
+    Target("Python for each page of a file", check("overhead", "Python a page, file, us", 1e-6),
+           overhead.PAGE_TARGET * 1e-6, unit="s"),
+    Target("minibatches, as a share of the rate of a plain read by one thread",
+           check("overhead", "minibatch: share of the read's rate"), overhead.MINIBATCH_TARGET, at_least=True),
+    Target("a pass over a file that is not in the page cache, over the time of the fastest plain read",
+           check("cold", "cold ratio to raw reads"), gradient.COLD_TARGET),
+    *(Target(f"{what}, file in the page cache, as a share of the rate of a plain read",
+             check("passes", f"share of the fastest read: {what}"), staging_passes.WARM_TARGET, at_least=True)
+      for what in ("staging alone", "a pass")),
+    Target("measured peak of memory over the stated one", peak_over_stated, 1.0),
+    *(Target(what, time_of("startup", what), limit, unit="s") for what, limit in startup.TARGETS.items()),
+    Target(f"to build, differentiate and plan {SIZE} operations", time_of("planning", *PLANNED),
+           planning.TARGET_SECONDS, unit="s"),
+    Target(f"to compile a loop of {planning.COMPILED} operations",
+           time_of("planning", f"compile {planning.COMPILED:,}"), planning.COMPILE_SECONDS, unit="s"),
+)  # fmt: skip
