@@ -146,7 +146,8 @@ class LoopWriter:
         if self.by_columns and node.arg == (0,):
             state = self._start(node, self.line)
             self.element += self._step(node, state, self._operand(node), place)
-            self.line_end += self._step(node, (f"{total}[j]", ""), *state)
+            of_column = (f"{total}[0, j]", f"{total}[1, j]") if has_place else (f"{total}[j]", "")
+            self.line_end += self._step(node, of_column, *state)
             return
         if self.matrix and node.arg == (0,):
             state = (f"{total}[0, j]", f"{total}[1, j]") if has_place else (f"{total}[j]", "")
@@ -161,6 +162,9 @@ class LoopWriter:
     def _along_row(self, node: Node) -> None:
         """A reduction over the columns of each row."""
         out = self.scope.stored(node) if self.scope.is_stored(node) else None
+        if self.by_columns:
+            self._along_rows_at_once(node)
+            return
         if self.matrix:
             state = self._start(node, self.line)
             self.element += self._step(node, state, self._operand(node), "j")
@@ -171,6 +175,20 @@ class LoopWriter:
         self.element.append(f"{self.local[node]} = {type_name(node)}({value})")
         if out:
             self.element.append(f"{out}[i] = {self.local[node]}")
+
+    def _along_rows_at_once(self, node: Node) -> None:
+        """A reduction over the columns, of all rows of the strip: its state is kept for each row."""
+        out = self.scope.stored(node)
+        names = [self.scope.own_rows(node), out] if REDUCERS[node.op].has_place else [out]
+        kept = [f"{name}[i]" for name in names]
+        begin: list[str] = []
+        value, place = self._start(node, begin)
+        state = [value, place][: len(kept)]
+        self.opening += ["for i in range(m):", *(f"    {line}" for line in begin)]
+        self.opening += [f"    {there} = {local}" for there, local in zip(kept, state, strict=True)]
+        self.element += [f"{local} = {there}" for there, local in zip(kept, state, strict=True)]
+        self.element += self._step(node, (value, place), self._operand(node), "j")
+        self.element += [f"{there} = {local}" for there, local in zip(kept, state, strict=True)]
 
     def _operand(self, node: Node) -> str:
         """What a reduction takes at each turn: the value, or the product of a contraction of two vectors."""

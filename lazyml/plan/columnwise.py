@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
-from lazyml.expr.node import OPS, Node
+from lazyml.expr.node import Node
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Step
 from lazyml.plan.steps import REINDEXED, resolve, width
@@ -17,8 +17,9 @@ from lazyml.plan.steps import REINDEXED, resolve, width
 WIDEST = 32
 """Rows of so many columns fill the vectors of a loop over columns."""
 
-BY_ROWS = {*REINDEXED, "one_hot", "argmin", "argmax"}
+BY_ROWS = {*REINDEXED, "one_hot"}
 """Parts of a loop that go through the columns of one row."""
+PLACES = ("argmin", "argmax")
 
 
 def stored_by_columns(steps: Sequence[Step], stored: Sequence[Node], sinks: Sequence[Node]) -> Set[Node]:
@@ -49,7 +50,7 @@ def _refused(step: Step, kept: Set[Node], found: Set[Node]) -> set[Node]:
     matrices = _matrices(step)
     if step.kind == "loop":
         elsewhere = {node for node in matrices if node in kept or node not in step.nodes}
-        along_rows = any(n.op in BY_ROWS or (_is_reduction(n) and n.row_axis is not None) for n in step.nodes)
+        along_rows = any(node.op in BY_ROWS or _is_first_of_all(node) for node in step.nodes)
         return matrices if along_rows or not elsewhere <= found else set()
     (node,) = step.nodes
     if node.op == "matmul":
@@ -60,5 +61,6 @@ def _refused(step: Step, kept: Set[Node], found: Set[Node]) -> set[Node]:
     return matrices
 
 
-def _is_reduction(node: Node) -> bool:
-    return OPS[node.op].kind == "reduction" and not is_accumulator(node)
+def _is_first_of_all(node: Node) -> bool:
+    """A place among all elements, of which the first in order of the rows is meant."""
+    return node.op in PLACES and is_accumulator(node) and node.arg != (0,)

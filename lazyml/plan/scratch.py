@@ -10,7 +10,7 @@ import numpy as np
 
 from lazyml.expr.node import OPS, Node
 from lazyml.plan.accumulators import ACCUMULATORS
-from lazyml.plan.columnwise import stored_by_columns
+from lazyml.plan.columnwise import PLACES, goes_by_columns, stored_by_columns
 from lazyml.plan.cut_loops import is_long
 from lazyml.plan.plan import Buffer, Pass, Step
 from lazyml.plan.steps import REINDEXED, resolve, width
@@ -83,6 +83,12 @@ def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
         for nodes in _shared(steps, stored, sinks, turned)
     ]
     for step in steps:
+        if goes_by_columns(step, turned):  # the best values so far, beside their places
+            found += [
+                Buffer((node,), (1,), node.src[0].dtype, per_row=True, own=True)
+                for node in step.nodes
+                if node.op in PLACES and node.row_axis is not None
+            ]
         for node in step.nodes if step.kind == "kernel" else ():
             if node.op in FIXED:
                 shape, dtype = FIXED[node.op](node)

@@ -132,7 +132,7 @@ def test_staging_of_columns(tmp_path):
 
 
 def test_staging_through_a_temporary_file(tmp_path):
-    options = ["--rows", "30000", "--repeats", "1", "--memory", "4 MiB"]
+    options = ["--rows", "30000", "--repeats", "1", "--memory", "5 MiB"]
     command = [sys.executable, "-m", "benchmarks.staging_spooled", *options]
     done = subprocess.run([*command, "--folder", str(tmp_path), "--json"], cwd=ROOT, capture_output=True, text=True,
                           timeout=300)  # fmt: skip

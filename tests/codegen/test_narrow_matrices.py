@@ -30,6 +30,23 @@ def test_several_models_at_once(data, k, sizes, rng):
         np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-12)
 
 
+def test_reductions_along_the_rows(data, sizes, rng):
+    """Their states are kept for all rows of the strip: the first of equals, and nan before any number."""
+    sizes(page_bytes=4096, block_rows=24, groups=5)
+    rows = np.concatenate([data[0].round(), data[0][:40]])
+    rows[3] = np.nan
+    W = lz.param("W", (7, 5))
+    z = lz.from_array(rows) @ W
+    part = lz.where(lz.abs(z) < 1, 0.0, z)
+    outputs = [f(part, axis=1) for f in (lz.argmin, lz.argmax, lz.min, lz.max, lz.sum, lz.prod)]
+    outputs += [lz.any(part > 2, axis=1), lz.all(part < 9, axis=1), lz.argmin(part, axis=0), lz.argmax(part, axis=0)]
+    program = lz.compile(outputs, backend="numba", threads=2)
+    assert "for j in range(columns)" in program.source and "columnwise.strip(" in program.source
+    values = {"W": rng.integers(-2, 3, (7, 5)).astype(float)}
+    for found, right in zip(program(**values), lz.compute(*outputs, params=values, backend="numpy"), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-12)
+
+
 def test_wide_ones_stay_by_rows(data):
     outputs = models(lz.from_array(data[0]), lz.from_array(data[1]), 7, 33)
     assert "columnwise.strip(" not in lz.compile(outputs, backend="numba").source
