@@ -78,6 +78,23 @@ def copy_sign(typingctx: Any, magnitude: Any, sign: Any) -> Any:
     return magnitude(magnitude, magnitude), generate
 
 
+def leading(count: int) -> Any:
+    """A function of x that gives its `count` leading binary digits: of two such numbers the product may be exact."""
+
+    @intrinsic
+    def cut(typingctx: Any, x: Any) -> Any:
+        layout = layout_of(x)
+        kept = (1 << layout.size) - (1 << (layout.fraction + 1 - count))
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word = builder.and_(builder.bitcast(args[0], layout.integer), layout.word(kept))
+            return builder.bitcast(word, layout.real)
+
+        return x(x), generate
+
+    return cut
+
+
 @intrinsic
 def power_of_two(typingctx: Any, shifted: Any) -> Any:
     """2**n for shifted = n + rounding_constant, where 2**n is a normal number."""

@@ -18,6 +18,8 @@ from typing import Any
 from numba.core import types
 from numba.extending import overload
 
+from lazyml_kernels import powers
+
 
 def left_shift(x: Any, y: Any) -> Any:
     """x * 2**y without the bits that the type has no room for; by a negative y, 0."""
@@ -80,7 +82,7 @@ def _power(x: Any, y: Any) -> Any:
     kind = x
 
     def of_floats(x: Any, y: Any) -> Any:
-        return x**y
+        return powers.power(x, y)
 
     def of_integers(x: Any, y: Any) -> Any:
         one = kind(1)
