@@ -11,17 +11,18 @@ SciPy's.
     >>> both(0.5)
     (0.5204998778130465, 0.4795001221869535)
 
-Method. Below 3/4, erf(x) = x + x P(x**2). Beyond, erfc(x) = e**(-x**2) (1 + R(t)) / 2x with t = (x - 13/4) / (x + 13/4):
-the range from 3/4 to infinity becomes [-5/8, 1], and what is left of the function is smooth there (Shepherd and
-Laframboise, "Chebyshev approximation of (1 + 2x) exp(x**2) erfc x", 1981). x**2 is computed in two parts, so that the
-tail keeps its digits down to where it underflows. Both are computed, and one is chosen. float32 is computed in float64,
-with shorter polynomials: erfc(x) = e**(-x**2) S(u) / (x + 3) for x >= 0, u = (x - 3) / (x + 3).
+Method. Below 1, erf(x) = x + x P(x**2). Beyond, erfc(x) = e**(-x**2) (1 + R(t)) / 2x with t = (x - 3) / (x + 3): the
+range from 1 to infinity becomes [-1/2, 1], and what is left of the function is smooth there (Shepherd and
+Laframboise, "Chebyshev approximation of (1 + 2x) exp(x**2) erfc x", 1981). x**2 is computed in two parts and the
+division has its remainder, so that the tail keeps its digits down to where it underflows. erf does not need the digits
+of erfc there: it is 1 - e**L(x). All pieces are computed, and one is chosen. float32 is computed in float64, with shorter
+polynomials: erfc(x) = e**(-x**2) S(t) / (x + 3) for x >= 0.
 
 The polynomials are minimax, by Remez' exchange in 50 digits, rounded to float64; the error beside each is the largest
 one measured after rounding, relative to erf or erfc. Largest errors of the functions, in units in the last place
 (float64, float32; tests/kernels):
 
-    erf   1.3   0.55      erfc   1.7   0.55
+    erf   1.4   0.55      erfc   1.9   0.6
 """
 
 from __future__ import annotations
@@ -33,29 +34,32 @@ from numba.core import types
 
 from lazyml_kernels import scalar
 from lazyml_kernels.bits import copy_sign, leading, polynomial, scale, select
-from lazyml_kernels.jit import ordered
+from lazyml_kernels.jit import of_one, ordered
 from lazyml_kernels.powers import exp_short
 
 ZERO, HALF, ONE, TWO, THREE = np.float64(0.0), np.float64(0.5), np.float64(1.0), np.float64(2.0), np.float64(3.0)
-SMALL = np.float64(0.75)
-"""Below this in magnitude P is used; erfc is 0.29 there, so that 1 - erf still has its digits."""
-MIDDLE = np.float64(3.25)
-LAST, LAST_SINGLE = np.float64(28.0), np.float64(10.2)
-"""From here on erfc is 0."""
+SMALL, SMALL_SINGLE = np.float64(1.0), np.float64(0.75)
+"""Below these in magnitude P is used."""
+MIDDLE = np.float64(0.84375)
+"""Between erf(1/2) and erf(1), so that in erfc(x) = (1 - MIDDLE) - (erf(x) - MIDDLE) the bracket is small there."""
+LAST, LAST_SINGLE, LAST_ERF = np.float64(28.0), np.float64(10.2), np.float64(5.95)
+"""From here on erfc is 0, in float64 and in float32, and erf is 1."""
 
-_near = polynomial(  # erf(x) / x - 1 in x**2 for |x| <= 3/4: 2**-55.8
+_near = polynomial(  # erf(x) / x - 1 in x**2 - 1/2 for |x| <= 1: 2**-56.3
     (
-        0.1283791670955126,
-        -0.37612638903183715,
-        0.11283791670952478,
-        -0.026866170644401683,
-        0.005223977615111728,
-        -0.0008548326168305632,
-        0.00012055288742268527,
-        -1.4924175686921365e-05,
-        1.643037275249144e-06,
-        -1.5937461737335748e-07,
-        1.1463235366645233e-08,
+        -0.03453126133013269,
+        -0.2810721780454342,
+        0.07940998675593483,
+        -0.018283884489152902,
+        0.0034802744966653957,
+        -0.0005611894221160362,
+        7.829649525834571e-05,
+        -9.614808686476495e-06,
+        1.05364492369053e-06,
+        -1.0420369578467408e-07,
+        9.38773372442306e-09,
+        -7.7985232401299e-10,
+        5.94498343374918e-11,
     )
 )
 _near_single = polynomial(  # erf(x) / x in x**2 for |x| <= 3/4: 2**-29.4
@@ -68,32 +72,52 @@ _near_single = polynomial(  # erf(x) / x in x**2 for |x| <= 3/4: 2**-29.4
         -0.00067492315236218,
     )
 )
-_tail = polynomial(  # 2x e**(x**2) erfc(x) - 1 in t for x in [3/4, 28]: 2**-56.2
+_log_far = polynomial(  # log(erfc(x)) for x in [1, 5.95]: erf to 2**-54.4
     (
-        0.0811797647743422,
-        0.16818478147923616,
-        -0.2672612059107986,
-        0.27056883512054825,
-        -0.20315902337834088,
-        0.11533069985225963,
-        -0.047145897243913534,
-        0.011336646549216255,
-        0.00031941381205221025,
-        -0.001328550491574364,
-        0.0003068709378342808,
-        0.00010437102410404196,
-        -5.844822418925851e-05,
-        -7.8770376598173e-06,
-        9.440647406363525e-06,
-        7.960576949003323e-07,
-        -1.556937166078697e-06,
-        -1.425928757218543e-07,
-        2.5710223143290667e-07,
-        2.3783781704936863e-08,
-        -3.224647256743749e-08,
+        -1.0640505733981003e-06,
+        -1.1283687080808285,
+        -0.6366675958685197,
+        -0.10263760628581838,
+        0.018865308052750395,
+        0.0005841623302234611,
+        -0.0020988722532443663,
+        0.0009200187007126253,
+        -0.00023069417463388042,
+        2.8020157076260452e-05,
+        3.6029377979435134e-06,
+        -2.6708251491321778e-06,
+        6.873230059405422e-07,
+        -1.0815966461702763e-07,
+        1.089738330066681e-08,
+        -6.51461022173075e-10,
+        1.7694580586966778e-11,
     )
 )
-_tail_single = polynomial(  # (x + 3) e**(x**2) erfc(x) in u for x in [0, 10.2]: 2**-28.8
+_tail = polynomial(  # 2x e**(x**2) erfc(x) - 1 in t for x in [1, 28]: 2**-55.9
+    (
+        0.07400690708833971,
+        0.1906124539184557,
+        -0.2931660960657843,
+        0.2797610952035987,
+        -0.19093950061308818,
+        0.09270052665967787,
+        -0.028039651256399352,
+        0.0018216454442386394,
+        0.002485752351894743,
+        -0.0008250883938578969,
+        -0.00016921631585981934,
+        0.0001379656849476608,
+        1.292418462716338e-05,
+        -2.224436544892197e-05,
+        -1.9590923956440013e-06,
+        3.8174362129413456e-06,
+        5.122121563189608e-07,
+        -6.860378146633644e-07,
+        -7.656735941681805e-08,
+        8.564547168195898e-08,
+    )
+)
+_tail_single = polynomial(  # (x + 3) e**(x**2) erfc(x) in t for x in [0, 10.2]: 2**-28.8
     (
         1.0740069077690702,
         -0.8833944864509423,
@@ -112,12 +136,18 @@ _leading_26 = leading(26)
 
 @ordered
 def _tail_double(x: Any) -> Any:
-    """erfc(x) for x >= 3/4."""
+    """erfc(x) for x >= 1."""
     x = select(x > LAST, LAST, x)  # nan compares false and stays
     high = _leading_26(x)
-    more = _tail((x - MIDDLE) / (x + MIDDLE))
-    start, rest, shifted = scalar.exp_parts(-(high * high), (high - x) * (high + x))  # the square is exact
-    return scale(start + (rest + (start + rest) * more), shifted) / (x + x)
+    low = x - high
+    start, rest, shifted = scalar.exp_parts(-(high * high), -low * (high + x))  # the square is exact
+    more = rest + (start + rest) * _tail((x - THREE) / (x + THREE))
+    value = start + more
+    lost = more - (value - start)
+    inverse = HALF / x
+    ratio = _leading_26(value * inverse)  # value / 2x, cut short: the remainder is exact, and rounding happens once
+    remainder = ((value - ratio * (high + high)) - ratio * (low + low)) + lost
+    return scale(ratio + remainder * inverse, shifted)
 
 
 @ordered
@@ -130,13 +160,14 @@ def _tail_of_single(x: Any) -> Any:
 
 def _erf_double(x: Any) -> Any:
     size = abs(x)
-    near = x + x * _near(x * x)
-    return select(size < SMALL, near, copy_sign(ONE - _tail_double(size), x))
+    near = x + x * _near(x * x - HALF)
+    far = ONE - scalar.exp(_log_far(select(size > LAST_ERF, LAST_ERF, size)))
+    return select(size < SMALL, near, copy_sign(far, x))
 
 
 def _erfc_double(x: Any) -> Any:
     size = abs(x)
-    near = HALF - (x * _near(x * x) + (x - HALF))  # 1/2 first: erf(x) may be near 1, and x - 1/2 is exact there
+    near = (ONE - MIDDLE) - (x * _near(x * x - HALF) + (x - MIDDLE))  # x - MIDDLE is exact near it
     tail = _tail_double(size)
     return select(size < SMALL, near, select(x < ZERO, TWO - tail, tail))
 
@@ -145,7 +176,7 @@ def _erf_single(x: Any) -> Any:
     wide = np.float64(x)
     size = abs(wide)
     near = wide * _near_single(wide * wide)
-    return np.float32(select(size < SMALL, near, copy_sign(ONE - _tail_of_single(size), wide)))
+    return np.float32(select(size < SMALL_SINGLE, near, copy_sign(ONE - _tail_of_single(size), wide)))
 
 
 def _erfc_single(x: Any) -> Any:
@@ -158,7 +189,7 @@ _BY_TYPE = {
     types.float64: {"erf": _erf_double, "erfc": _erfc_double},
     types.float32: {"erf": _erf_single, "erfc": _erfc_single},
 }
-_of_one = scalar.of_one(_BY_TYPE)
+_of_one = of_one(_BY_TYPE)
 
 
 @_of_one

@@ -23,13 +23,11 @@ stated beside each was measured after rounding. Operations must happen in the wr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.extending import overload
 
 from lazyml_kernels.bits import (
     copy_sign,
@@ -42,7 +40,7 @@ from lazyml_kernels.bits import (
     scale,
     select,
 )
-from lazyml_kernels.jit import ORDERED_FLAGS, ordered
+from lazyml_kernels.jit import of_one, of_two, ordered
 
 
 @dataclass(frozen=True)
@@ -280,45 +278,6 @@ def _make_functions(t: Real) -> dict[str, Any]:
 
 
 _BY_TYPE = {types.float64: _make_functions(DOUBLE), types.float32: _make_functions(SINGLE)}
-
-
-def of_one(by_type: dict[Any, dict[str, Any]]) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-    """A decorator that makes a name with a docstring callable from compiled code for every real type of argument."""
-
-    def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        name = function.__name__
-
-        @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
-        def choose(x: Any) -> Any:
-            if x in by_type:
-                return by_type[x][name]
-            if isinstance(x, (types.Integer, types.Boolean)):
-                double = ordered(by_type[types.float64][name])
-
-                def convert(x: Any) -> Any:
-                    return double(np.float64(x))
-
-                return convert
-            return None
-
-        return function
-
-    return register
-
-
-def of_two(by_type: dict[Any, dict[str, Any]]) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
-    """The same for a function of two arguments of one float type."""
-
-    def register(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        name = function.__name__
-
-        @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
-        def choose(x: Any, y: Any) -> Any:
-            return by_type[x][name] if x == y and x in by_type else None
-
-        return function
-
-    return register
 
 
 _compiled, _compiled_pair = of_one(_BY_TYPE), of_two(_BY_TYPE)
