@@ -15,8 +15,8 @@ Method. Below 1, erf(x) = x + x P(x**2). Beyond, erfc(x) = e**(-x**2) (1 + R(t))
 range from 1 to infinity becomes [-1/2, 1], and what is left of the function is smooth there (Shepherd and
 Laframboise, "Chebyshev approximation of (1 + 2x) exp(x**2) erfc x", 1981). x**2 is computed in two parts and the
 division has its remainder, so that the tail keeps its digits down to where it underflows. erf does not need the digits
-of erfc there: it is 1 - e**L(x). All pieces are computed, and one is chosen. float32 is computed in float64, with shorter
-polynomials: erfc(x) = e**(-x**2) S(t) / (x + 3) for x >= 0.
+of erfc there: it is 1 - e**L(x). All pieces are computed, and one is chosen. float32 is computed in float64, with
+shorter polynomials: erfc(x) = e**(-x**2) S(t) / (x + 3) for x >= 0.
 
 The polynomials are minimax, by Remez' exchange in 50 digits, rounded to float64; the error beside each is the largest
 one measured after rounding, relative to erf or erfc. Largest errors of the functions, in units in the last place
