@@ -175,18 +175,29 @@ def inverse_power(typingctx: Any, x: Any) -> Any:
     return x(x), generate
 
 
-def polynomial(coefficients: tuple[float, ...]) -> Any:
-    """A function of x that computes c0 + c1 x + c2 x**2 + ... by Horner's rule, written out."""
+def polynomial(coefficients: tuple[float, ...], chains: int = 1) -> Any:
+    """A function of x that computes c0 + c1 x + c2 x**2 + ... by Horner's rule, written out.
+
+    In two chains, of even and odd powers, where each step would wait for the one before longer than for anything else.
+    """
 
     @intrinsic
     def horner(typingctx: Any, x: Any) -> Any:
         layout = layout_of(x)
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            value = ir.Constant(layout.real, coefficients[-1])
-            for coefficient in coefficients[-2::-1]:
-                value = builder.fadd(builder.fmul(value, args[0]), ir.Constant(layout.real, coefficient))
+        def chain(builder: Any, x: Any, own: tuple[float, ...]) -> Any:
+            value = ir.Constant(layout.real, own[-1])
+            for coefficient in own[-2::-1]:
+                value = builder.fadd(builder.fmul(value, x), ir.Constant(layout.real, coefficient))
             return value
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            (x,) = args
+            if chains == 1:
+                return chain(builder, x, coefficients)
+            square = builder.fmul(x, x)
+            even, odd = (chain(builder, square, coefficients[first::2]) for first in (0, 1))
+            return builder.fadd(builder.fmul(odd, x), even)
 
         return x(x), generate
 

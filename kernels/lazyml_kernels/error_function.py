@@ -11,8 +11,8 @@ SciPy's.
     >>> both(0.5)
     (0.5204998778130465, 0.4795001221869535)
 
-Method. Below 1, erf(x) = x + x P(x**2). Beyond, erfc(x) = e**(-x**2) (1 + R(t)) / 2x with t = (x - 3) / (x + 3): the
-range from 1 to infinity becomes [-1/2, 1], and what is left of the function is smooth there (Shepherd and
+Method. Below 1, erf(x) = x + x P(x**2 - 49/64). Beyond, erfc(x) = e**(-x**2) (1 + R(t)) / 2x with t = (x - 3) / (x + 3):
+the range from 0.95 to infinity becomes [-0.52, 1], and what is left of the function is smooth there (Shepherd and
 Laframboise, "Chebyshev approximation of (1 + 2x) exp(x**2) erfc x", 1981). x**2 is computed in two parts and the
 division has its remainder, so that the tail keeps its digits down to where it underflows. erf does not need the digits
 of erfc there: it is 1 - e**L(x). All pieces are computed, and one is chosen. float32 is computed in float64, with
@@ -22,7 +22,7 @@ The polynomials are minimax, by Remez' exchange in 50 digits, rounded to float64
 one measured after rounding, relative to erf or erfc. Largest errors of the functions, in units in the last place
 (float64, float32; tests/kernels):
 
-    erf   1.4   0.55      erfc   1.9   0.6
+    erf   1.4   0.55      erfc   1.8   0.6
 """
 
 from __future__ import annotations
@@ -38,27 +38,29 @@ from lazyml_kernels.jit import of_one, ordered
 from lazyml_kernels.powers import exp_short
 
 ZERO, HALF, ONE, TWO, THREE = np.float64(0.0), np.float64(0.5), np.float64(1.0), np.float64(2.0), np.float64(3.0)
-SMALL, SMALL_SINGLE = np.float64(1.0), np.float64(0.75)
-"""Below these in magnitude P is used."""
+SMALL, SMALL_ERFC, SMALL_SINGLE = np.float64(1.0), np.float64(0.95), np.float64(0.75)
+"""Below these in magnitude P is used, by erfc as long as what it loses in 1 - erf(x) is little."""
+CENTRE = np.float64(0.875)
+"""P is a polynomial in x**2 - CENTRE**2: so what is rounded near 1 is small, and where it is not, it matters less."""
 MIDDLE = np.float64(0.84375)
 """Between erf(1/2) and erf(1), so that in erfc(x) = (1 - MIDDLE) - (erf(x) - MIDDLE) the bracket is small there."""
 LAST, LAST_SINGLE, LAST_ERF = np.float64(28.0), np.float64(10.2), np.float64(5.95)
 """From here on erfc is 0, in float64 and in float32, and erf is 1."""
 
-_near = polynomial(  # erf(x) / x - 1 in x**2 - 1/2 for |x| <= 1: 2**-56.3
+_near = polynomial(  # erf(x) / x - 1 in x**2 - CENTRE**2 for |x| <= 1: 2**-59.0
     (
-        -0.03453126133013269,
-        -0.2810721780454342,
-        0.07940998675593483,
-        -0.018283884489152902,
-        0.0034802744966653957,
-        -0.0005611894221160362,
-        7.829649525834571e-05,
-        -9.614808686476495e-06,
-        1.05364492369053e-06,
-        -1.0420369578467408e-07,
-        9.38773372442306e-09,
-        -7.7985232401299e-10,
+        -0.10391421593158896,
+        -0.24250823756947776,
+        0.06621376895290937,
+        -0.014954301413763216,
+        0.0028118534445710068,
+        -0.0004496070679314155,
+        6.23458361754058e-05,
+        -7.620600629313813e-06,
+        8.320743861575326e-07,
+        -8.204871408469104e-08,
+        7.3859450345709745e-09,
+        -5.903559770622349e-10,
         5.94498343374918e-11,
     )
 )
@@ -91,31 +93,33 @@ _log_far = polynomial(  # log(erfc(x)) for x in [1, 5.95]: erf to 2**-54.4
         1.089738330066681e-08,
         -6.51461022173075e-10,
         1.7694580586966778e-11,
-    )
+    ),
+    chains=2,
 )
-_tail = polynomial(  # 2x e**(x**2) erfc(x) - 1 in t for x in [1, 28]: 2**-55.9
+_tail = polynomial(  # 2x e**(x**2) erfc(x) - 1 in t for x in [0.9, 28]: 2**-54.8
     (
-        0.07400690708833971,
-        0.1906124539184557,
-        -0.2931660960657843,
-        0.2797610952035987,
-        -0.19093950061308818,
-        0.09270052665967787,
-        -0.028039651256399352,
-        0.0018216454442386394,
-        0.002485752351894743,
-        -0.0008250883938578969,
-        -0.00016921631585981934,
-        0.0001379656849476608,
-        1.292418462716338e-05,
-        -2.224436544892197e-05,
-        -1.9590923956440013e-06,
-        3.8174362129413456e-06,
-        5.122121563189608e-07,
-        -6.860378146633644e-07,
-        -7.656735941681805e-08,
-        8.564547168195898e-08,
-    )
+        0.0740069070883397,
+        0.19061245391845555,
+        -0.29316609606578103,
+        0.2797610952036138,
+        -0.19093950061334874,
+        0.0927005266592733,
+        -0.02803965124856162,
+        0.0018216454452992126,
+        0.002485752237951237,
+        -0.0008250883093824741,
+        -0.0001692154527663201,
+        0.00013796445182015607,
+        1.2920943887928765e-05,
+        -2.223710401791805e-05,
+        -1.9552234199316938e-06,
+        3.798006456054176e-06,
+        5.206446883252132e-07,
+        -6.685040970770102e-07,
+        -9.711507219181713e-08,
+        9.216266330622386e-08,
+    ),
+    chains=2,
 )
 _tail_single = polynomial(  # (x + 3) e**(x**2) erfc(x) in t for x in [0, 10.2]: 2**-28.8
     (
@@ -129,14 +133,15 @@ _tail_single = polynomial(  # (x + 3) e**(x**2) erfc(x) in t for x in [0, 10.2]:
         0.0030803236872945067,
         -0.0004831656359268756,
         -0.00032532425695556467,
-    )
+    ),
+    chains=2,
 )
 _leading_26 = leading(26)
 
 
 @ordered
 def _tail_double(x: Any) -> Any:
-    """erfc(x) for x >= 1."""
+    """erfc(x) for x >= 0.95."""
     x = select(x > LAST, LAST, x)  # nan compares false and stays
     high = _leading_26(x)
     low = x - high
@@ -160,16 +165,16 @@ def _tail_of_single(x: Any) -> Any:
 
 def _erf_double(x: Any) -> Any:
     size = abs(x)
-    near = x + x * _near(x * x - HALF)
+    near = x + x * _near((size - CENTRE) * (size + CENTRE))
     far = ONE - scalar.exp(_log_far(select(size > LAST_ERF, LAST_ERF, size)))
     return select(size < SMALL, near, copy_sign(far, x))
 
 
 def _erfc_double(x: Any) -> Any:
     size = abs(x)
-    near = (ONE - MIDDLE) - (x * _near(x * x - HALF) + (x - MIDDLE))  # x - MIDDLE is exact near it
+    near = (ONE - MIDDLE) - (x * _near((size - CENTRE) * (size + CENTRE)) + (x - MIDDLE))  # x - MIDDLE is exact near it
     tail = _tail_double(size)
-    return select(size < SMALL, near, select(x < ZERO, TWO - tail, tail))
+    return select(size < SMALL_ERFC, near, select(x < ZERO, TWO - tail, tail))
 
 
 def _erf_single(x: Any) -> Any:

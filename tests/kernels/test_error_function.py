@@ -11,7 +11,7 @@ from lazyml_kernels import error_function, jit
 mp.mp.dps = 60
 DTYPES = (np.float64, np.float32)
 EXACT = {"erf": mp.erf, "erfc": lambda x: mp.erfc(min(x, 40))}  # 0 beyond
-BOUNDS = {np.float64: {"erf": 1.4, "erfc": 1.9}, np.float32: {"erf": 0.55, "erfc": 0.6}}
+BOUNDS = {np.float64: {"erf": 1.4, "erfc": 1.8}, np.float32: {"erf": 0.55, "erfc": 0.6}}
 """Units in the last place; each is a little above the largest error seen over a hundred thousand arguments."""
 
 
@@ -50,13 +50,15 @@ def test_error_in_units_of_the_last_place(dtype):
     for name, got in run(x).items():
         error = units(got, [EXACT[name](mp.mpf(float(v))) for v in x])
         assert error <= BOUNDS[dtype][name], (name, error)
+    far = x > 2  # where the square's low part and the division's remainder tell
+    assert units(run(x)["erfc"][far], [mp.erfc(mp.mpf(float(v))) for v in x[far]]) <= 1.25
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_both_sides_of_the_thresholds(dtype):
     """Where one piece follows another, and the last values of erfc that are not 0."""
     last = 27.226 if dtype is np.float64 else 10.05
-    edges = np.array([0.75, 1.0, 2.0, 5.921587195794508, 5.95, 10.2, last], dtype)
+    edges = np.array([0.75, 0.95, 1.0, 2.0, 5.921587195794508, 5.95, 10.2, last], dtype)
     x = [edges]
     for toward in (-np.inf, np.inf):
         step = edges
