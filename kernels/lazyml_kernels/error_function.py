@@ -11,7 +11,7 @@ SciPy's.
     >>> both(0.5)
     (0.5204998778130465, 0.4795001221869535)
 
-Method. Below 1, erf(x) = x + x P(x**2 - 49/64). Beyond, erfc(x) = e**(-x**2) (1 + R(t)) / 2x with t = (x - 3) / (x + 3):
+Method. Below 1, erf(x) = x + x P(x**2 - 49/64). Beyond, erfc(x) = e**(-x**2) (1 + R(t)) / 2x, t = (x - 3) / (x + 3):
 the range from 0.95 to infinity becomes [-0.52, 1], and what is left of the function is smooth there (Shepherd and
 Laframboise, "Chebyshev approximation of (1 + 2x) exp(x**2) erfc x", 1981). x**2 is computed in two parts and the
 division has its remainder, so that the tail keeps its digits down to where it underflows. erf does not need the digits

@@ -12,10 +12,10 @@ infinities, nan, zeros of either sign, overflow and gradual underflow all is as 
     (1000000000.0, 8.0, 9.965784284662087, 3.0)
 
 Method. `power` in float64 is exp(y ln x) with ln x in two parts, as in FreeBSD's e_pow.c: its relative error of 2**-64
-is multiplied by at most 745, so that little of a unit in the last place is lost. Products that must be exact
-are of numbers that were cut short (`bits.leading`), so no fused multiply-add is needed, and one does no harm. float32
-powers are computed in float64, whose own rounding is small enough. Logarithms split ln(1 + f) once, as in
-FreeBSD's e_log2.c, so that the factor 1 / ln 2 adds no error; powers of two, and of ten, have exact ones.
+is multiplied by at most 745, so that little of a unit in the last place is lost. Products that must be exact are of
+numbers that were cut short (`bits.leading`), so no fused multiply-add is needed, and one does no harm. float32 powers
+are computed in float64, whose own rounding is small enough. Logarithms split ln(1 + f) once, as in FreeBSD's e_log2.c,
+so that the factor 1 / ln 2 adds no error; those of powers of two, and of ten, are whole.
 
 Largest errors measured, with fused multiply-adds and without, in units in the last place (float64, float32;
 tests/kernels):
