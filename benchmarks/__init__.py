@@ -1,4 +1,4 @@
-"""One script a claim: `python -m benchmarks.gradient`, `.startup`, `.memory`, `.staging`.
+"""One script a claim: `python -m benchmarks.gradient`, `.startup`, `.memory`, `.staging`, `.kernels`.
 
 Each prints a table, and with --json one JSON object as its last line.
 """
