@@ -6,7 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from lazyml_kernels import jit, powers
+from lazyml_kernels import jit, powers, whole
 
 mp.mp.dps = 60
 DTYPES = (np.float64, np.float32)
@@ -29,6 +29,12 @@ def of_one(x, out):
 def of_two(x, y, out):
     for k in range(x.size):
         out[k] = powers.power(x[k], y[k])
+
+
+@jit.uncached_tile
+def in_a_formula(x, y, out):
+    for k in range(x.size):
+        out[k] = whole.power(x[k], y[k])
 
 
 def run(x):
@@ -179,8 +185,10 @@ def test_a_lane_does_not_matter(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_loops_become_vector_code_without_calls(dtype):
-    run(np.zeros(1, dtype)), power(np.zeros(1, dtype), np.zeros(1, dtype))
-    for kernel in (of_one, of_two):
+    x = np.full(5, 2, dtype)
+    run(x), power(x, x), in_a_formula(x, x, x)
+    assert (x == 4).all()
+    for kernel in (of_one, of_two, in_a_formula):
         for text in kernel.inspect_llvm().values():
             assert re.search(r"fdiv contract <\d+ x (double|float)>", text)
             called = set(re.findall(r"call [^@\n]*@([\w.]+)", text))
