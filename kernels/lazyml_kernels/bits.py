@@ -78,6 +78,23 @@ def copy_sign(typingctx: Any, magnitude: Any, sign: Any) -> Any:
     return magnitude(magnitude, magnitude), generate
 
 
+def leading(count: int) -> Any:
+    """A function of x that gives its `count` leading binary digits: of two such numbers the product may be exact."""
+
+    @intrinsic
+    def cut(typingctx: Any, x: Any) -> Any:
+        layout = layout_of(x)
+        kept = (1 << layout.size) - (1 << (layout.fraction + 1 - count))
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word = builder.and_(builder.bitcast(args[0], layout.integer), layout.word(kept))
+            return builder.bitcast(word, layout.real)
+
+        return x(x), generate
+
+    return cut
+
+
 @intrinsic
 def power_of_two(typingctx: Any, shifted: Any) -> Any:
     """2**n for shifted = n + rounding_constant, where 2**n is a normal number."""
@@ -158,18 +175,29 @@ def inverse_power(typingctx: Any, x: Any) -> Any:
     return x(x), generate
 
 
-def polynomial(coefficients: tuple[float, ...]) -> Any:
-    """A function of x that computes c0 + c1 x + c2 x**2 + ... by Horner's rule, written out."""
+def polynomial(coefficients: tuple[float, ...], chains: int = 1) -> Any:
+    """A function of x that computes c0 + c1 x + c2 x**2 + ... by Horner's rule, written out.
+
+    In two chains, of even and odd powers, where each step would wait for the one before longer than for anything else.
+    """
 
     @intrinsic
     def horner(typingctx: Any, x: Any) -> Any:
         layout = layout_of(x)
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            value = ir.Constant(layout.real, coefficients[-1])
-            for coefficient in coefficients[-2::-1]:
-                value = builder.fadd(builder.fmul(value, args[0]), ir.Constant(layout.real, coefficient))
+        def chain(builder: Any, x: Any, own: tuple[float, ...]) -> Any:
+            value = ir.Constant(layout.real, own[-1])
+            for coefficient in own[-2::-1]:
+                value = builder.fadd(builder.fmul(value, x), ir.Constant(layout.real, coefficient))
             return value
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            (x,) = args
+            if chains == 1:
+                return chain(builder, x, coefficients)
+            square = builder.fmul(x, x)
+            even, odd = (chain(builder, square, coefficients[first::2]) for first in (0, 1))
+            return builder.fadd(builder.fmul(odd, x), even)
 
         return x(x), generate
 

@@ -13,9 +13,12 @@ Flags are LLVM's, per instruction: code of different decorators keeps its own fl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numba
+import numpy as np
+from numba.core import types
+from numba.extending import overload
 
 TILE_FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 """Generated tile functions."""
@@ -78,3 +81,46 @@ def uncached_tile(function: Callable[..., Any]) -> Any:
 def user_function(function: Callable[..., Any]) -> Any:
     """Compile a scalar function of a user's: operations as written, and no index beyond what it looks into."""
     return numba.njit(**{**TILE_FLAGS, "boundscheck": True})(function)
+
+
+def of_one(by_type: dict[Any, dict[str, Any]]) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """A decorator that makes a name with a docstring callable from compiled code for every real type of argument.
+
+    `by_type` holds, by float type and name, functions whose roundings happen in the written order; integers and
+    booleans become float64.
+    """
+
+    def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        name = function.__name__
+
+        @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
+        def choose(x: Any) -> Any:
+            if x in by_type:
+                return by_type[x][name]
+            if isinstance(x, (types.Integer, types.Boolean)):
+                double = ordered(by_type[types.float64][name])
+
+                def convert(x: Any) -> Any:
+                    return double(np.float64(x))
+
+                return convert
+            return None
+
+        return function
+
+    return register
+
+
+def of_two(by_type: dict[Any, dict[str, Any]]) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+    """The same for a function of two arguments of one float type."""
+
+    def register(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        name = function.__name__
+
+        @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
+        def choose(x: Any, y: Any) -> Any:
+            return by_type[x][name] if x == y and x in by_type else None
+
+        return function
+
+    return register

@@ -23,13 +23,11 @@ stated beside each was measured after rounding. Operations must happen in the wr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.extending import overload
 
 from lazyml_kernels.bits import (
     copy_sign,
@@ -42,7 +40,7 @@ from lazyml_kernels.bits import (
     scale,
     select,
 )
-from lazyml_kernels.jit import ORDERED_FLAGS, ordered
+from lazyml_kernels.jit import of_one, of_two, ordered
 
 
 @dataclass(frozen=True)
@@ -128,8 +126,8 @@ SINGLE = Real(
 )
 
 
-def _make_exponentials(t: Real) -> tuple[Any, Any]:
-    """exp and expm1 of one type: x = n ln 2 + r, |r| <= ln(2) / 2."""
+def _make_exponentials(t: Real) -> tuple[Any, Any, Any]:
+    """exp_parts, exp and expm1 of one type: x = n ln 2 + r, |r| <= ln(2) / 2."""
     real = t.real
     low, high, expm1_low = real(t.exp_range[0]), real(t.exp_range[1]), real(t.expm1_low)
     log2_e, rounder = real(1.4426950408889634), real(rounding_constant(real))
@@ -138,18 +136,24 @@ def _make_exponentials(t: Real) -> tuple[Any, Any]:
     tail = polynomial(t.exp_tail)
 
     @ordered
-    def exp(x: Any) -> Any:
+    def exp_parts(x: Any, y: Any) -> Any:
+        outside = (x < low) | (x > high)
         x = select(x < low, low, x)  # nan compares false and stays
         x = select(x > high, high, x)
         shifted = x * log2_e + rounder
         n = shifted - rounder
         high_part = x - n * ln2_high  # exact
-        low_part = n * ln2_low
+        low_part = n * ln2_low - select(outside, zero, y)
         r = high_part - low_part
         curve = r * r * (half + r * tail(r)) - low_part
         start = one + high_part
         lost = (one - start) + high_part  # what rounding 1 + r lost: with it the sum is nearly rounded once
-        return scale(start + (lost + curve), shifted)
+        return start, lost + curve, shifted
+
+    @ordered
+    def exp(x: Any) -> Any:
+        start, rest, shifted = exp_parts(x, zero)
+        return scale(start + rest, shifted)
 
     @ordered
     def expm1(x: Any) -> Any:
@@ -166,7 +170,7 @@ def _make_exponentials(t: Real) -> tuple[Any, Any]:
         value = (power * high_part + (power - half)) + power * curve
         return select(square == zero, x, value + value)  # keeps -0 and denormals
 
-    return exp, expm1
+    return exp_parts, exp, expm1
 
 
 def _make_logarithms(t: Real) -> tuple[Any, Any, Any]:
@@ -220,7 +224,7 @@ def _make_logarithms(t: Real) -> tuple[Any, Any, Any]:
 
 def _make_functions(t: Real) -> dict[str, Any]:
     """All functions of one type by name."""
-    exp, expm1 = _make_exponentials(t)
+    exp_parts, exp, expm1 = _make_exponentials(t)
     log, log1p, log1p_unit = _make_logarithms(t)
     zero, half, one, two = t.real(0.0), t.real(0.5), t.real(1.0), t.real(2.0)
     ln2, infinity = t.real(0.6931471805599453), t.real(np.inf)
@@ -267,7 +271,7 @@ def _make_functions(t: Real) -> dict[str, Any]:
         inside = select(near, half * (m * m) / (one + m), one + m)
         return select(near, zero, a - ln2) + log1p(inside)
 
-    inner = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p}
+    inner = {"exp_parts": exp_parts, "exp": exp, "expm1": expm1, "log": log, "log1p": log1p}
     direct = {name: dispatcher.py_func for name, dispatcher in inner.items()}
     made = (softplus, sigmoid, tanh, sigmoid_slope, sigmoid_difference, logaddexp, log1mexp, logcosh)
     return {**direct, **{function.__name__: function for function in made}}
@@ -276,35 +280,13 @@ def _make_functions(t: Real) -> dict[str, Any]:
 _BY_TYPE = {types.float64: _make_functions(DOUBLE), types.float32: _make_functions(SINGLE)}
 
 
-def _compiled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Make `function`, a name with a docstring, callable from compiled code for every real type of argument."""
-    name = function.__name__
-
-    @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
-    def choose(x: Any) -> Any:
-        if x in _BY_TYPE:
-            return _BY_TYPE[x][name]
-        if isinstance(x, (types.Integer, types.Boolean)):
-            double = ordered(_BY_TYPE[types.float64][name])
-
-            def convert(x: Any) -> Any:
-                return double(np.float64(x))
-
-            return convert
-        return None
-
-    return function
+_compiled, _compiled_pair = of_one(_BY_TYPE), of_two(_BY_TYPE)
 
 
-def _compiled_pair(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The same for a function of two arguments of one type."""
-    name = function.__name__
-
-    @overload(function, jit_options=cast(Any, ORDERED_FLAGS))
-    def choose(x: Any, y: Any) -> Any:
-        return _BY_TYPE[x][name] if x == y and x in _BY_TYPE else None
-
-    return function
+@_compiled_pair
+def exp_parts(x: Any, y: Any) -> Any:
+    """e**(x + y), y about x's last place, as (a, b, s) for (a + b) * 2**n: `bits.scale(a + b, s)` is the number."""
+    raise NotImplementedError("call this from compiled code")
 
 
 @_compiled

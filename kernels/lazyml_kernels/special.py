@@ -17,7 +17,7 @@ poles are SciPy's.
 
 Largest errors measured against 40 digits, in units of the last place of a float64 (glibc's libm; tests/kernels):
 
-    erf       1.0     erfc      3.0     gammaln   3.5     xlogy     1.5     xlog1py   1.5
+    gammaln   3.5     xlogy     1.5     xlog1py   1.5
     digamma   3.5 for x > 0, and 4 units of the larger of 1 and |psi(1 - x)| + |pi cot(pi x)| below: what is lost near
               the roots on the negative axis
     polygamma 5 + n for x > 0; below, as many units of n! times the sum over k of |x + k|**-(n + 1)
@@ -95,16 +95,6 @@ POLYGAMMA_SERIES = (  # B(2k) / (2k)! for k = 1 ... 12: beyond x = 10 + n the ne
 
 def _called(function: Callable[..., Any]) -> Any:
     return numba.njit(**CALLED_FLAGS)(function)
-
-
-@_called
-def _erf(x: Any) -> Any:
-    return math.erf(x)
-
-
-@_called
-def _erfc(x: Any) -> Any:
-    return math.erfc(x)
 
 
 @_called
@@ -239,18 +229,6 @@ def _of_two(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return convert
 
     return function
-
-
-@_of_one(_erf)
-def erf(x: Any) -> Any:
-    """2 / sqrt(pi) times the integral of e**(-t**2) from 0 to x (DLMF 7.2.1): libm's."""
-    raise NotImplementedError("call this from compiled code")
-
-
-@_of_one(_erfc)
-def erfc(x: Any) -> Any:
-    """1 - erf(x), with its digits for large x (DLMF 7.2.2): libm's."""
-    raise NotImplementedError("call this from compiled code")
 
 
 @_of_one(_gammaln)

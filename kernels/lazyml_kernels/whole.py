@@ -13,10 +13,13 @@ Call them from compiled code, on two integers of one type; `power` takes floatin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from numba.core import types
 from numba.extending import overload
+
+from lazyml_kernels import powers
+from lazyml_kernels.jit import ORDERED_FLAGS
 
 
 def left_shift(x: Any, y: Any) -> Any:
@@ -75,12 +78,12 @@ def power(x: Any, y: Any) -> Any:
     raise NotImplementedError("call this from compiled code")
 
 
-@overload(power)
+@overload(power, jit_options=cast(Any, ORDERED_FLAGS))  # inlined: of floats the caller's loop is then vector code
 def _power(x: Any, y: Any) -> Any:
     kind = x
 
     def of_floats(x: Any, y: Any) -> Any:
-        return x**y
+        return powers.power(x, y)
 
     def of_integers(x: Any, y: Any) -> Any:
         one = kind(1)

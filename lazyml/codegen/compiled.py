@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,8 +27,9 @@ import math
 import numpy as np
 from numba import float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
-from lazyml_kernels import {", ".join(KERNEL_MODULES[:10])}
-from lazyml_kernels import {", ".join(KERNEL_MODULES[10:])}
+from lazyml_kernels import (
+{textwrap.fill(", ".join(KERNEL_MODULES), 116, initial_indent="    ", subsequent_indent="    ")},
+)
 {{functions}}
 
 {{parts}}# {{types}}

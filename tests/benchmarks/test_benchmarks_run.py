@@ -88,6 +88,15 @@ def test_planning():
     assert all(value == 1 for name, value in report["checks"].items() if name.endswith("passes"))
 
 
+def test_kernels():
+    report = run("kernels", "--functions", "erf", "power", "--columns", 28, "--repeats", 1)
+    rows = {f"{name} {dtype}" for name in ("erf", "power") for dtype in ("float64", "float32")}
+    assert set(report["nanoseconds"]) == rows and all(min(row.values()) > 0 for row in report["nanoseconds"].values())
+    assert all(report["checks"][f"{row}: units apart"] <= 8 for row in rows)
+    sums = {"sum, d=28 float64", "sum, d=28 float32"}
+    assert sums < set(report["rates"]) and all(report["rates"][row]["x sum"] == 1 for row in sums)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
 def test_memory():
     report = run("memory", "--megabytes", 20, "--memory", "12 MiB", "--columns", 9, "--iterations", 3)

@@ -14,7 +14,8 @@ from lazyml.expr import build as b
 from lazyml.expr.node import OPS, apply
 
 # The special functions have tests of their own, in test_special_functions.py.
-ELEMENTWISE = [name for name, op in OPS.items() if op.kind == "elementwise" and not op.emit.startswith("special.")]
+APART = ("special.", "error_function.")
+ELEMENTWISE = [name for name, op in OPS.items() if op.kind == "elementwise" and not op.emit.startswith(APART)]
 
 # Written by the loop writer itself, or seen to by the plan: leaves, names for the same storage, and small values.
 WITHOUT_A_RULE = {"loop:reduce", "plan:leaf", "plan:alias", "plan:small", "plan:rewritten"}
@@ -72,7 +73,7 @@ def formulas(x, y):
     found = {}
     for name in ELEMENTWISE:
         try:
-            own = OPS[name].emit.startswith(("special.", "random.", "loop:user", "loop:terms"))
+            own = OPS[name].emit.startswith(("random.", "loop:user", "loop:terms"))
             if name in ("broadcast", "cast") or own:
                 continue  # these have tests of their own
             if name == "where":

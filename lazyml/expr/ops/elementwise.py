@@ -74,7 +74,7 @@ elementwise(np.remainder, d.remainder, "divide.remainder({T}({0}), {T}({1}))", 8
             Doc("x - y * (x // y), with the sign of y", "1 and -(x // y)", "remainder(-7, 3)"), "{0} % {1}")
 elementwise(np.fmod, d.fmod, "divide.fmod({T}({0}), {T}({1}))", 8,
             Doc("x - y * trunc(x / y), with the sign of x", "1 and -trunc(x / y)", "fmod(-7, 3)"))
-row("power", "elementwise", infer.elementwise(np.power), _power, d.power, "whole.power({T}({0}), {T}({1}))", 40,
+row("power", "elementwise", infer.elementwise(np.power), _power, d.power, "whole.power({T}({0}), {T}({1}))", 100,
     "{0} ** {1}",
     Doc("x to the power y; a negative power of an integer is refused, or loses its fraction where only the data has it",
         "y * x**(y - 1) and x**y * log(x), the second 0 where x <= 0", "power(2.0, 3.0)"))
@@ -89,14 +89,14 @@ elementwise(np.copysign, d.copysign, "np.copysign({0}, {1})", 2,
 
 # Exponentials and logarithms
 float_function(np.exp, factor("exp"), "scalar.exp({0})", 20, Doc("e to the power x", "exp(x)", "exp(1.0)"))
-float_function(np.exp2, factor("exp2"), "np.exp2({0})", 20, Doc("2 to the power x", "2**x * log(2)", "exp2(3.0)"))
+float_function(np.exp2, factor("exp2"), "powers.exp2({0})", 20, Doc("2 to the power x", "2**x * log(2)", "exp2(3.0)"))
 float_function(np.expm1, factor("expm1"), "scalar.expm1({0})", 20,
                Doc("exp(x) - 1, exact near 0", "exp(x)", "expm1(1e-10)"))
 float_function(np.log, factor("log"), "scalar.log({0})", 20,
                Doc("the natural logarithm; -inf at 0, nan below", "1 / x", "log(2.0)"))
-float_function(np.log2, factor("log2"), "np.log2({0})", 20,
+float_function(np.log2, factor("log2"), "powers.log2({0})", 30,
                Doc("the logarithm to base 2", "1 / (x * log(2))", "log2(8.0)"))
-float_function(np.log10, factor("log10"), "np.log10({0})", 20,
+float_function(np.log10, factor("log10"), "powers.log10({0})", 30,
                Doc("the logarithm to base 10", "1 / (x * log(10))", "log10(1000.0)"))
 float_function(np.log1p, factor("log1p"), "scalar.log1p({0})", 20,
                Doc("log(1 + x), exact near 0", "1 / (1 + x)", "log1p(1e-10)"))

@@ -41,10 +41,10 @@ def _polygamma(node: Node, n: Any, x: Any) -> Any:
 
 
 # fmt: off
-special_function("erf", np.exp, scipy_reference("erf"), factor("erf"), "special.erf({0})", 25,
+special_function("erf", np.exp, scipy_reference("erf"), factor("erf"), "error_function.erf({0})", 60,
                  Doc("the error function: 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x",
                      "2 / sqrt(pi) * exp(-x**2)", "erf(0.5)"))
-special_function("erfc", np.exp, scipy_reference("erfc"), factor("erfc"), "special.erfc({0})", 35,
+special_function("erfc", np.exp, scipy_reference("erfc"), factor("erfc"), "error_function.erfc({0})", 75,
                  Doc("1 - erf(x), with its digits for large x", "-2 / sqrt(pi) * exp(-x**2)", "erfc(10.0)"))
 special_function("gammaln", np.exp, scipy_reference("gammaln"), factor("gammaln"), "special.gammaln({0})", 60,
                  Doc("log|Gamma(x)|; inf at 0, -1, -2, ...", "digamma(x)", "gammaln(5.0)"))
