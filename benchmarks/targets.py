@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import gradient, overhead, planning, staging_passes, startup
+from benchmarks import gradient, in_memory, overhead, planning, staging_passes, startup
 from benchmarks.harness import seconds
 from benchmarks.suite import Found
 
@@ -44,6 +44,17 @@ def check(script: str, name: str, scale: float = 1.0) -> Value:
     return value
 
 
+def of_shape(columns: int, dtype: str, name: str) -> Value:
+    """A number that `in_memory` found for matrices of so many columns."""
+
+    def value(results: Results) -> float | None:
+        reports = results["in-memory"].reports if "in-memory" in results else ()
+        mine = (report for report in reports if (report.get("columns"), report.get("dtype")) == (columns, dtype))
+        return next((report["checks"][name] for report in mine), None)
+
+    return value
+
+
 def time_of(script: str, *names: str) -> Value:
     """The longest median of these."""
 
@@ -72,6 +83,9 @@ TARGETS = (
            overhead.PAGE_TARGET * 1e-6, unit="s"),
     Target("minibatches, as a share of the rate of a plain read by one thread",
            check("overhead", "minibatch: share of the read's rate"), overhead.MINIBATCH_TARGET, at_least=True),
+    *(Target(f"in memory, {columns} columns of {dtype}, as a share of the rate of a plain read",
+             of_shape(columns, dtype, "share of the ceiling"), in_memory.share_target(columns, dtype), at_least=True)
+      for dtype in ("float32", "float64") for _, columns in in_memory.SHAPES),
     Target("a pass over a file that is not in the page cache, over the time of the fastest plain read",
            check("cold", "cold ratio to raw reads"), gradient.COLD_TARGET),
     *(Target(f"{what}, file in the page cache, as a share of the rate of a plain read",
