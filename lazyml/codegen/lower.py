@@ -5,7 +5,7 @@ from __future__ import annotations
 from lazyml.codegen.calls import CALL_RULES
 from lazyml.codegen.loops import LoopWriter
 from lazyml.codegen.packing import pack
-from lazyml.codegen.parts import grouped, into_parts
+from lazyml.codegen.parts import grouped, into_parts, unpacked
 from lazyml.codegen.scope import Scope
 from lazyml.codegen.tile import TileSource
 from lazyml.expr.node import OPS, Node
@@ -37,6 +37,9 @@ def lower(a_pass: Pass) -> TileSource:
         arguments, packed = pack(arguments, a_pass.buffers, scope.names)
         known = {"first", "last", "m", *slices, *(argument.name for argument in arguments)}
         body, parts = into_parts(groups, texts, known, packed, scope.names)
+        scope.block_start, scope.block_end = (
+            [unpacked(line, packed) for line in lines] for lines in (scope.block_start, scope.block_end)
+        )
     lines = [
         f"def {NAME}({', '.join(a.name for a in arguments)}):",
         f'    """{_summary(a_pass)}"""',

@@ -26,17 +26,17 @@ def into_parts(
     calls: list[str] = []
     functions: list[str] = []
     for group in groups:
-        lines = [_unpacked(line.removeprefix(" " * 8), packed) for index in group for line in texts[index]]
+        lines = [unpacked(line.removeprefix(" " * 8), packed) for index in group for line in texts[index]]
         name, used = names.new("part"), ", ".join(_used(lines, known))
         functions += ["@jit.part", *_wrapped(f"def {name}({used}):", ""), *lines, "", ""]
         calls += _wrapped(f"{name}({used})", " " * 12)
     return calls, functions
 
 
-def _unpacked(line: str, packed: Mapping[str, str]) -> str:
+def unpacked(line: str, packed: Mapping[str, str]) -> str:
     """The line with what stands for packed names in their place.
 
-    >>> _unpacked("    row_2[i] = row_1[i] + reduce.last(row_1, m)", {"row_1": "rows[0", "row_2": "rows[1"})
+    >>> unpacked("    row_2[i] = row_1[i] + reduce.last(row_1, m)", {"row_1": "rows[0", "row_2": "rows[1"})
     '    rows[1, i] = rows[0, i] + reduce.last(rows[0], m)'
     """
     return re.sub(r"[^\W\d]\w*(\[?)", lambda found: _reference(found[0], found[1], packed), line)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lazyml as lz
-from lazyml.codegen.parts import _unpacked, grouped
+from lazyml.codegen.parts import grouped, unpacked
 from lazyml.plan import cut_loops
 
 N, D = 700, 3
@@ -83,8 +83,8 @@ def test_what_parts_hold(monkeypatch):
     assert grouped([5, 2, 1, 8, 9, 1]) == [range(3), range(3, 4), range(4, 5), range(5, 6)]
     assert grouped([3, 5]) == [range(2)]
     packed = {"row_1": "rows[0", "total_2": "totals[4"}
-    assert _unpacked("row_10[i] = row_1[i - 1] * row_1.size", packed) == "row_10[i] = rows[0, i - 1] * rows[0].size"
-    assert _unpacked("total_2[0] += local", packed) == "totals[4, 0] += local"
+    assert unpacked("row_10[i] = row_1[i - 1] * row_1.size", packed) == "row_10[i] = rows[0, i - 1] * rows[0].size"
+    assert unpacked("total_2[0] += local", packed) == "totals[4, 0] += local"
 
 
 SCRIPT = """
@@ -120,3 +120,18 @@ def test_another_process_finds_all_parts_on_disk(tmp_path):
         for k in range(5):
             z = function(z * (1.0 + k)) + 0.25
         np.testing.assert_allclose([float.fromhex(total), float.fromhex(product)], [z.sum(), z @ x], rtol=1e-12)
+
+
+def test_sums_of_a_block_and_narrow_matrices(short, rng):
+    """The total of a product with one column is packed too, and matrices by columns go from part to part."""
+    x, y, Z = (lz.from_array(rng.normal(size=shape)) for shape in ((N, 1), N, (N, 3)))
+    m, w, W = lz.param("m", 1), lz.param("w", 1), lz.param("W", (3, 4))
+    f, g = (x - m) @ w, Z @ W
+    for _ in range(15):
+        f, g = lz.sin(f * 1.01 + y), lz.tanh(g * 1.01)
+    outputs = [(x - m).T @ f, Z.T @ f, Z.T @ g, lz.sum(g, axis=0), lz.argmax(g, axis=1), lz.max(f)]
+    program = lz.compile(outputs, backend="numba", threads=2)
+    assert program._tiles[-1].parts > 4 and "dense.add_sums(" in program.source and "columnwise." in program.source
+    values = {"m": np.ones(1), "w": np.full(1, 0.5), "W": rng.normal(size=(3, 4))}
+    for found, right in zip(program(**values), lz.compute(*outputs, params=values, backend="numpy"), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-12)
