@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import logistic_file, true_weights
-from benchmarks.harness import Contestant, Report, evict, fastest, interleave, processors, resident_share
+from benchmarks.harness import SETTLED, Contestant, Report, evict, fastest, interleave, processors, resident_share
 from benchmarks.peers import Evaluation, dask_over_h5py, numpy_over_h5py, torch_streaming
 from benchmarks.readers import extents_of, memory_reader, read_extents
 
@@ -137,7 +137,8 @@ def warm(path: Path, options: argparse.Namespace, report: Report) -> None:
         runs[f"raw file read, {options.threads} threads"] = lambda: read_extents(path, extents, options.threads)
         runs["raw file read, 1 thread"] = lambda: read_extents(path, extents, 1)
         expected = blocks[block]()
-        report.timings = interleave([Contestant(name, run) for name, run in runs.items()], options.repeats)
+        contestants = [Contestant(name, run) for name, run in runs.items()]
+        report.timings = interleave(contestants, options.repeats, rest=SETTLED)
         report.ours = tuple(programs)
         for name, program in programs.items():
             check(report, name, program, runs[name](), expected, options.dtype)

@@ -66,13 +66,22 @@ class Timing:
         return {"median": self.median, "best": self.best, "spread": self.spread, **cpu, "all": list(self.seconds)}
 
 
-def interleave(contestants: Sequence[Contestant], repeats: int, warm: bool = True) -> dict[str, Timing]:
-    """Run the contestants `repeats` times, in an order that is drawn for each turn; `warm` runs each once before."""
+SETTLED = 0.25
+"""Seconds after which the threads of other libraries have gone to sleep: some go on to spin for 200 ms after work,
+on a processor that the next contestant would have."""
+
+
+def interleave(
+    contestants: Sequence[Contestant], repeats: int, warm: bool = True, rest: float = 0.0
+) -> dict[str, Timing]:
+    """Run the contestants `repeats` times, in an order that is drawn for each turn; `warm` runs each once before.
+    `rest` is in seconds, before each."""
     taken: dict[str, list[tuple[float, float]]] = {contestant.name: [] for contestant in contestants}
     for turn in range(repeats + warm):
         for contestant in random.Random(turn).sample(contestants, len(contestants)):
             if contestant.before is not None:
                 contestant.before()
+            time.sleep(rest)
             begin, cpu = time.perf_counter(), time.process_time()
             contestant.run()
             elapsed = time.perf_counter() - begin, time.process_time() - cpu

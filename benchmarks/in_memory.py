@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 import lazyml as lz
 from benchmarks.data import true_weights
 from benchmarks.gradient import INTERCEPT, TOLERANCE, caller, lazyml_program, relative_error
-from benchmarks.harness import Contestant, Report, interleave, processors
+from benchmarks.harness import SETTLED, Contestant, Report, interleave, processors
 from benchmarks.peers_in_memory import peers_of
 from benchmarks.readers import memory_reader
 
@@ -67,7 +67,7 @@ def measure(rows: int, columns: int, dtype: str, threads: int, repeats: int) -> 
             Contestant(OURS, caller(program, w)),
             *(Contestant(name, run) for name, run in peers.items()),
         ]
-        report.timings = interleave(contestants, repeats)
+        report.timings = interleave(contestants, repeats, rest=SETTLED)
     mine, run = report.timings[OURS].median, program.last_run
     report.check("passes", run.passes, run.passes == 1, "1")
     report.checks["share of the ceiling"] = report.timings[CEILING].median / mine
