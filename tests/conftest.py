@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -71,3 +72,18 @@ def h5(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How often each chunk was decoded, by its stored bytes."""
+    from lazyml.sources.filters import Pipeline
+
+    count, real = Counter(), Pipeline.decode
+
+    def counting(self, data, mask, out):
+        count[bytes(data)] += 1
+        return real(self, data, mask, out)
+
+    monkeypatch.setattr(Pipeline, "decode", counting)
+    return count

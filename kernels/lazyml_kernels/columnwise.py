@@ -34,7 +34,8 @@ def row_product(A: Any, first: int, count: int, columns: Any, out: Any) -> None:
 def blas_row_product(A: Any, first: int, count: int, W: Any, by_rows: Any, out: Any) -> None:
     """As `row_product`, through BLAS: one float type; W (d, k), by_rows scratch (n, k) with n >= count.
 
-    The library takes half as long for the product by rows as for its transpose, and turning it is less than that.
+    The library takes half as long for the product by rows as for its transpose (28 x 16 in float32), and turning it is
+    less than that.
     """
     made = by_rows[:count]
     np.dot(A[first : first + count], W, made)

@@ -103,9 +103,9 @@ class LoopWriter:
         self.element.append(f"{name} = {special(self, node) if special else self._expression(node)}")
         self.local[node] = name
         if self.scope.is_stored(node):
-            self.element.append(f"{self._place_of(self.scope.stored(node))} = {name}")
+            self.element.append(f"{self._element_of(self.scope.stored(node))} = {name}")
 
-    def _place_of(self, base: str, matrix: bool = True) -> str:
+    def _element_of(self, base: str, matrix: bool = True) -> str:
         """An element of a matrix of the loop's width, or of a vector with one value a row."""
         return f"{base}[{('j, i' if self.by_columns else 'i, j') if matrix and self.matrix else 'i'}]"
 
@@ -129,9 +129,9 @@ class LoopWriter:
             return self._load(node, f"{name}[j]", self.line if self.by_columns else self.element, name)
         base = self.scope.strip_of(node) if node.op == "source" else self.scope.stored(node)
         if width(node) is not None:
-            return self._load(node, self._place_of(base), self.element, base)
+            return self._load(node, self._element_of(base), self.element, base)
         of_line = self.matrix and not self.by_columns
-        return self._load(node, self._place_of(base, matrix=False), self.line if of_line else self.element, base)
+        return self._load(node, self._element_of(base, matrix=False), self.line if of_line else self.element, base)
 
     def _load(self, node: Node, text: str, lines: list[str], base: str) -> str:
         name = self.scope.names.new(f"{base.removesuffix('_strip')}_{'ij' if ', ' in text else text[-2]}")

@@ -56,6 +56,7 @@ def _refused(step: Step, kept: Set[Node], found: Set[Node]) -> set[Node]:
     if node.op == "matmul":
         return matrices - {node}
     if node.op == "contract_rows":
+        # One side by columns, the other by rows: not both, nor a matrix with itself or with a vector.
         sides = {resolve(s) for s in node.src if width(s) is not None}
         return sides if len(sides & found) > 1 or len(sides) == 1 else set()
     return matrices

@@ -6,7 +6,6 @@ import pickle
 import signal
 import sys
 import threading
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
@@ -58,19 +57,6 @@ def program_of(path, threads=2, memory=TIGHT, backend="numpy", **options):
 
 def bits(values):
     return [np.asarray(value).tobytes() for value in values]
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """How often each chunk was decoded."""
-    count, real = Counter(), Pipeline.decode
-
-    def counting(self, data, mask, out):
-        count[bytes(data)] += 1
-        return real(self, data, mask, out)
-
-    monkeypatch.setattr(Pipeline, "decode", counting)
-    return count
 
 
 def descriptors():

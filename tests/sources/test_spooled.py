@@ -3,7 +3,6 @@
 import gc
 import os
 import threading
-from collections import Counter
 
 import h5py
 import numpy as np
@@ -47,19 +46,6 @@ def path(tmp_path):
         holes = file.create_dataset("holes", (ROWS, COLUMNS), "f4", chunks=(300, 3), fillvalue=7, **GZIP)
         holes[310:320, 4] = 1
     return tmp_path / "a.h5"
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """How often each chunk was decoded, by its stored bytes."""
-    count, real = Counter(), Pipeline.decode
-
-    def counting(self, data, mask, out):
-        count[bytes(data)] += 1
-        return real(self, data, mask, out)
-
-    monkeypatch.setattr(Pipeline, "decode", counting)
-    return count
 
 
 @pytest.mark.parametrize("threads", [1, 3])
