@@ -169,7 +169,7 @@ def fit(
         ("loss", f"{result.value:.8g}"),
         ("gradient", f"{result.gradient_norm:.2e} at most"),
         ("iterations", str(result.n_iter)),
-        ("passes", str(result.passes)),
+        ("passes", f"{result.passes:.4g}"),
         ("seconds", f"{result.history[-1].seconds:.2f}"),
         ("outcome", result.message),
         ("saved", str(out)),

@@ -265,7 +265,7 @@ def _details(built: BuiltModel, result: Any, solver: Mapping[str, Any]) -> dict[
             "value": float(result.value),
             "gradient_norm": float(result.gradient_norm),
             "iterations": int(result.n_iter),
-            "passes": int(result.passes),
+            "passes": result.passes,
             "converged": bool(result.converged),
             "message": str(result.message),
             "history": [dict(row._asdict()) for row in result.history],

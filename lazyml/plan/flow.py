@@ -48,6 +48,16 @@ class _Network:
             self.left[edge ^ 1] += amount
         return amount
 
+    def reached_from(self, start: int) -> set[int]:
+        """The vertices to which there is still room from the start."""
+        found, stack = {start}, [start]
+        while stack:
+            for edge in self.edges[stack.pop()]:
+                if self.left[edge] > 0 and self.to[edge] not in found:
+                    found.add(self.to[edge])
+                    stack.append(self.to[edge])
+        return found
+
     def reaching(self, end: int) -> set[int]:
         """The vertices from which there is still room to the end."""
         found, stack = {end}, [end]
@@ -60,13 +70,15 @@ class _Network:
 
 
 def cheapest_cut(
-    order: Sequence[Node], targets: Collection[Node], making: Mapping[Node, float], keeping: Mapping[Node, float]
-) -> tuple[float, set[Node]] | None:
+    order: Sequence[Node], targets: Collection[Node], making: Mapping[Node, float], keeping: Mapping[Node, float],
+    early: bool = False,
+) -> tuple[float, set[Node]] | None:  # fmt: skip
     """What the targets cost at least, and the nodes that are taken as they are for it, rather than made.
 
     `order` has the nodes between, sources first. To make a node, a source too, costs `making` of it, besides what it is
     made from; to take it as it is costs `keeping`, and only nodes that have an entry there can be. Of equally cheap
-    cuts it is the one nearest to the targets. None when it is not found after PATHS steps.
+    cuts it is the one nearest to the targets, or, when `early`, farthest from them. None when it is not found after
+    PATHS steps.
 
     >>> from lazyml.expr import build as b
     >>> x, w = b.param("x", (4,), "f8"), b.param("w", (4,), "f8")
@@ -90,6 +102,9 @@ def cheapest_cut(
     cost = 0.0
     for _ in range(PATHS):
         amount = network.augment(start, end)
+        if amount == 0 and early:
+            before = network.reached_from(start)
+            return cost, {node for node, at in into.items() if at in before and at + 1 not in before}
         if amount == 0:
             behind = network.reaching(end)
             return cost, {node for node, at in into.items() if at not in behind and at + 1 in behind}

@@ -4,28 +4,35 @@
 ``lbfgs`` and ``gradient_descent`` are solvers, ``minimize`` joins them to the compiler.
 """
 
+from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import Result, run
 from lazyml.solvers.checkpoint import Checkpoint
 from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Row
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.line_search import Wolfe
-from lazyml.solvers.objective import Counts, Objective
+from lazyml.solvers.newton import Newton
+from lazyml.solvers.objective import Counts, Objective, Sample
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.registry import SOLVERS, find_solver
+from lazyml.solvers.subsampled import SubsampledNewton
 
 __all__ = [
     "SOLVERS",
+    "Auto",
     "Checkpoint",
     "Counts",
     "GradientDescent",
     "Lbfgs",
+    "Newton",
     "Objective",
     "Outcome",
     "ProgressLine",
     "Result",
     "Row",
+    "Sample",
+    "SubsampledNewton",
     "Wolfe",
     "find_solver",
     "run",

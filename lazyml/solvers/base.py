@@ -7,7 +7,7 @@ of optimistix (``_iterate.py``).
 A run has converged when both of these hold, with ``tol`` the tolerance (1e-6 unless told otherwise):
 
     max |g|  <=  tol      * max(1, |value|)      the gradient; relative for losses that are sums over rows
-    max |p|  <=  tol / 10 * max(1, max |x|)      the step that the solver would take next
+    max |p|  <=  tol / 10 * max(1, max |x|)      the step that the solver would take next; tol / 100 for Newton
 
 The second is what makes the parameters right: the error of the parameters is ``H^-1 g``, which for a weakly penalised
 model is thousands of times the gradient, and ``p`` is the solver's own estimate of it. On logistic and Poisson models
@@ -31,7 +31,6 @@ from lazyml.solvers.progress import ProgressLine
 
 TOLERANCE = 1e-6
 MAX_ITERATIONS = 1000
-_STEP_SHARE = 0.1  # of the tolerance, for the step ahead
 _STILL = 5  # iterations without visible progress that count as the end of the precision
 _RUNAWAY = 0.01  # a step ahead of this share of the parameters where the gradient has all but vanished: no minimum
 _VANISHED = 0.01  # of the tolerance
@@ -48,7 +47,8 @@ class Result:
     value, gradient_norm : float
         The objective, and the largest magnitude in its gradient.
     n_iter, passes : int
-        Iterations, and passes over the data; totals, when resumed from a checkpoint.
+        Iterations, and passes over the data; totals, when resumed from a checkpoint. A sample of the rows counts as
+        its share of a pass, so that passes need not be whole.
     converged : bool
     message : str
         Why the solver stopped, and what to do about it.
@@ -56,17 +56,20 @@ class Result:
         ``value, gradient_norm, passes, seconds`` for the start and after each iteration.
     outcome : Outcome or None
         The same as a symbol; None while still running.
+    reason : str
+        Which solver ran, and why that one where it was chosen for the loss.
     """
 
     params: Params
     value: float
     gradient_norm: float
     n_iter: int
-    passes: int
+    passes: float
     converged: bool
     message: str
     history: tuple[Row, ...]
     outcome: Outcome | None = None
+    reason: str = ""
 
     def __repr__(self) -> str:
         seconds = self.history[-1].seconds if self.history else 0.0
@@ -75,8 +78,10 @@ class Result:
             f"  value          {self.value:.12g}",
             f"  gradient_norm  {self.gradient_norm:.3g}",
             f"  n_iter         {self.n_iter}",
-            f"  passes         {self.passes}  ({seconds:.3g} s)",
+            f"  passes         {self.passes:.4g}  ({seconds:.3g} s)",
         ]
+        if self.reason:
+            lines.append(f"  reason         {self.reason}")
         width = max((len(name) for name in self.params), default=0)
         labels = ["params", *[""] * (len(self.params) - 1)]
         for label, (name, values) in zip(labels, self.params.items(), strict=False):
@@ -107,7 +112,7 @@ def run(
         state = solver.init(objective, start)
         journey = Journey(state, objective.counts).then(state, objective.counts)
     try:
-        while (outcome := judge(journey, objective, tolerance, max_iterations)) is None:
+        while (outcome := judge(journey, objective, tolerance, max_iterations, solver.step_share)) is None:
             state = solver.step(objective, journey.state)
             # A search that failed is an outcome of the state it started from, not one more iteration.
             journey = Journey(state, objective.counts, journey.history) if state.outcome else journey.then(
@@ -128,7 +133,9 @@ def run(
     return result(journey, objective, outcome)
 
 
-def judge(journey: Journey, objective: Objective, tolerance: float, max_iterations: int) -> Outcome | None:
+def judge(
+    journey: Journey, objective: Objective, tolerance: float, max_iterations: int, step_share: float = 0.1
+) -> Outcome | None:
     """Whether to stop, and why; None to go on."""
     state: State = journey.state
     scale = max(1.0, abs(state.value))
@@ -140,7 +147,7 @@ def judge(journey: Journey, objective: Objective, tolerance: float, max_iteratio
         return at_rest if state.outcome is Outcome.PRECISION else state.outcome
     small = state.gradient_norm <= tolerance * scale
     size = max(1.0, max_abs(state.x))
-    if small and state.step_ahead <= _STEP_SHARE * tolerance * size:
+    if small and state.step_ahead <= step_share * tolerance * size:
         return Outcome.GRADIENT
     vanished = state.gradient_norm <= _VANISHED * tolerance * scale
     if vanished and state.step_ahead > _RUNAWAY * size:

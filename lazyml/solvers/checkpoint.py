@@ -20,7 +20,7 @@ import numpy as np
 
 from lazyml.errors import CheckpointError
 from lazyml.solvers.journey import Journey, Row, Solver
-from lazyml.solvers.objective import Counts, Objective
+from lazyml.solvers.objective import Counts, Objective, whole
 from lazyml.solvers.outcome import Outcome
 
 _VERSION = 1
@@ -110,7 +110,7 @@ class Checkpoint:
         self._compare(self.fingerprint(solver, objective), found)
         try:
             state = decode(solver.state, about["state"], arrays)
-            history = tuple(Row(v, g, int(p), s) for v, g, p, s in arrays["history"].tolist())
+            history = tuple(Row(v, g, whole(p), s) for v, g, p, s in arrays["history"].tolist())
             counts = Counts(**about["counts"])
         except _DAMAGE as error:
             self._refuse(error)

@@ -65,6 +65,7 @@ class GradientDescent:
     memory: int = 10
     c1: float = 1e-4
     max_trials: int = 40
+    step_share: ClassVar[float] = 0.1
     state: ClassVar[type] = DescentState
 
     def __post_init__(self) -> None:

@@ -27,10 +27,15 @@ class State(Protocol):
 
 
 class Solver(Protocol):
-    """A frozen configuration; ``state`` is the class of its states."""
+    """A frozen configuration; ``state`` is the class of its states.
+
+    ``step_share`` of the tolerance is what the next step may move the parameters by when the run has converged.
+    """
 
     @property
     def state(self) -> type: ...
+    @property
+    def step_share(self) -> float: ...
     def init(self, objective: Objective, x: np.ndarray) -> Any: ...
     def step(self, objective: Objective, state: Any) -> Any: ...
 
@@ -40,7 +45,7 @@ class Row(NamedTuple):
 
     value: float
     gradient_norm: float
-    passes: int
+    passes: float
     seconds: float
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.line_search import Wolfe, search
+from lazyml.solvers.metric import apply_inverse
 from lazyml.solvers.objective import Objective, Point, dot, euclidean, max_abs
 from lazyml.solvers.outcome import Outcome
 
@@ -58,6 +59,7 @@ class Lbfgs:
 
     history: int = 10
     wolfe: Wolfe = field(default_factory=Wolfe)
+    step_share: ClassVar[float] = 0.1
     state: ClassVar[type] = LbfgsState
 
     def __post_init__(self) -> None:
@@ -82,10 +84,7 @@ class Lbfgs:
             return LbfgsState(state.x, state.value, state.gradient, state.direction, steps, changes, outcome)
         point = accepted.point
         s, y = point.x - state.x, point.gradient - state.gradient
-        if dot(s, y) > _LEAST_CURVATURE * euclidean(s) * euclidean(y):
-            keep = self.history - 1
-            steps = (*steps[max(len(steps) - keep, 0) :], s)
-            changes = (*changes[max(len(changes) - keep, 0) :], y)
+        steps, changes = with_pair(steps, changes, s, y, self.history)
         direction = -two_loop(point.gradient, steps, changes)
         return LbfgsState(point.x, point.value, point.gradient, direction, steps, changes)
 
@@ -96,8 +95,12 @@ class Lbfgs:
         return 1 / norm if norm > 0 else 1.0
 
 
-def two_loop(gradient: np.ndarray, steps: tuple[np.ndarray, ...], changes: tuple[np.ndarray, ...]) -> np.ndarray:
+def two_loop(
+    gradient: np.ndarray, steps: tuple[np.ndarray, ...], changes: tuple[np.ndarray, ...], root: np.ndarray | None = None
+) -> np.ndarray:
     """``H g`` from the pairs, oldest first (Nocedal and Wright, algorithm 7.4).
+
+    H begins as ``R'R`` with R the ``root``, else as ``(s'y / y'y) I`` of the newest pair.
 
     >>> s, y = np.array([1.0, 0.0]), np.array([4.0, 0.0])
     >>> two_loop(np.array([8.0, 4.0]), (s,), (y,)).tolist()
@@ -109,14 +112,37 @@ def two_loop(gradient: np.ndarray, steps: tuple[np.ndarray, ...], changes: tuple
         weight = dot(s, q) / dot(s, y)
         weights.append(weight)
         q = q - weight * y
-    if steps:
+    if root is not None:
+        q = apply_inverse(root, q)
+    elif steps:
         q = q * (dot(steps[-1], changes[-1]) / dot(changes[-1], changes[-1]))
     for s, y, weight in zip(steps, changes, reversed(weights), strict=True):
         q = q + s * (weight - dot(y, q) / dot(s, y))
     return q
 
 
-def at_resolution(objective: Objective, state: LbfgsState) -> bool:
+def with_pair(
+    steps: tuple[np.ndarray, ...], changes: tuple[np.ndarray, ...], s: np.ndarray, y: np.ndarray, history: int
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """The pairs with one more, the oldest gone beyond ``history``; as they were where the new one has no curvature."""
+    if dot(s, y) <= _LEAST_CURVATURE * euclidean(s) * euclidean(y):
+        return steps, changes
+    first = max(len(steps) - history + 1, 0)
+    return (*steps[first:], s), (*changes[first:], y)
+
+
+class Aimed(Protocol):
+    """A state that knows its next step."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def gradient(self) -> np.ndarray: ...
+    @property
+    def direction(self) -> np.ndarray: ...
+
+
+def at_resolution(objective: Objective, state: Aimed) -> bool:
     """Whether the decrease that the model ``g'Hg / 2`` promises is below what the value can show."""
     promised = -0.5 * dot(state.gradient, state.direction)
     return promised <= 16 * objective.resolution * abs(state.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,21 @@ import numpy as np
 from lazyml import trees
 from lazyml.array import Array
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
-from lazyml.functions import compile, grad
+from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
 from lazyml.solvers.checkpoint import Checkpoint
 from lazyml.solvers.journey import Solver
-from lazyml.solvers.objective import RESOLUTION, Objective, Params
+from lazyml.solvers.objective import Params
+from lazyml.solvers.programs import Programs
 from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.registry import find_solver, nearest
-
-# Where everything is float32, blocks are summed in float32: the value is rough at some last places of that.
-_FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
+from lazyml.solvers.sample import sampler
 
 
 def minimize(
     loss: Array,
     start: Mapping[str, Any] | None = None,
-    solver: str | Solver = "lbfgs",
+    solver: str | Solver | Auto = "auto",
     *,
     tolerance: float = TOLERANCE,
     max_iterations: int = MAX_ITERATIONS,
@@ -55,9 +55,12 @@ def minimize(
     start : mapping of str to array-like, optional
         A value for every parameter, by name, or trees by the name given to ``lz.params``; zeros when not given.
     solver : str or solver
-        ``"lbfgs"``, ``"gradient-descent"``, or a configured one such as ``Lbfgs(history=20)``.
+        ``"auto"`` chooses by the structure of the loss and its size; ``Result.reason`` says what and why. Otherwise
+        ``"newton"``, ``"subsampled-newton"``, ``"lbfgs"``, ``"gradient-descent"``, or a configured one such as
+        ``Lbfgs(history=20)``. docs/solvers.md says what each does.
     tolerance : float
-        As above. The default brings the parameters of a well-posed model to about 1e-5.
+        As above, and tolerance / 100 for the step of Newton's method. The default brings the parameters of a
+        well-posed model to about 1e-5, and Newton's to 1e-8.
     max_iterations : int
         Iterations at most. One is usually one pass.
     memory : int or str, optional
@@ -77,7 +80,8 @@ def minimize(
     Returns
     -------
     Result
-        ``params``, ``value``, ``gradient_norm``, ``n_iter``, ``passes``, ``converged``, ``message``, ``history``.
+        ``params``, ``value``, ``gradient_norm``, ``n_iter``, ``passes``, ``converged``, ``message``, ``history``,
+        ``reason``.
 
     Raises
     ------
@@ -96,8 +100,6 @@ def minimize(
     BudgetError
         The plan does not fit ``memory``.
 
-    Source: Liu and Nocedal, Mathematical Programming 45 (1989) 503, for the default solver.
-
     >>> import numpy as np, lazyml as lz
     >>> X = lz.from_array(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [1.0, 3.0]]))
     >>> y = lz.from_array(np.array([1.0, 3.0, 5.0, 7.0]))
@@ -110,17 +112,21 @@ def minimize(
     check_limits(tolerance, max_iterations)
     parameters = trained_parameters(loss)
     values = start_values({name: tuple(p.shape) for name, p in parameters.items()}, start)
-    program = compile([loss, *grad(loss, list(parameters.values()))], memory=memory, threads=threads)
-    if program.rows == 0:
+    programs = Programs(loss.node, [p.node for p in parameters.values()], memory=memory, threads=threads)
+    if programs.first_order.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
-    objective = program_objective(program, {name: p.dtype for name, p in parameters.items()})
-    keep = None if checkpoint is None else Checkpoint(checkpoint, program.fingerprint, checkpoint_every)
+    reason = "as asked for"
+    if isinstance(chosen, Auto):
+        chosen, reason = chosen.choose(programs)
+    objective = programs.objective(sample=sampler(programs))
+    keep = None if checkpoint is None else Checkpoint(checkpoint, programs.fingerprint, checkpoint_every)
     try:
         with ProgressLine(progress) as line:
-            return run(chosen, objective, objective.flatten(values), tolerance=tolerance, max_iterations=max_iterations,
-                       callback=callback, checkpoint=keep, progress=line)  # fmt: skip
+            found = run(chosen, objective, objective.flatten(values), tolerance=tolerance,
+                        max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line)  # fmt: skip
     except NonFiniteError as error:
         raise error.with_details(formula=loss.name, where=loss.where) from None
+    return replace(found, reason=reason)
 
 
 def trained_parameters(loss: Array) -> dict[str, Array]:
@@ -167,17 +173,3 @@ def _start_value(name: str, shape: tuple[int, ...], given: Any) -> np.ndarray:
     if values.shape != shape:
         raise ParameterError(f"the start of {name!r} has the wrong shape", expected=shape, found=values.shape)
     return values
-
-
-def program_objective(program: Any, dtypes: Mapping[str, Any]) -> Objective:
-    """The oracle of a program whose outputs are the loss and its gradient by each of ``dtypes``, in that order."""
-
-    def evaluate(params: Params) -> tuple[float, dict[str, np.ndarray]]:
-        value, *gradients = program(**params)
-        return float(value), dict(zip(dtypes, gradients, strict=True))
-
-    rough = all(np.dtype(dtype) == np.float32 for dtype in dtypes.values())
-    shapes = {name: program.parameters[name] for name in dtypes}
-    resolution = _FLOAT32_RESOLUTION if rough else RESOLUTION
-    return Objective(evaluate, shapes, dtypes=dtypes, last_run=lambda: program.last_run,
-                     locate=program.locate_nonfinite, resolution=resolution)  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,8 @@ from lazyml.errors import NonFiniteError, ParameterError, ShapeError
 
 Params = dict[str, np.ndarray]
 Oracle = Callable[[Params], tuple[float, Mapping[str, np.ndarray]]]
+Curved = Callable[[Params], tuple[float, Mapping[str, np.ndarray], np.ndarray]]
+Several = Callable[[Params], np.ndarray]
 
 # Relative roughness of a float64 sum over many rows, seen as a function of the parameters: some tens of the last place.
 RESOLUTION = 64 * float(np.finfo(np.float64).eps)
@@ -23,7 +25,7 @@ class RunCost(Protocol):
     """What one run of the oracle cost; ``program.last_run`` is one."""
 
     @property
-    def passes(self) -> int: ...
+    def passes(self) -> float: ...
     @property
     def bytes_read(self) -> int: ...
     @property
@@ -31,10 +33,13 @@ class RunCost(Protocol):
 
 
 class Counts(NamedTuple):
-    """Totals since the start: oracle calls, passes over the data, bytes read from files, seconds in the oracle."""
+    """Totals since the start: oracle calls, passes over the data, bytes read from files, seconds in the oracle.
+
+    A pass over some of the rows counts as that share of a pass.
+    """
 
     evaluations: int = 0
-    passes: int = 0
+    passes: float = 0
     bytes_read: int = 0
     seconds: float = 0.0
 
@@ -52,6 +57,15 @@ class Point:
         return math.isfinite(self.value) and bool(np.isfinite(self.gradient).all())
 
 
+class Sample(NamedTuple):
+    """An objective on some of the rows, what share of them, and what it took to read them."""
+
+    objective: Objective
+    share: float
+    bytes_read: int
+    seconds: float
+
+
 class Objective:
     """A differentiable function of named parameters, as a function of one float64 vector.
 
@@ -67,8 +81,14 @@ class Objective:
         Gives passes, bytes read and seconds of the latest call. Without it a call is one pass and is timed here.
     locate : callable, optional
         Gives a sentence that names the first bad entry of the data, or None; asked when the start is not finite.
-    resolution : float
-        Relative difference of two values below which they count as equal.
+    resolution, hessian_resolution : float
+        Relative difference of two values below which they count as equal; relative error of the Hessian's entries.
+    with_hessian : callable, optional
+        ``with_hessian(params) -> (value, gradients, hessian)``, the last (size, size) by the flat vector.
+    several : callable, optional
+        ``several(params) -> values`` at k points at once, each parameter with one more leading axis k.
+    sample : callable, optional
+        ``sample(seed) -> Sample``, or None where that saves nothing.
 
     >>> square = Objective(lambda p: (float(p["w"] @ p["w"]), {"w": 2 * p["w"]}), {"w": (2,)})
     >>> point = square(np.array([3.0, 4.0]))
@@ -85,12 +105,17 @@ class Objective:
         last_run: Callable[[], RunCost] | None = None,
         locate: Callable[[], str | None] | None = None,
         resolution: float = RESOLUTION,
+        hessian_resolution: float = float(np.finfo(np.float64).eps),
+        with_hessian: Curved | None = None,
+        several: Several | None = None,
+        sample: Callable[[int], Sample | None] | None = None,
     ) -> None:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.dtypes = {name: np.dtype((dtypes or {}).get(name, np.float64)) for name in self.shapes}
-        self.resolution = resolution
+        self.resolution, self.hessian_resolution = resolution, hessian_resolution
         self.counts = Counts()
         self._evaluate, self._last_run, self._locate = evaluate, last_run, locate
+        self._with_hessian, self._several, self._sample = with_hessian, several, sample
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=np.int64).tolist()
         starts = [0, *ends]
         self._slices = {name: slice(starts[i], ends[i]) for i, name in enumerate(self.shapes)}
@@ -115,25 +140,78 @@ class Objective:
 
     def __call__(self, x: np.ndarray) -> Point:
         """Value and gradient at ``x``, which may be non-finite: to a line search that is a step too long."""
+        value, gradients = self._counted(self._evaluate, self.unflatten(x))
+        return Point(x, float(value), self.flatten(gradients))
+
+    def with_hessian(self, x: np.ndarray) -> tuple[Point, np.ndarray]:
+        """Value, gradient and Hessian at ``x``, from one pass; a ParameterError where the oracle has no Hessian."""
+        if self._with_hessian is None:
+            raise ParameterError("this solver needs second derivatives", expected="an objective with a Hessian",
+                                 found="value and gradient only", fix='use "lbfgs"')  # fmt: skip
+        value, gradients, hessian = self._counted(self._with_hessian, self.unflatten(x))
+        return Point(x, float(value), self.flatten(gradients)), hessian
+
+    def along(self, x: np.ndarray, direction: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
+        """The values at ``x + t direction`` for several lengths t: one pass where the oracle can, else one each."""
+        points = [x + t * direction for t in lengths]
+        if self._several is None:
+            return np.array([self(point).value for point in points])
+        parts = [self.unflatten(point) for point in points]
+        stacked = {name: np.stack([part[name] for part in parts]) for name in self.shapes}
+        return np.asarray(self._counted(self._several, stacked), dtype=np.float64)
+
+    def sample(self, seed: int) -> Sample | None:
+        """The objective on some of the rows, its reading counted; None where that would save nothing."""
+        found = self._sample(seed) if self._sample is not None else None
+        if found is not None:
+            self.count(0, found.share, found.bytes_read, found.seconds)
+        return found
+
+    def count(self, evaluations: int, passes: float, bytes_read: int, seconds: float) -> None:
+        """Add to what was counted so far."""
+        total = self.counts
+        self.counts = Counts(total.evaluations + evaluations, whole(total.passes + passes),
+                             total.bytes_read + bytes_read, total.seconds + seconds)  # fmt: skip
+
+    def _counted(self, oracle: Callable[[Params], Any], params: Params) -> Any:
         began = time.perf_counter()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # reported by Point.finite instead
-            value, gradients = self._evaluate(self.unflatten(x))
-        passes, bytes_read, seconds = 1, 0, time.perf_counter() - began
+            answer = oracle(params)
+        passes: float = 1
+        bytes_read, seconds = 0, time.perf_counter() - began
         if self._last_run is not None:
             cost = self._last_run()
             passes, bytes_read, seconds = cost.passes, cost.bytes_read, cost.seconds
-        total = self.counts
-        self.counts = Counts(total.evaluations + 1, total.passes + passes, total.bytes_read + bytes_read,
-                             total.seconds + seconds)  # fmt: skip
-        return Point(x, float(value), self.flatten(gradients))
+        self.count(1, passes, bytes_read, seconds)
+        return answer
 
     def at_start(self, x: np.ndarray) -> Point:
         """The first evaluation, which must be finite."""
+        self.check_start(x)
+        return self._finite_start(self(x))
+
+    def at_start_with_hessian(self, x: np.ndarray) -> tuple[Point, np.ndarray]:
+        """The first evaluation, with the Hessian; all of it must be finite."""
+        self.check_start(x)
+        point, hessian = self.with_hessian(x)
+        self._finite_start(point)
+        if not np.isfinite(hessian).all():
+            raise NonFiniteError(
+                "the Hessian is not finite at the start",
+                found=f"parameters {self.describe(x)}",
+                expected="finite second derivatives",
+                fix='start elsewhere, or use "lbfgs"',
+            )
+        return point, hessian
+
+    def check_start(self, x: np.ndarray) -> None:
+        """A ParameterError or NonFiniteError for a vector that no evaluation can start from."""
         if x.shape != (self.size,):
             raise ParameterError("start has the wrong length", expected=(self.size,), found=x.shape)
         if not np.isfinite(x).all():
             raise NonFiniteError("the start is not finite", found=self.describe(x), fix="start from finite values")
-        point = self(x)
+
+    def _finite_start(self, point: Point) -> Point:
         if not point.finite:
             located = self._locate() if self._locate is not None else None
             if located:
@@ -184,6 +262,15 @@ def describe(values: np.ndarray) -> str:
     return f"{values.shape} from {float(values.min()):.6g} to {float(values.max()):.6g}: {shown}" + (
         ", ..." if values.size > 4 else ""
     )
+
+
+def whole(passes: float) -> float:
+    """A number of passes: an int where it is whole.
+
+    >>> whole(3.0), whole(3.25)
+    (3, 3.25)
+    """
+    return int(passes) if passes == int(passes) else passes
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> float:

@@ -68,7 +68,7 @@ def line(history: Sequence[Row], counts: Counts, tolerance: float, max_iteration
     """
     row, before = history[-1], history[-_RATE_ROWS:][0]
     parts = [f"iteration {len(history) - 1}", f"objective {row.value:.6g}", f"|g| {row.gradient_norm:.1e}",
-             f"{row.passes} pass{'es' if row.passes != 1 else ''}"]  # fmt: skip
+             f"{row.passes:.4g} pass{'es' if row.passes != 1 else ''}"]  # fmt: skip
     if counts.bytes_read and row.seconds > before.seconds:
         recent = counts.bytes_read / row.passes * (row.passes - before.passes)
         parts.append(f"{recent / (row.seconds - before.seconds) / 1e9:.1f} GB/s")

@@ -6,25 +6,32 @@ import difflib
 from collections.abc import Callable, Iterable
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.auto import Auto
 from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
+from lazyml.solvers.newton import Newton
+from lazyml.solvers.subsampled import SubsampledNewton
 
-SOLVERS: dict[str, Callable[[], Solver]] = {
+SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
+    "auto": Auto,
     "lbfgs": Lbfgs,
     "gradient-descent": GradientDescent,
     "gd": GradientDescent,
+    "newton": Newton,
+    "subsampled-newton": SubsampledNewton,
 }
 
 
-def find_solver(solver: str | Solver) -> Solver:
+def find_solver(solver: str | Solver | Auto) -> Solver | Auto:
     """The solver of that name in its default configuration; a configured solver is returned as it is.
 
     >>> find_solver("lbfgs")
     Lbfgs(history=10, wolfe=Wolfe(c1=0.0001, c2=0.9, max_trials=25))
     """
     if not isinstance(solver, str):
-        if hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
+        steps = hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type)
+        if steps or isinstance(solver, Auto):
             return solver
     elif solver in SOLVERS:
         return SOLVERS[solver]()

@@ -66,7 +66,7 @@ def test_later_calls_make_one_pass(leaves):
 
 def test_a_solver_pays_for_the_prologue_once(leaves):
     loss = outputs_of(*leaves)[0] + 0.01 * lz.sum(leaves[2] ** 2)
-    fit = lz.minimize(loss, threads=2)
+    fit = lz.minimize(loss, solver="lbfgs", threads=2)
     assert fit.converged and fit.n_iter > 3
     assert fit.history[0].passes == 3 and fit.passes - 3 <= 1.5 * fit.n_iter
 

@@ -15,8 +15,8 @@ from lazyml.errors import (
     ParameterError,
     ShapeError,
 )
-from lazyml.solvers import Lbfgs
-from lazyml.solvers.minimize import minimize
+from lazyml.solvers import Lbfgs, Objective
+from lazyml.solvers.minimize import minimize as lazyml_minimize
 
 # Not as an attribute of the package, which may offer the function under the same name.
 MODULE = sys.modules["lazyml.solvers.minimize"]
@@ -35,40 +35,53 @@ class FakeLoss:
         self.rows, self.bad, self.fingerprint = rows, bad, fingerprint
         self.dtype, self.seen = dtype, []
 
+    @property
+    def node(self):
+        return self
+
     def parameters(self):
-        return [SimpleNamespace(name=n, shape=s, dtype=np.dtype(self.dtype)) for n, s in (("b", ()), ("w", (3,)))]
+        kind = np.dtype(self.dtype)
+        return [SimpleNamespace(name=n, shape=s, dtype=kind, node=f"node of {n}") for n, s in (("b", ()), ("w", (3,)))]
 
 
-class FakeProgram:
-    parameters = {"w": (3,), "b": ()}  # noqa: RUF012
+class FakePrograms:
+    """What minimize asks of a loss: an objective, a fingerprint, and how many rows there are."""
+
+    shapes = {"b": (), "w": (3,)}  # noqa: RUF012
 
     def __init__(self, loss):
-        self.loss, self.rows, self.fingerprint = loss, loss.rows, loss.fingerprint
-        self.last_run = None
+        self.loss, self.fingerprint = loss, loss.fingerprint
+        self.first_order = SimpleNamespace(rows=loss.rows)
 
-    def __call__(self, *, b, w):
+    def objective(self, **more):
+        cost = SimpleNamespace(passes=1, bytes_read=320, seconds=0.01)
+        dtypes = dict.fromkeys(self.shapes, self.loss.dtype)
+        return Objective(self.evaluate, self.shapes, dtypes=dtypes, last_run=lambda: cost,
+                         locate=lambda: self.loss.bad)  # fmt: skip
+
+    def evaluate(self, params):
+        w, b = params["w"], params["b"]
         self.loss.seen.append((b, w))
-        self.last_run = SimpleNamespace(passes=1, bytes_read=320, seconds=0.01)
         r = self.loss.X @ w.astype(float) + b - self.loss.y
         value = np.nan if self.loss.bad else np.mean(r * r)
-        return value, 2 * np.mean(r), 2 * self.loss.X.T @ r / len(r)
-
-    def locate_nonfinite(self):
-        return self.loss.bad
+        return value, {"b": 2 * np.mean(r), "w": 2 * self.loss.X.T @ r / len(r)}
 
 
 @pytest.fixture(autouse=True)
 def compiler(monkeypatch):
-    monkeypatch.setattr(MODULE, "grad", lambda loss, parameters: [("gradient", p.name) for p in parameters])
     options = {}
 
-    def compile_(outputs, **given):
+    def programs(loss, parameters, **given):
         options.update(given)
-        assert outputs[1:] == [("gradient", "b"), ("gradient", "w")]
-        return FakeProgram(outputs[0])
+        assert parameters == ["node of b", "node of w"]
+        return FakePrograms(loss)
 
-    monkeypatch.setattr(MODULE, "compile", compile_)
+    monkeypatch.setattr(MODULE, "Programs", programs)
     return options
+
+
+def minimize(loss, start=None, solver="lbfgs", **options):
+    return lazyml_minimize(loss, start, solver, **options)
 
 
 @pytest.mark.parametrize("start", [None, {"b": 0.5, "w": [1, 1, 1]}])

@@ -8,6 +8,7 @@ from solver_problems import gaussian_classes, logistic, quadratic, rosenbrock
 from lazyml.errors import ParameterError
 from lazyml.solvers import (
     SOLVERS,
+    Auto,
     Counts,
     GradientDescent,
     Lbfgs,
@@ -86,7 +87,8 @@ def test_solvers_by_name():
     for wrong in (None, 3, Lbfgs):
         with pytest.raises(ParameterError):
             find_solver(wrong)
-    assert set(SOLVERS) == {"lbfgs", "gradient-descent", "gd"}
+    assert find_solver("auto") == Auto() and find_solver(Auto()) == Auto()
+    assert set(SOLVERS) == {"auto", "lbfgs", "gradient-descent", "gd", "newton", "subsampled-newton"}
 
 
 class Terminal(io.StringIO):

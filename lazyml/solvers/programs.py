@@ -1,0 +1,121 @@
+"""The programs that solvers run for a loss, each planned when it is first wanted and counted pass by pass.
+
+Value and gradient are one pass, which every solver needs; value, gradient and the totals of the Hessian are one, too;
+and so are values at several points, however many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lazyml.array import Array
+from lazyml.expr import build as b
+from lazyml.expr.batch import along
+from lazyml.expr.grad import gradient
+from lazyml.expr.node import Node
+from lazyml.functions import compile
+from lazyml.solvers.curvature import Curvature, find_curvature
+from lazyml.solvers.objective import RESOLUTION, Objective, Params
+from lazyml.solvers.structure import Structure, find_structure
+
+# Where everything is float32, blocks are summed in float32: values are rough at some last places of that.
+FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
+
+
+class Programs:
+    """A loss, its parameters, and all that can be asked of it.
+
+    ``resources`` are the ``memory`` and ``threads`` of ``lz.compile``.
+    """
+
+    def __init__(self, loss: Node, parameters: Sequence[Node], **resources: Any) -> None:
+        self.loss, self.parameters, self.resources = loss, tuple(parameters), resources
+        self.last_run: Any = None
+
+    @cached_property
+    def size(self) -> int:
+        """How many parameters there are, their elements counted."""
+        return sum(math.prod(p.shape) for p in self.parameters)
+
+    @cached_property
+    def structure(self) -> Structure:
+        return find_structure(self.loss, self.parameters)
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        return find_curvature(self.structure, self.parameters)
+
+    @cached_property
+    def first_order(self) -> Any:
+        """Value and gradient."""
+        return self._compile([self.loss, *gradient(self.loss, self.parameters)])
+
+    @cached_property
+    def second_order(self) -> Any:
+        """Value, gradient and the totals of the Hessian."""
+        return self._compile([self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes])
+
+    def several(self, count: int) -> Any:
+        """The loss at ``count`` points."""
+        stacked = [b.param(p.arg, (count, *p.shape), p.dtype) for p in self.parameters]
+        return self._compile(along([self.loss], self.parameters, stacked))
+
+    @cached_property
+    def float32(self) -> bool:
+        return all(p.dtype == np.float32 for p in self.parameters)
+
+    def objective(self, **more: Any) -> Objective:
+        """What solvers see."""
+        shapes = {p.arg: tuple(int(size) for size in p.shape) for p in self.parameters}
+        dtypes = {p.arg: p.dtype for p in self.parameters}
+        rough = float(np.finfo(np.float32 if self.float32 else np.float64).eps)
+        return Objective(self._value_and_gradient, shapes, dtypes=dtypes, last_run=lambda: self.last_run,
+                         locate=lambda: self.latest.locate_nonfinite(),
+                         resolution=FLOAT32_RESOLUTION if self.float32 else RESOLUTION, hessian_resolution=rough,
+                         with_hessian=self._with_hessian, several=self._values_at, **more)  # fmt: skip
+
+    @property
+    def latest(self) -> Any:
+        """A program that has been planned, if only to ask it about the data."""
+        return self.second_order if "second_order" in vars(self) else self.first_order
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies formulas and data."""
+        return str(self.first_order.fingerprint)
+
+    def _compile(self, nodes: Sequence[Node]) -> Any:
+        return compile([Array(node) for node in nodes], **self.resources)
+
+    def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
+        values = program(**params)
+        self.last_run = program.last_run
+        return values
+
+    def _value_and_gradient(self, params: Params) -> tuple[float, dict[str, np.ndarray]]:
+        value, *slopes = self._run(self.first_order, params)
+        return float(value), self._named(slopes)
+
+    def _with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
+        value, *rest = self._run(self.second_order, params)
+        count = len(self.parameters)
+        return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])
+
+    def _values_at(self, params: Params) -> np.ndarray:
+        count = len(next(iter(params.values())))
+        if count not in self._by_count:
+            self._by_count[count] = self.several(count)
+        (values,) = self._run(self._by_count[count], params)
+        return np.asarray(values)
+
+    @cached_property
+    def _by_count(self) -> dict[int, Any]:
+        return {}
+
+    def _named(self, slopes: Sequence[Any]) -> dict[str, np.ndarray]:
+        return {p.arg: slope for p, slope in zip(self.parameters, slopes, strict=True)}

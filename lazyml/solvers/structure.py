@@ -1,0 +1,167 @@
+"""What a solver can use of a loss: found in its formula, whatever way it is spelled, and said in words where not.
+
+A loss of the parameters theta is taken for
+
+    sum over rows of phi(z_i, data_i)   +   q(theta),        z = margins, affine in theta: X @ w + b + offset
+
+where the total may be scaled by what no parameter touches (a mean), and q is small: it reads no rows that parameters
+touch. The Hessian is then X' diag(phi'') X and what q adds, which one pass makes beside the loss and its gradient.
+
+The margins are found as the narrowest set of affine row values through which everything that the parameters do to the
+totals goes; of equally narrow sets the one nearest to the parameters, so that of ``1 - y * z`` it is ``z``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lazyml.expr import build as b
+from lazyml.expr.node import Node, intern_node, topological, transform, with_sources
+from lazyml.expr.show import formula
+from lazyml.plan.flow import cheapest_cut
+from lazyml.solvers.affine import AFFINE, FREE, Piece, columns_of, degrees, take_apart
+
+UNLIMITED = float("inf")
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A row value that is affine in the parameters, (n,) or (n, columns), and what it is made of."""
+
+    node: Node
+    pieces: tuple[Piece, ...]
+
+    @property
+    def columns(self) -> int:
+        return columns_of(self.node)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What was found.
+
+    Attributes
+    ----------
+    loss : Node
+    totals : tuple of Node
+        The totals over rows that depend on parameters; the loss is affine in them.
+    rest : Node
+        q: the loss with zeros in the place of these totals.
+    margins : tuple of Margin
+        Empty where there are none, or where ``why`` says what was in the way.
+    why : str
+        Why there are no margins; empty where there are.
+
+    >>> import numpy as np, lazyml as lz
+    >>> X, y, w, b = lz.from_array(np.ones((4, 2))), lz.from_array(np.ones(4)), lz.param("w", 2), lz.param("b")
+    >>> loss = lz.mean(lz.softplus(-y * (X @ w + b))) + 0.5 * lz.sum(w**2)
+    >>> found = find_structure(loss.node, [w.node, b.node])
+    >>> found.margins[0].node is (X @ w + b).node, formula(found.rest)
+    (True, '0 / n + 0.5 * sum(w ** 2)')
+    """
+
+    loss: Node
+    totals: tuple[Node, ...]
+    rest: Node
+    margins: tuple[Margin, ...] = ()
+    why: str = ""
+
+    @property
+    def separates(self) -> bool:
+        """Whether the loss is a sum over rows and something small."""
+        return bool(self.totals) and self.rest is not self.loss
+
+    def scaled(self, scale: Node) -> Node:
+        """The loss with every total over rows, and the number of rows, ``scale`` times as large: on a part of the rows
+        it is then an estimate of the loss on all of them, be it a sum or a mean."""
+
+        def renew(node: Node, src: tuple[Node, ...]) -> Node:
+            made = with_sources(node, src)
+            if node in self.totals:
+                return b.multiply(scale, made)
+            return b.multiply(scale, b.cast(made, scale.dtype)) if node.op == "row_count" else made
+
+        return transform([self.loss], renew)[0]
+
+
+def find_structure(loss: Node, parameters: Sequence[Node]) -> Structure:
+    """Split a scalar loss, and find its margins."""
+    moved = _moved(loss, parameters)
+    totals = tuple(node for node in moved if node.row_axis is None and any(s.row_axis is not None for s in node.src))
+    touched = tuple(node for node in totals if any(s in moved for s in node.src))
+    if not touched:
+        return Structure(loss, (), loss, why="no total over rows depends on the parameters")
+    rest = put(loss, {node: b.broadcast(b.const(0.0), node.shape) for node in touched})
+    nothing = Structure(loss, touched, rest)
+    if reason := _not_a_sum(loss, touched, moved):
+        return Structure(loss, touched, loss, why=reason)
+    found, reason = _margins(touched, parameters, moved)
+    if reason:
+        return Structure(loss, touched, rest, why=reason)
+    return Structure(loss, touched, rest, found) if found else nothing
+
+
+def put(root: Node, values: Mapping[Node, Node]) -> Node:
+    """The formula with other values in the place of some of its nodes."""
+    return transform([root], lambda node, src: values[node] if node in values else with_sources(node, src))[0]
+
+
+def _moved(root: Node, parameters: Collection[Node]) -> dict[Node, None]:
+    """The nodes that depend on the parameters, sources first."""
+    moved: dict[Node, None] = {}
+    for node in topological([root]):
+        if node in parameters or any(s in moved for s in node.src):
+            moved[node] = None
+    return moved
+
+
+def _not_a_sum(loss: Node, totals: Collection[Node], moved: Collection[Node]) -> str:
+    """Why a loss is not a sum over rows, or nothing."""
+    for total in totals:
+        below = [node for node in topological(total.src) if node in totals]
+        if below:
+            return f"{formula(total, depth=3)} is a total of what depends on {formula(below[0], depth=3)}"
+        if total.op not in ("sum", "matmul", "contract_rows", "segment_sum"):
+            return f"{formula(total, depth=3)} is not a sum over rows"
+    stand_ins = {t: intern_node("param", (), f"total {i}", t.dtype, t.shape) for i, t in enumerate(totals)}
+    above = put(loss, stand_ins)
+    degree = degrees([above], stand_ins.values())
+    if degree[above] != AFFINE:
+        return f"the loss is not linear in its totals over rows: {formula(loss, depth=3)}"
+    if _meets(degree, stand_ins.values(), moved):
+        return "a total over rows is multiplied by a parameter"
+    return ""
+
+
+def _meets(degree: Mapping[Node, int], stand_ins: Collection[Node], moved: Iterable[Node]) -> bool:
+    """Whether a factor of a total depends on a parameter: then the loss is no sum of both."""
+    leaves = {node for node in moved if not node.src}
+    by_parameters = degrees(degree, leaves)
+    return any(
+        degree[node] != FREE and by_parameters[node] != FREE and node.op not in ("add", "subtract", "negative", "cast")
+        and len([s for s in node.src if degree[s] != FREE or by_parameters[s] != FREE]) > 1
+        for node in degree
+    )  # fmt: skip
+
+
+def _margins(
+    totals: Sequence[Node], parameters: Sequence[Node], moved: Collection[Node]
+) -> tuple[tuple[Margin, ...], str]:
+    """The narrowest set of affine row values that all totals depend on the parameters through; or why there is none."""
+    degree = degrees(totals, parameters)
+    apart, blocked = take_apart(degree)
+    order = [node for node in degree if node in moved]
+    inside = [node for node in order if node not in totals]
+    targets = [node for node in inside if any(node in total.src for total in totals)]
+    keeping = {node: float(columns_of(node)) for node in apart}
+    making = dict.fromkeys(parameters, UNLIMITED)
+    cut = cheapest_cut(inside, targets, making, keeping, early=True)
+    if cut is None or cut[0] == UNLIMITED:
+        first = next(iter(blocked.values()), None)
+        bent = next((n for n in inside if degree[n] > AFFINE and all(degree[s] <= AFFINE for s in n.src)
+                     and not any(s in apart for s in n.src)), None)  # fmt: skip
+        shown = formula(bent, depth=3) if bent is not None else formula(totals[0], depth=3)
+        return (), first or f"{shown} is not a function of values that are linear in the parameters"
+    chosen = [node for node in inside if node in cut[1]]
+    return tuple(Margin(node, tuple(apart[node])) for node in chosen), ""
