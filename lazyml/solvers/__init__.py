@@ -7,6 +7,7 @@
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import Result, run
 from lazyml.solvers.checkpoint import Checkpoint
+from lazyml.solvers.direct import Direct
 from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Row
 from lazyml.solvers.lbfgs import Lbfgs
@@ -23,6 +24,7 @@ __all__ = [
     "Auto",
     "Checkpoint",
     "Counts",
+    "Direct",
     "GradientDescent",
     "Lbfgs",
     "Newton",

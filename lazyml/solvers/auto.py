@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lazyml.errors import BudgetError
+from lazyml.solvers.direct import Direct
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.newton import Newton
@@ -22,6 +23,7 @@ UNSTRUCTURED = 64
 class Auto:
     """The choice by structure.
 
+    - a squared loss of up to 1000 parameters: ``Direct``, one pass;
     - margins, up to 1000 parameters, and rows enough to sample: ``SubsampledNewton``, a pass an iteration, few of them;
     - margins, or up to 64 parameters, and too few rows to sample: ``Newton``;
     - else, and where the memory allowed holds no Hessian: ``Lbfgs``.
@@ -43,14 +45,22 @@ class Auto:
         through = f"the loss depends on {_count(size, 'parameter')} through {_count(columns, 'linear margin')}"
         if not columns:
             through = f"the loss has {_count(size, 'parameter')}"
+        if columns and programs.curvature.quadratic and self._fits(programs):
+            return Direct(), f"direct: {through}, and is quadratic"
         rows, why = rows_to_draw(programs)
         if rows and columns:
             return SubsampledNewton(), (f"subsampled Newton: {through}, and {rows:,} rows show its curvature")
-        try:
-            programs.second_order  # noqa: B018  (planned here, so that it is known to fit)
-        except BudgetError:
+        if not self._fits(programs):
             return Lbfgs(), "L-BFGS: the memory allowed does not hold a pass with a Hessian"
         return Newton(), f"Newton: {through}, and {why}" if why else f"Newton: {through}"
+
+    @staticmethod
+    def _fits(programs: Programs) -> bool:
+        """Whether a pass with the Hessian is within the memory allowed, found by planning it."""
+        try:
+            return programs.second_order is not None
+        except BudgetError:
+            return False
 
 
 def _count(number: int, noun: str) -> str:

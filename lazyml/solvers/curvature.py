@@ -24,6 +24,7 @@ from lazyml.expr import build as b
 from lazyml.expr import forward
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node, apply, intern_node, topological, transform, with_sources
+from lazyml.expr.rewrites import optimise
 from lazyml.functions import compute
 from lazyml.solvers.structure import Margin, Structure
 
@@ -103,18 +104,18 @@ def find_curvature(structure: Structure, parameters: Sequence[Node]) -> Curvatur
             twice = (a, i) != (c, j)
             parts.append(_Part(u, v, (_width(left), _width(right)), twice))
     rest = _rest(structure, parameters, size)
-    constant = not any(_depends(h, parameters) for row in second for h in row)
-    quadratic = constant and not any(_depends(node, parameters) for node in rest)
-    return Curvature((*nodes, *rest), quadratic, size, tuple(parts))
+    constant = not _depend([*(h for row in second for h in row), *rest], parameters)
+    return Curvature((*nodes, *rest), constant, size, tuple(parts))
 
 
-def _depends(node: Node, parameters: Sequence[Node]) -> bool:
-    return any(leaf in parameters for leaf in topological([node]))
+def _depend(nodes: Sequence[Node], parameters: Sequence[Node]) -> bool:
+    """Whether any of them depends on the parameters, once what cancels is gone: d²(w²)/dw² is written with w^0."""
+    return any(leaf in parameters for leaf in topological(optimise(nodes)))
 
 
 def _by_unit_vectors(loss: Node, parameters: Sequence[Node], size: int) -> Curvature:
     found = forward.hvp(loss, parameters, unit_vectors(parameters, size))
-    return Curvature(tuple(found), not any(_depends(node, parameters) for node in found), size)
+    return Curvature(tuple(found), not _depend(found, parameters), size)
 
 
 def unit_vectors(parameters: Sequence[Node], size: int) -> list[Node]:
@@ -205,6 +206,6 @@ def _dense(factor: np.ndarray, size: int) -> np.ndarray:
 
 def _rest(structure: Structure, parameters: Sequence[Node], size: int) -> list[Node]:
     """The Hessian of the small rest, a part a parameter (size, *shape); nothing where it has none."""
-    if not _depends(structure.rest, parameters):
+    if not _depend([structure.rest], parameters):
         return []
     return forward.hvp(structure.rest, parameters, unit_vectors(parameters, size))

@@ -16,12 +16,14 @@ from lazyml.solvers.outcome import Outcome
 
 @dataclass(frozen=True, eq=False)
 class NewtonState:
-    """Where Newton's method is: the point, its gradient and the next step."""
+    """Where Newton's method is: the point, its gradient and the next step; how far the point may be from where these
+    are true, when it was not evaluated."""
 
     x: np.ndarray
     value: float
     gradient: np.ndarray
     direction: np.ndarray
+    doubt: float = 0.0
     outcome: Outcome | None = None
 
     @property
@@ -32,7 +34,7 @@ class NewtonState:
     @property
     def step_ahead(self) -> float:
         """The largest move of the next step: near the minimum, the error of ``x`` but for its square."""
-        return max_abs(self.direction)
+        return max(max_abs(self.direction), self.doubt)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Newton:
     def init(self, objective: Objective, x: np.ndarray) -> NewtonState:
         """The state at the start: one pass."""
         point, hessian = objective.at_start_with_hessian(x)
-        return _state(objective, point, hessian)
+        return newton_state(objective, point, hessian)
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         """One iteration; where no step lowers f the state carries the outcome."""
@@ -81,7 +83,7 @@ class Newton:
         if self._lowers(objective, state, 1.0, point.value) and point.finite and np.isfinite(hessian).all():
             if at_resolution(objective, state) and max_abs(point.gradient) > 0.5 * state.gradient_norm:
                 return replace(state, outcome=Outcome.PRECISION)  # neither the value nor the gradient shows progress
-            return _state(objective, point, hessian)
+            return newton_state(objective, point, hessian)
         any_finite = point.finite
         length = 0.5
         for _ in range(0 if at_resolution(objective, state) else self.rounds):
@@ -92,7 +94,7 @@ class Newton:
             for _, best in sorted(good)[:2]:
                 point, hessian = objective.with_hessian(state.x + best * state.direction)
                 if point.finite and np.isfinite(hessian).all():
-                    return _state(objective, point, hessian)
+                    return newton_state(objective, point, hessian)
             length = lengths[-1] / 2
         if not any_finite:
             raise objective.not_finite(point, "at every step tried", "scale the columns, add a penalty, or start "
@@ -106,6 +108,7 @@ class Newton:
         return bool(value <= state.value + self.c1 * length * slope + slack)
 
 
-def _state(objective: Objective, point: Point, hessian: np.ndarray) -> NewtonState:
+def newton_state(objective: Objective, point: Point, hessian: np.ndarray) -> NewtonState:
+    """The state at a point that was evaluated."""
     root = inverse_root(hessian, objective.hessian_resolution)
     return NewtonState(point.x, point.value, point.gradient, -apply_inverse(root, point.gradient))

@@ -83,6 +83,8 @@ class Objective:
         Gives a sentence that names the first bad entry of the data, or None; asked when the start is not finite.
     resolution, hessian_resolution : float
         Relative difference of two values below which they count as equal; relative error of the Hessian's entries.
+    quadratic : callable, optional
+        Whether the Hessian is known to be the same everywhere.
     with_hessian : callable, optional
         ``with_hessian(params) -> (value, gradients, hessian)``, the last (size, size) by the flat vector.
     several : callable, optional
@@ -106,6 +108,7 @@ class Objective:
         locate: Callable[[], str | None] | None = None,
         resolution: float = RESOLUTION,
         hessian_resolution: float = float(np.finfo(np.float64).eps),
+        quadratic: Callable[[], bool] | None = None,
         with_hessian: Curved | None = None,
         several: Several | None = None,
         sample: Callable[[int], Sample | None] | None = None,
@@ -115,6 +118,7 @@ class Objective:
         self.resolution, self.hessian_resolution = resolution, hessian_resolution
         self.counts = Counts()
         self._evaluate, self._last_run, self._locate = evaluate, last_run, locate
+        self._quadratic = quadratic
         self._with_hessian, self._several, self._sample = with_hessian, several, sample
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=np.int64).tolist()
         starts = [0, *ends]
@@ -150,6 +154,11 @@ class Objective:
                                  found="value and gradient only", fix='use "lbfgs"')  # fmt: skip
         value, gradients, hessian = self._counted(self._with_hessian, self.unflatten(x))
         return Point(x, float(value), self.flatten(gradients)), hessian
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether the Hessian is known to be the same everywhere."""
+        return self._quadratic is not None and self._quadratic()
 
     def along(self, x: np.ndarray, direction: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
         """The values at ``x + t direction`` for several lengths t: one pass where the oracle can, else one each."""

@@ -77,7 +77,7 @@ class Programs:
         return Objective(self._value_and_gradient, shapes, dtypes=dtypes, last_run=lambda: self.last_run,
                          locate=lambda: self.latest.locate_nonfinite(),
                          resolution=FLOAT32_RESOLUTION if self.float32 else RESOLUTION, hessian_resolution=rough,
-                         with_hessian=self._with_hessian, several=self._values_at, **more)  # fmt: skip
+                         quadratic=lambda: self.curvature.quadratic, with_hessian=self._with_hessian, several=self._values_at, **more)  # fmt: skip
 
     @property
     def latest(self) -> Any:

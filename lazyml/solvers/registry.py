@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.auto import Auto
+from lazyml.solvers.direct import Direct
 from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
@@ -19,6 +20,7 @@ SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "gradient-descent": GradientDescent,
     "gd": GradientDescent,
     "newton": Newton,
+    "direct": Direct,
     "subsampled-newton": SubsampledNewton,
 }
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
-from lazyml.errors import NonFiniteError
-from lazyml.solvers import base
 from lazyml.solvers.lbfgs import at_resolution, two_loop, with_pair
 from lazyml.solvers.line_search import Wolfe, search
 from lazyml.solvers.metric import inverse_root
-from lazyml.solvers.newton import Newton
-from lazyml.solvers.objective import Objective, Point, Sample, max_abs
+from lazyml.solvers.objective import Objective, Point, max_abs
 from lazyml.solvers.outcome import Outcome
-
-_SAMPLE_TOLERANCE = 1e-4
-_SAMPLE_ITERATIONS = 30
+from lazyml.solvers.pilot import pilot
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +56,8 @@ class SubsampledNewton:
 
     >>> curved = lambda p: (float(np.cosh(p["x"])), {"x": np.sinh(p["x"])}, np.cosh(p["x"]).reshape(1, 1))
     >>> bowl = Objective(lambda p: curved(p)[:2], {"x": ()}, with_hessian=curved)
-    >>> base.run(SubsampledNewton(), bowl, np.array([1.0])).converged
+    >>> from lazyml.solvers.base import run
+    >>> run(SubsampledNewton(), bowl, np.array([1.0])).converged
     True
     """
 
@@ -75,33 +70,17 @@ class SubsampledNewton:
     def init(self, objective: Objective, x: np.ndarray) -> SubsampledState:
         """The state at the sample's minimum: the sample and one pass."""
         objective.check_start(x)
-        sample = objective.sample(self.seed)
-        found = None if sample is None else self._from_sample(objective, sample, x)
+        found = pilot(objective, self.seed, x)
         if found is None:
             point, hessian = objective.at_start_with_hessian(x)
             root = inverse_root(hessian, objective.hessian_resolution)
         else:
-            at, root = found
-            point = objective(at)
+            root = found.root
+            point = objective(found.x)
             if not point.finite:
                 point = objective.at_start(x)
         direction = -two_loop(point.gradient, (), (), root)
         return SubsampledState(point.x, point.value, point.gradient, direction, (), (), root)
-
-    def _from_sample(self, objective: Objective, sample: Sample, x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Where the sample is least, and the root of its metric; None where it is not finite."""
-        began = time.perf_counter()
-        inner = sample.objective
-        try:
-            fit = base.run(Newton(), inner, x, tolerance=_SAMPLE_TOLERANCE, max_iterations=_SAMPLE_ITERATIONS)
-        except NonFiniteError:  # of which rows, a pass over all of them says
-            return None
-        at = inner.flatten(fit.params) if fit.converged else x
-        _, hessian = inner.with_hessian(at)
-        objective.count(0, 0, 0, time.perf_counter() - began)
-        if not np.isfinite(hessian).all():
-            return None
-        return at, inverse_root(hessian, inner.hessian_resolution)
 
     def step(self, objective: Objective, state: SubsampledState) -> SubsampledState:
         """One iteration; a search that fails is tried once more without the pairs, then the state has the outcome."""

@@ -1,0 +1,42 @@
+"""Where a sample of the rows has its minimum, and the metric of its Hessian there: what a full pass starts from."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from lazyml.errors import NonFiniteError
+from lazyml.solvers import base
+from lazyml.solvers.metric import inverse_root
+from lazyml.solvers.newton import Newton
+from lazyml.solvers.objective import Objective
+
+_TOLERANCE = 1e-4
+_ITERATIONS = 30
+
+
+class Pilot(NamedTuple):
+    """The sample's minimum, or the start where it has none, and ``R'R``, the inverse of its Hessian there."""
+
+    x: np.ndarray
+    root: np.ndarray
+
+
+def pilot(objective: Objective, seed: int, x: np.ndarray) -> Pilot | None:
+    """Draw a sample and minimise it from ``x`` by Newton's method; what that took is counted as the sample's share of
+    a pass. None where there is no sample, or where it is not finite: of which rows, a pass over all of them says.
+    """
+    sample = objective.sample(seed)
+    if sample is None:
+        return None
+    began, inner = time.perf_counter(), sample.objective
+    try:
+        fit = base.run(Newton(), inner, x, tolerance=_TOLERANCE, max_iterations=_ITERATIONS)
+    except NonFiniteError:
+        return None
+    at = inner.flatten(fit.params) if fit.converged else x
+    _, hessian = inner.with_hessian(at)
+    objective.count(0, 0, 0, time.perf_counter() - began)
+    return Pilot(at, inverse_root(hessian, inner.hessian_resolution)) if np.isfinite(hessian).all() else None
