@@ -8,6 +8,7 @@ from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import Result, run
 from lazyml.solvers.checkpoint import Checkpoint
 from lazyml.solvers.direct import Direct
+from lazyml.solvers.fista import Fista
 from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Row
 from lazyml.solvers.lbfgs import Lbfgs
@@ -25,6 +26,7 @@ __all__ = [
     "Checkpoint",
     "Counts",
     "Direct",
+    "Fista",
     "GradientDescent",
     "Lbfgs",
     "Newton",

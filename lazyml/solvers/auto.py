@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lazyml.errors import BudgetError
 from lazyml.solvers.direct import Direct
+from lazyml.solvers.fista import Fista
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.newton import Newton
@@ -21,38 +22,45 @@ UNSTRUCTURED = 64
 
 @dataclass(frozen=True)
 class Auto:
-    """The choice by structure.
+    """The choice by structure. With margins and up to 1000 parameters, or without and up to 64:
 
-    - a squared loss of up to 1000 parameters: ``Direct``, one pass;
-    - margins, up to 1000 parameters, and rows enough to sample: ``SubsampledNewton``, a pass an iteration, few of them;
-    - margins, or up to 64 parameters, and too few rows to sample: ``Newton``;
-    - else, and where the memory allowed holds no Hessian: ``Lbfgs``.
+    - a squared loss: ``Direct``, one pass;
+    - rows enough to sample, and no penalty with kinks: ``SubsampledNewton``, a pass an iteration, few of them;
+    - else ``Newton``, where the memory allowed holds a pass with a Hessian.
+
+    Otherwise ``Fista`` where there is a penalty with kinks, and ``Lbfgs``.
 
     >>> import numpy as np, lazyml as lz
     >>> w, X = lz.param("w", 2), lz.from_array(np.eye(2))
     >>> solver, reason = Auto().choose(Programs(lz.mean(lz.exp(X @ w) - X @ w).node, [w.node]))
     >>> type(solver).__name__, reason
-    ('Newton', 'Newton: the loss depends on 2 parameters through 1 linear margin, and 2 rows are too few to sample')
+    ('Newton', 'Newton: the loss depends on 2 parameters through 1 linear margin; 2 rows are too few to sample')
     """
 
     def choose(self, programs: Programs) -> tuple[Solver, str]:
         """A solver for the loss, and why."""
-        size = programs.size
-        columns = sum(margin.columns for margin in programs.structure.margins)
-        if size > (DENSE if columns else UNSTRUCTURED):
-            why = programs.structure.why or f"{size:,} parameters are too many for a Hessian"
-            return Lbfgs(), f"L-BFGS: {why}"
-        through = f"the loss depends on {_count(size, 'parameter')} through {_count(columns, 'linear margin')}"
-        if not columns:
-            through = f"the loss has {_count(size, 'parameter')}"
-        if columns and programs.curvature.quadratic and self._fits(programs):
-            return Direct(), f"direct: {through}, and is quadratic"
-        rows, why = rows_to_draw(programs)
-        if rows and columns:
-            return SubsampledNewton(), (f"subsampled Newton: {through}, and {rows:,} rows show its curvature")
-        if not self._fits(programs):
-            return Lbfgs(), "L-BFGS: the memory allowed does not hold a pass with a Hessian"
-        return Newton(), f"Newton: {through}, and {why}" if why else f"Newton: {through}"
+        kinks = programs.kinks.penalty is not None
+        smooth = programs.smooth if kinks else programs
+        columns = sum(margin.columns for margin in smooth.structure.margins)
+        about = f"the loss has {_count(programs.size, 'parameter')}"
+        if columns:
+            about = (
+                f"the loss depends on {_count(programs.size, 'parameter')} through {_count(columns, 'linear margin')}"
+            )
+        penalty = " and a penalty with kinks" if kinks else ""
+        without, of_first_order = (Fista(), "FISTA") if kinks else (Lbfgs(), "L-BFGS")
+        if programs.size > (DENSE if columns else UNSTRUCTURED) or (kinks and not columns):
+            why = smooth.structure.why or f"{programs.size:,} parameters are too many for a Hessian"
+            return without, f"{of_first_order}: {about}{penalty}; {why}"
+        rows, why = rows_to_draw(smooth)
+        quadratic = bool(columns) and smooth.curvature.quadratic
+        if rows and columns and not kinks and not quadratic:
+            return SubsampledNewton(), f"subsampled Newton: {about}, and {rows:,} rows show its curvature"
+        if not self._fits(smooth):
+            return without, f"{of_first_order}: the memory allowed does not hold a pass with a Hessian"
+        if quadratic:
+            return Direct(), f"direct: {about}, and is quadratic{penalty}"
+        return Newton(), f"Newton: {about}{penalty}" + (f"; {why}" if why else "")
 
     @staticmethod
     def _fits(programs: Programs) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from lazyml.errors import ParameterError
-from lazyml.solvers.metric import apply_inverse, inverse_root
+from lazyml.solvers.metric import inverse_root
 from lazyml.solvers.newton import Newton, NewtonState, newton_state
 from lazyml.solvers.objective import Objective, Point, dot, max_abs
 from lazyml.solvers.pilot import pilot
@@ -28,7 +28,8 @@ class Direct:
     the digits: what is solved for is the small p, not the coefficients, as if the columns had been centred by pilot
     means. How far p can be wrong is its size times the rounding of H times the largest variance inflation factor; where
     that is more than the tolerance allows, or f has lost digits, Newton's method goes on from there, a pass an
-    iteration. Raises ParameterError for a loss that is not quadratic.
+    iteration. With absolute values and norms as penalties it is the lasso, the elastic net and the group lasso in one
+    pass. Raises ParameterError for a loss that is not quadratic.
 
     Source: Golub and Van Loan, Matrix Computations, 2013, section 5.3.
 
@@ -41,6 +42,7 @@ class Direct:
 
     seed: int = 0
     step_share: ClassVar[float] = Newton.step_share
+    proximal: ClassVar[bool] = True
     state: ClassVar[type] = NewtonState
 
     def init(self, objective: Objective, x: np.ndarray) -> NewtonState:
@@ -52,8 +54,7 @@ class Direct:
         objective.check_start(x)
         found = pilot(objective, self.seed, x)
         point, hessian = objective.at_start_with_hessian(x if found is None else found.x)
-        root = inverse_root(hessian, objective.hessian_resolution)
-        return solved(point, hessian, root, objective.hessian_resolution)
+        return solved(objective, point, hessian)
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         """One iteration of Newton's method, where the tolerance asks for more; the first only evaluates."""
@@ -64,14 +65,27 @@ class Direct:
         return Newton().step(objective, state)
 
 
-def solved(point: Point, hessian: np.ndarray, root: np.ndarray, resolution: float) -> NewtonState:
-    """The minimum of the quadratic through a point, with what rounding leaves in doubt."""
-    step = -apply_inverse(root, point.gradient)
-    step = step - apply_inverse(root, point.gradient + hessian @ step)  # refined: the root rounds, too
-    gradient = point.gradient + hessian @ step
-    value = point.value + dot(point.gradient, step) + 0.5 * dot(step, hessian @ step)
-    inflation = float(np.max(np.diagonal(hessian) * np.sum(root**2, axis=0), initial=0.0))
-    x, cancelled = point.x + step, abs(value) < _CANCELLED * abs(point.value)
-    most = _DOUBTFUL * max(1.0, max_abs(x))
-    doubt = most if cancelled else min(inflation * resolution * max_abs(step), most)
-    return NewtonState(x, value, gradient, -apply_inverse(root, gradient), doubt)
+def solved(objective: Objective, point: Point, hessian: np.ndarray) -> NewtonState:
+    """The minimum of the quadratic through a point, and of the penalty, with what rounding leaves in doubt."""
+    there = newton_state(objective, point, hessian)
+    step, free = there.direction, np.ones(len(point.x), bool)
+    if objective.penalty is None:  # refined, since the inverse rounds, too
+        step = step + newton_state(objective, _moved(objective, point, hessian, step), hessian).direction
+    else:
+        free = point.x + step != 0
+    found = newton_state(objective, _moved(objective, point, hessian, step), hessian)
+    part = hessian[np.ix_(free, free)]
+    root = inverse_root(part, objective.hessian_resolution)
+    inflation = float(np.max(np.diagonal(part) * np.sum(root**2, axis=0), initial=0.0))
+    most = _DOUBTFUL * max(1.0, max_abs(found.x))
+    doubt = min(inflation * objective.hessian_resolution * max_abs(step), most)
+    return replace(found, doubt=most if abs(found.value) < _CANCELLED * abs(point.value) else doubt)
+
+
+def _moved(objective: Objective, point: Point, hessian: np.ndarray, step: np.ndarray) -> Point:
+    """The quadratic, and the penalty, at ``x + step``."""
+    bend = hessian @ step
+    value = point.value + dot(point.gradient, step) + 0.5 * dot(step, bend)
+    if objective.penalty is not None:
+        value += objective.penalty.value(point.x + step) - objective.penalty.value(point.x)
+    return Point(point.x + step, value, point.gradient + bend)

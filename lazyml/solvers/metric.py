@@ -41,6 +41,22 @@ def inverse_root(hessian: np.ndarray, resolution: float = float(np.finfo(np.floa
     return np.asarray((vectors / np.sqrt(sizes)).T * scale)
 
 
+def positive_part(hessian: np.ndarray, resolution: float = float(np.finfo(np.float64).eps)) -> np.ndarray:
+    """The Hessian where it is positive semidefinite but for rounding; else with its eigenvalues' magnitudes, scaled to
+    a unit diagonal as in ``inverse_root``.
+
+    >>> positive_part(np.diag([2.0, -3.0])).round(12).tolist()
+    [[2.0, 0.0], [0.0, 3.0]]
+    """
+    diagonal = np.abs(np.diagonal(hessian))
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = hessian / scale[:, None] / scale
+    values, vectors = np.linalg.eigh(scaled)
+    if values.min(initial=0.0) >= -4 * len(hessian) * resolution * np.abs(values).max(initial=0.0):
+        return hessian
+    return np.asarray((vectors * np.abs(values)) @ vectors.T * scale[:, None] * scale)
+
+
 def apply_inverse(root: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """``R'R v``."""
     return np.asarray(root.T @ (root @ vector))

@@ -19,7 +19,7 @@ from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
 from lazyml.solvers.checkpoint import Checkpoint
 from lazyml.solvers.journey import Solver
-from lazyml.solvers.objective import Params
+from lazyml.solvers.objective import Objective, Params
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.registry import find_solver, nearest
@@ -118,7 +118,7 @@ def minimize(
     reason = "as asked for"
     if isinstance(chosen, Auto):
         chosen, reason = chosen.choose(programs)
-    objective = programs.objective(sample=sampler(programs))
+    objective = objective_for(chosen, programs)
     keep = None if checkpoint is None else Checkpoint(checkpoint, programs.fingerprint, checkpoint_every)
     try:
         with ProgressLine(progress) as line:
@@ -127,6 +127,13 @@ def minimize(
     except NonFiniteError as error:
         raise error.with_details(formula=loss.name, where=loss.where) from None
     return replace(found, reason=reason)
+
+
+def objective_for(solver: Solver, programs: Programs) -> Objective:
+    """What the solver sees of the loss: without the penalties that it takes by proximal steps, if it does."""
+    if not getattr(solver, "proximal", False) or programs.kinks.penalty is None:
+        return programs.objective(sample=sampler(programs))
+    return programs.smooth.objective(sample=sampler(programs.smooth), penalty=programs.kinks.penalty)
 
 
 def trained_parameters(loss: Array) -> dict[str, Array]:

@@ -16,6 +16,8 @@ Params = dict[str, np.ndarray]
 Oracle = Callable[[Params], tuple[float, Mapping[str, np.ndarray]]]
 Curved = Callable[[Params], tuple[float, Mapping[str, np.ndarray], np.ndarray]]
 Several = Callable[[Params], np.ndarray]
+Answer = tuple[float, Mapping[str, np.ndarray]]
+Pair = Callable[[Params, Params], tuple[Answer, Answer]]
 
 # Relative roughness of a float64 sum over many rows, seen as a function of the parameters: some tens of the last place.
 RESOLUTION = 64 * float(np.finfo(np.float64).eps)
@@ -57,6 +59,15 @@ class Point:
         return math.isfinite(self.value) and bool(np.isfinite(self.gradient).all())
 
 
+class Penalised(Protocol):
+    """A penalty with kinks, as ``penalty.Penalty`` has it."""
+
+    def value(self, x: np.ndarray) -> float: ...
+    def step(self, x: np.ndarray, length: float) -> np.ndarray: ...
+    def residual(self, x: np.ndarray, gradient: np.ndarray) -> float: ...
+    def minimum_of_model(self, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray: ...
+
+
 class Sample(NamedTuple):
     """An objective on some of the rows, what share of them, and what it took to read them."""
 
@@ -85,10 +96,14 @@ class Objective:
         Relative difference of two values below which they count as equal; relative error of the Hessian's entries.
     quadratic : callable, optional
         Whether the Hessian is known to be the same everywhere.
+    penalty : Penalty, optional
+        Added to every value here, and to no gradient: for solvers that take proximal steps.
     with_hessian : callable, optional
         ``with_hessian(params) -> (value, gradients, hessian)``, the last (size, size) by the flat vector.
     several : callable, optional
         ``several(params) -> values`` at k points at once, each parameter with one more leading axis k.
+    pair : callable, optional
+        ``pair(params, others) -> ((value, gradients), (value, gradients))`` at two points.
     sample : callable, optional
         ``sample(seed) -> Sample``, or None where that saves nothing.
 
@@ -109,8 +124,10 @@ class Objective:
         resolution: float = RESOLUTION,
         hessian_resolution: float = float(np.finfo(np.float64).eps),
         quadratic: Callable[[], bool] | None = None,
+        penalty: Penalised | None = None,
         with_hessian: Curved | None = None,
         several: Several | None = None,
+        pair: Pair | None = None,
         sample: Callable[[int], Sample | None] | None = None,
     ) -> None:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
@@ -118,8 +135,8 @@ class Objective:
         self.resolution, self.hessian_resolution = resolution, hessian_resolution
         self.counts = Counts()
         self._evaluate, self._last_run, self._locate = evaluate, last_run, locate
-        self._quadratic = quadratic
-        self._with_hessian, self._several, self._sample = with_hessian, several, sample
+        self._quadratic, self.penalty = quadratic, penalty
+        self._with_hessian, self._several, self._pair, self._sample = with_hessian, several, pair, sample
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=np.int64).tolist()
         starts = [0, *ends]
         self._slices = {name: slice(starts[i], ends[i]) for i, name in enumerate(self.shapes)}
@@ -145,7 +162,11 @@ class Objective:
     def __call__(self, x: np.ndarray) -> Point:
         """Value and gradient at ``x``, which may be non-finite: to a line search that is a step too long."""
         value, gradients = self._counted(self._evaluate, self.unflatten(x))
-        return Point(x, float(value), self.flatten(gradients))
+        return self._point(x, value, gradients)
+
+    def _point(self, x: np.ndarray, value: float, gradients: Mapping[str, np.ndarray]) -> Point:
+        more = self.penalty.value(x) if self.penalty is not None else 0.0
+        return Point(x, float(value) + more, self.flatten(gradients))
 
     def with_hessian(self, x: np.ndarray) -> tuple[Point, np.ndarray]:
         """Value, gradient and Hessian at ``x``, from one pass; a ParameterError where the oracle has no Hessian."""
@@ -153,7 +174,15 @@ class Objective:
             raise ParameterError("this solver needs second derivatives", expected="an objective with a Hessian",
                                  found="value and gradient only", fix='use "lbfgs"')  # fmt: skip
         value, gradients, hessian = self._counted(self._with_hessian, self.unflatten(x))
-        return Point(x, float(value), self.flatten(gradients)), hessian
+        return self._point(x, value, gradients), hessian
+
+    def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[Point, Point]:
+        """Value and gradient at two points: one pass where the oracle can, else two."""
+        oracle = self._pair
+        if oracle is None:
+            return self(x), self(y)
+        first, second = self._counted(lambda both: oracle(*both), (self.unflatten(x), self.unflatten(y)))
+        return self._point(x, *first), self._point(y, *second)
 
     @property
     def quadratic(self) -> bool:
@@ -167,7 +196,8 @@ class Objective:
             return np.array([self(point).value for point in points])
         parts = [self.unflatten(point) for point in points]
         stacked = {name: np.stack([part[name] for part in parts]) for name in self.shapes}
-        return np.asarray(self._counted(self._several, stacked), dtype=np.float64)
+        values = np.asarray(self._counted(self._several, stacked), dtype=np.float64)
+        return values if self.penalty is None else values + [self.penalty.value(point) for point in points]
 
     def sample(self, seed: int) -> Sample | None:
         """The objective on some of the rows, its reading counted; None where that would save nothing."""
@@ -182,7 +212,7 @@ class Objective:
         self.counts = Counts(total.evaluations + evaluations, whole(total.passes + passes),
                              total.bytes_read + bytes_read, total.seconds + seconds)  # fmt: skip
 
-    def _counted(self, oracle: Callable[[Params], Any], params: Params) -> Any:
+    def _counted(self, oracle: Callable[[Any], Any], params: Any) -> Any:
         began = time.perf_counter()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # reported by Point.finite instead
             answer = oracle(params)

@@ -32,6 +32,7 @@ def pilot(objective: Objective, seed: int, x: np.ndarray) -> Pilot | None:
     if sample is None:
         return None
     began, inner = time.perf_counter(), sample.objective
+    inner.penalty = objective.penalty
     try:
         fit = base.run(Newton(), inner, x, tolerance=_TOLERANCE, max_iterations=_ITERATIONS)
     except NonFiniteError:

@@ -20,11 +20,14 @@ from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
 from lazyml.functions import compile
 from lazyml.solvers.curvature import Curvature, find_curvature
-from lazyml.solvers.objective import RESOLUTION, Objective, Params
-from lazyml.solvers.structure import Structure, find_structure
+from lazyml.solvers.kinks import Kinks, find_kinks
+from lazyml.solvers.objective import RESOLUTION, Answer, Objective, Params
+from lazyml.solvers.structure import Structure, find_structure, put
 
 # Where everything is float32, blocks are summed in float32: values are rough at some last places of that.
 FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
+
+_OTHER = "other "  # no parameter of a user's has a space in its name
 
 
 class Programs:
@@ -60,6 +63,23 @@ class Programs:
         """Value, gradient and the totals of the Hessian."""
         return self._compile([self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes])
 
+    @cached_property
+    def kinks(self) -> Kinks:
+        return find_kinks(self.structure, self.parameters)
+
+    @cached_property
+    def smooth(self) -> Programs:
+        """The loss without the penalties that have kinks."""
+        return Programs(self.kinks.smooth, self.parameters, **self.resources)
+
+    @cached_property
+    def twice(self) -> Any:
+        """Value and gradient at two points."""
+        others = [b.param(f"{_OTHER}{p.arg}", p.shape, p.dtype) for p in self.parameters]
+        there = dict(zip(self.parameters, others, strict=True))
+        formulas = [self.loss, *gradient(self.loss, self.parameters)]
+        return self._compile([*formulas, *(put(node, there) for node in formulas)])
+
     def several(self, count: int) -> Any:
         """The loss at ``count`` points."""
         stacked = [b.param(p.arg, (count, *p.shape), p.dtype) for p in self.parameters]
@@ -74,10 +94,20 @@ class Programs:
         shapes = {p.arg: tuple(int(size) for size in p.shape) for p in self.parameters}
         dtypes = {p.arg: p.dtype for p in self.parameters}
         rough = float(np.finfo(np.float32 if self.float32 else np.float64).eps)
-        return Objective(self._value_and_gradient, shapes, dtypes=dtypes, last_run=lambda: self.last_run,
-                         locate=lambda: self.latest.locate_nonfinite(),
-                         resolution=FLOAT32_RESOLUTION if self.float32 else RESOLUTION, hessian_resolution=rough,
-                         quadratic=lambda: self.curvature.quadratic, with_hessian=self._with_hessian, several=self._values_at, **more)  # fmt: skip
+        return Objective(
+            self._value_and_gradient,
+            shapes,
+            dtypes=dtypes,
+            last_run=lambda: self.last_run,
+            locate=lambda: self.latest.locate_nonfinite(),
+            resolution=FLOAT32_RESOLUTION if self.float32 else RESOLUTION,
+            hessian_resolution=rough,
+            quadratic=lambda: self.curvature.quadratic,
+            with_hessian=self._with_hessian,
+            several=self._values_at,
+            pair=self._pair,
+            **more,
+        )
 
     @property
     def latest(self) -> Any:
@@ -93,7 +123,8 @@ class Programs:
         return compile([Array(node) for node in nodes], **self.resources)
 
     def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
-        values = program(**params)
+        # A loss whose kinks are left to proximal steps may no longer depend on what it penalises.
+        values = program(**{name: value for name, value in params.items() if name in program.parameters})
         self.last_run = program.last_run
         return values
 
@@ -105,6 +136,13 @@ class Programs:
         value, *rest = self._run(self.second_order, params)
         count = len(self.parameters)
         return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])
+
+    def _pair(self, params: Params, others: Params) -> tuple[Answer, Answer]:
+        names = {f"{_OTHER}{name}": value for name, value in others.items()}
+        values = self._run(self.twice, params | names)
+        half = len(values) // 2
+        one, two = ((float(value), self._named(slopes)) for value, *slopes in (values[:half], values[half:]))
+        return one, two
 
     def _values_at(self, params: Params) -> np.ndarray:
         count = len(next(iter(params.values())))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from lazyml.errors import ParameterError
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.direct import Direct
+from lazyml.solvers.fista import Fista
 from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
@@ -21,6 +22,7 @@ SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "gd": GradientDescent,
     "newton": Newton,
     "direct": Direct,
+    "fista": Fista,
     "subsampled-newton": SubsampledNewton,
 }
 
