@@ -33,7 +33,7 @@ SHARE = 100  # one row in so many
 LEAST, MOST = 20_000, 200_000  # rows, or 100 and 200 a parameter where that is more
 WORTH = 5  # a sample of more than one row in so many is no sample
 MEMORY_SHARE = 4  # of the budget
-SLICES = 32
+SLICES = 16  # each is a call, a millisecond or two
 
 
 def rows_to_draw(programs: Programs) -> tuple[int, str]:

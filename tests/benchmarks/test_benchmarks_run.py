@@ -52,6 +52,15 @@ def test_gradient_cold(tmp_path):
     assert "dropped" in report["page_cache"] or report["page_cache"] == "unknown"
 
 
+@pytest.mark.parametrize("condition", [1, 30])
+def test_fit(tmp_path, condition):
+    report = run("fit", "--rows", 20_011, "--columns", 4, "--condition", condition, "--repeats", 1, "--lbfgs", "--folder",
+                 tmp_path)  # fmt: skip
+    assert {"lazyml auto", "lazyml L-BFGS", "scikit-learn lbfgs, in memory"} <= set(report["seconds"])
+    assert report["checks"]["lazyml auto: gap"] <= 1e-6 and report["condition"] == condition
+    assert any("lazyml auto: tolerance" in note and "passes" in note for note in report["notes"])
+
+
 def test_in_memory():
     command = [sys.executable, "-m", "benchmarks.in_memory", "--share", "0.0005", "--repeats", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
