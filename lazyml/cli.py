@@ -170,6 +170,7 @@ def fit(
         ("gradient", f"{result.gradient_norm:.2e} at most"),
         ("iterations", str(result.n_iter)),
         ("passes", f"{result.passes:.4g}"),
+        ("solver", result.reason),
         ("seconds", f"{result.history[-1].seconds:.2f}"),
         ("outcome", result.message),
         ("saved", str(out)),

@@ -118,7 +118,7 @@ def check_resources(memory: int | str | None = None, threads: int | None = None)
 def _check_solver(definition: ModelDefinition, settings: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raise for settings that make no sense, pointing at the model file when they come from there."""
     try:
-        find_solver(settings.get("solver", "lbfgs"))
+        find_solver(settings.get("solver", "auto"))
         check_limits(settings.get("tolerance", TOLERANCE), settings.get("max_iterations", MAX_ITERATIONS))
     except LazymlError as error:
         if given:
@@ -268,6 +268,7 @@ def _details(built: BuiltModel, result: Any, solver: Mapping[str, Any]) -> dict[
             "passes": result.passes,
             "converged": bool(result.converged),
             "message": str(result.message),
+            "reason": str(result.reason),
             "history": [dict(row._asdict()) for row in result.history],
         },
     }

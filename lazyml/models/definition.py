@@ -49,7 +49,7 @@ class ParamDeclaration:
 class SolverSettings:
     """What `lz.minimize` is told; None leaves its default."""
 
-    name: str = "lbfgs"
+    name: str = "auto"
     tolerance: float | None = None
     max_iterations: int | None = None
 

@@ -115,7 +115,7 @@ def minimize(
     programs = Programs(loss.node, [p.node for p in parameters.values()], memory=memory, threads=threads)
     if programs.first_order.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
-    reason = "as asked for"
+    reason = f"{type(chosen).__name__}: as asked for"
     if isinstance(chosen, Auto):
         chosen, reason = chosen.choose(programs)
     objective = objective_for(chosen, programs)

@@ -54,8 +54,8 @@ def test_gradient_cold(tmp_path):
 
 @pytest.mark.parametrize("condition", [1, 30])
 def test_fit(tmp_path, condition):
-    report = run("fit", "--rows", 20_011, "--columns", 4, "--condition", condition, "--repeats", 1, "--lbfgs", "--folder",
-                 tmp_path)  # fmt: skip
+    shape = ("--rows", 20_011, "--columns", 4, "--condition", condition)
+    report = run("fit", *shape, "--repeats", 1, "--lbfgs", "--folder", tmp_path)
     assert {"lazyml auto", "lazyml L-BFGS", "scikit-learn lbfgs, in memory"} <= set(report["seconds"])
     assert report["checks"]["lazyml auto: gap"] <= 1e-6 and report["condition"] == condition
     assert any("lazyml auto: tolerance" in note and "passes" in note for note in report["notes"])

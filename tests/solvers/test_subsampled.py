@@ -171,7 +171,7 @@ def test_auto_chooses_and_says_why(classes, case, solver, reason):
 def test_auto_is_the_default_and_its_reason_is_in_the_result(classes):
     fit = lz.minimize(logistic(*classes))
     assert fit.reason.startswith("subsampled Newton: ") and fit.reason in repr(fit)
-    assert lz.minimize(logistic(*classes), solver="lbfgs").reason == "as asked for"
+    assert lz.minimize(logistic(*classes), solver="lbfgs").reason == "Lbfgs: as asked for"
 
 
 def test_checkpoints_resume_with_the_same_bits(classes, tmp_path):

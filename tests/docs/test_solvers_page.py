@@ -1,0 +1,16 @@
+import re
+from pathlib import Path
+
+from lazyml.solvers import SOLVERS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "solvers.md").read_text()
+
+
+def test_the_example_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(code, "docs/solvers.md", "exec"), {})
+
+
+def test_every_solver_is_explained():
+    explained = set(re.findall(r'"([a-z-]+)"', " ".join(re.findall(r"^### .*$", PAGE, re.MULTILINE))))
+    assert explained == set(SOLVERS) - {"auto"}
