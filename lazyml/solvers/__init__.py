@@ -7,6 +7,7 @@
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import Result, run
 from lazyml.solvers.checkpoint import Checkpoint
+from lazyml.solvers.damping import Damping
 from lazyml.solvers.direct import Direct
 from lazyml.solvers.fista import Fista
 from lazyml.solvers.gradient_descent import GradientDescent
@@ -19,12 +20,14 @@ from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.registry import SOLVERS, find_solver
 from lazyml.solvers.subsampled import SubsampledNewton
+from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
 
 __all__ = [
     "SOLVERS",
     "Auto",
     "Checkpoint",
     "Counts",
+    "Damping",
     "Direct",
     "Fista",
     "GradientDescent",
@@ -37,6 +40,7 @@ __all__ = [
     "Row",
     "Sample",
     "SubsampledNewton",
+    "SubsampledProximalNewton",
     "Wolfe",
     "find_solver",
     "run",

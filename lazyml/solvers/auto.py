@@ -25,7 +25,7 @@ class Auto:
     """The choice by structure. With margins and up to 1000 parameters, or without and up to 64:
 
     - a squared loss: ``Direct``, one pass;
-    - rows enough to sample, and no penalty with kinks: ``SubsampledNewton``, a pass an iteration, few of them;
+    - rows enough to sample: ``SubsampledNewton``, a pass an iteration, few of them;
     - else ``Newton``, where the memory allowed holds a pass with a Hessian.
 
     Otherwise ``Fista`` where there is a penalty with kinks, and ``Lbfgs``.
@@ -54,8 +54,8 @@ class Auto:
             return without, f"{of_first_order}: {about}{penalty}; {why}"
         rows, why = rows_to_draw(smooth)
         quadratic = bool(columns) and smooth.curvature.quadratic
-        if rows and columns and not kinks and not quadratic:
-            return SubsampledNewton(), f"subsampled Newton: {about}, and {rows:,} rows show its curvature"
+        if rows and columns and not quadratic:
+            return SubsampledNewton(), f"subsampled Newton: {about}{penalty}; {rows:,} rows show its curvature"
         if not self._fits(smooth):
             return without, f"{of_first_order}: the memory allowed does not hold a pass with a Hessian"
         if quadratic:

@@ -24,6 +24,7 @@ from lazyml.solvers.programs import Programs
 from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.registry import find_solver, nearest
 from lazyml.solvers.sample import sampler
+from lazyml.solvers.subsampled import SubsampledNewton
 
 
 def minimize(
@@ -118,6 +119,8 @@ def minimize(
     reason = f"{type(chosen).__name__}: as asked for"
     if isinstance(chosen, Auto):
         chosen, reason = chosen.choose(programs)
+    if isinstance(chosen, SubsampledNewton) and programs.kinks.penalty is not None:
+        chosen = chosen.for_kinks()
     objective = objective_for(chosen, programs)
     keep = None if checkpoint is None else Checkpoint(checkpoint, programs.fingerprint, checkpoint_every)
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
-from lazyml.errors import ParameterError
+from lazyml.solvers.damping import Damping, at_resolution, stuck
 from lazyml.solvers.metric import apply_inverse, inverse_root, positive_part
 from lazyml.solvers.objective import Objective, Point, dot, max_abs
 from lazyml.solvers.outcome import Outcome
@@ -42,12 +42,8 @@ class NewtonState:
 class Newton:
     """Damped Newton, which for generalised linear models is iteratively reweighted least squares.
 
-    ``x' = x - t H^-1 g`` with ``t = 1`` where
-
-        f(x - t H^-1 g) <= f(x) - c1 t g' H^-1 g.
-
-    Where that fails, one pass evaluates f at ``lengths`` values of t, each half of the one before, and the next pass
-    goes to the best of those that lower f so. H is scaled to a unit diagonal and made positive definite where it is
+    ``x' = x - t H^-1 g``, with t = 1 wherever that lowers f as its slope promises, and otherwise the best of several t
+    that one pass evaluates f at (``damping``). H is scaled to a unit diagonal and made positive definite where it is
     not (``metric.inverse_root``): collinear and constant columns get a step of no size, and where f is not convex the
     step still goes down.
 
@@ -67,17 +63,10 @@ class Newton:
     (True, 5, True)
     """
 
-    lengths: int = 8
-    rounds: int = 5
-    c1: float = 1e-4
+    damping: Damping = field(default_factory=Damping)
     step_share: ClassVar[float] = 0.01
     proximal: ClassVar[bool] = True
     state: ClassVar[type] = NewtonState
-
-    def __post_init__(self) -> None:
-        if self.lengths < 1 or self.rounds < 1:
-            raise ParameterError("not a search for Newton", expected="lengths and rounds of at least 1",
-                                 found=f"{self.lengths} and {self.rounds}")  # fmt: skip
 
     def init(self, objective: Objective, x: np.ndarray) -> NewtonState:
         """The state at the start: one pass."""
@@ -87,32 +76,16 @@ class Newton:
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         """One iteration; where no step lowers f the state carries the outcome."""
         point, hessian = objective.with_hessian(state.x + state.direction)
-        if self._lowers(objective, state, 1.0, point.value) and point.finite and np.isfinite(hessian).all():
+        if self.damping.lowers(objective, state, 1.0, point.value) and point.finite and np.isfinite(hessian).all():
             newer = newton_state(objective, point, hessian)
             if at_resolution(objective, state) and newer.residual > 0.5 * state.residual:
                 return replace(state, outcome=Outcome.PRECISION)  # neither the value nor the gradient shows progress
             return newer
-        any_finite = point.finite
-        length = 0.5
-        for _ in range(0 if at_resolution(objective, state) else self.rounds):
-            lengths = [length * 0.5**k for k in range(self.lengths)]
-            values = objective.along(state.x, state.direction, lengths)
-            any_finite = any_finite or bool(np.isfinite(values).any())
-            good = [(v, t) for v, t in zip(values, lengths, strict=True) if self._lowers(objective, state, t, v)]
-            for _, best in sorted(good)[:2]:
-                point, hessian = objective.with_hessian(state.x + best * state.direction)
-                if point.finite and np.isfinite(hessian).all():
-                    return newton_state(objective, point, hessian)
-            length = lengths[-1] / 2
-        if not any_finite:
-            raise objective.not_finite(point, "at every step tried", "scale the columns, add a penalty, or start "
-                                       "elsewhere")  # fmt: skip
-        at_rest = at_resolution(objective, state)
-        return replace(state, outcome=Outcome.PRECISION if at_rest else Outcome.LINE_SEARCH)
-
-    def _lowers(self, objective: Objective, state: NewtonState, length: float, value: float) -> bool:
-        slack = objective.resolution * abs(state.value) if length == 1 else 0.0
-        return bool(value <= state.value + self.c1 * length * state.slope + slack)
+        for length in self.damping.shorter(objective, state, point):
+            point, hessian = objective.with_hessian(state.x + length * state.direction)
+            if point.finite and np.isfinite(hessian).all():
+                return newton_state(objective, point, hessian)
+        return replace(state, outcome=stuck(objective, state))
 
 
 def newton_state(objective: Objective, point: Point, hessian: np.ndarray) -> NewtonState:
@@ -124,8 +97,3 @@ def newton_state(objective: Objective, point: Point, hessian: np.ndarray) -> New
     aim = penalty.minimum_of_model(point.x, g, positive_part(hessian, objective.hessian_resolution))
     slope = dot(g, aim - point.x) + penalty.value(aim) - penalty.value(point.x)
     return NewtonState(point.x, point.value, g, aim - point.x, slope, penalty.residual(point.x, g))
-
-
-def at_resolution(objective: Objective, state: NewtonState) -> bool:
-    """Whether the decrease that the quadratic model promises is below what the value can show."""
-    return -0.5 * state.slope <= 16 * objective.resolution * abs(state.value)

@@ -9,19 +9,18 @@ import numpy as np
 
 from lazyml.errors import NonFiniteError
 from lazyml.solvers import base
-from lazyml.solvers.metric import inverse_root
 from lazyml.solvers.newton import Newton
-from lazyml.solvers.objective import Objective
+from lazyml.solvers.objective import Objective, Point
 
 _TOLERANCE = 1e-4
 _ITERATIONS = 30
 
 
 class Pilot(NamedTuple):
-    """The sample's minimum, or the start where it has none, and ``R'R``, the inverse of its Hessian there."""
+    """The sample's minimum, or the start where it has none, and its Hessian there."""
 
     x: np.ndarray
-    root: np.ndarray
+    hessian: np.ndarray
 
 
 def pilot(objective: Objective, seed: int, x: np.ndarray) -> Pilot | None:
@@ -40,4 +39,16 @@ def pilot(objective: Objective, seed: int, x: np.ndarray) -> Pilot | None:
     at = inner.flatten(fit.params) if fit.converged else x
     _, hessian = inner.with_hessian(at)
     objective.count(0, 0, 0, time.perf_counter() - began)
-    return Pilot(at, inverse_root(hessian, inner.hessian_resolution)) if np.isfinite(hessian).all() else None
+    return Pilot(at, hessian) if np.isfinite(hessian).all() else None
+
+
+def start_with_metric(objective: Objective, seed: int, x: np.ndarray) -> tuple[Point, np.ndarray]:
+    """The first full evaluation and a Hessian near it: of a sample at its minimum, or of all rows at ``x`` where there
+    is no sample. Costs one pass and the sample.
+    """
+    objective.check_start(x)
+    found = pilot(objective, seed, x)
+    if found is None:
+        return objective.at_start_with_hessian(x)
+    point = objective(found.x)
+    return point if point.finite else objective.at_start(x), found.hessian

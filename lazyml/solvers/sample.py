@@ -96,8 +96,8 @@ def draw(programs: Programs, count: int, seed: int) -> Sample:
 def slices(rows: int, count: int, seed: int) -> Sequence[slice]:
     """``count`` of the rows: one run at random in each of equal parts of the data, so that sorted data are met evenly.
 
-    >>> [(piece.start // 100, piece.stop - piece.start) for piece in slices(3200, 64, seed=0)][:3]
-    [(0, 2), (1, 2), (2, 2)]
+    >>> [(piece.start // 200, piece.stop - piece.start) for piece in slices(3200, 64, seed=0)][:3]
+    [(0, 4), (1, 4), (2, 4)]
     """
     parts = min(SLICES, count)
     long = math.ceil(count / parts)

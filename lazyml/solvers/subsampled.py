@@ -12,7 +12,8 @@ from lazyml.solvers.line_search import Wolfe, search
 from lazyml.solvers.metric import inverse_root
 from lazyml.solvers.objective import Objective, Point, max_abs
 from lazyml.solvers.outcome import Outcome
-from lazyml.solvers.pilot import pilot
+from lazyml.solvers.pilot import start_with_metric
+from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,8 @@ class SubsampledNewton:
     On m of n rows, x0 is off by about ``sqrt(d / m)`` of what the data leave open, and each iteration, one pass almost
     always, brings it nearer by that factor or better. Mixed or badly scaled columns make no difference to it. The rows
     of the sample depend on the number of rows and ``seed`` only. Where there is nothing to sample, as in small data, H
-    is the Hessian on all rows at the start. Where the sample has no minimum, x0 is the start.
+    is the Hessian on all rows at the start. Where the sample has no minimum, x0 is the start. Of a loss with kinks, see
+    ``SubsampledProximalNewton``.
 
     Sources: Byrd, Chin, Neveitt and Nocedal, SIAM J. Optim. 21 (2011) 977; Roosta-Khorasani and Mahoney, Sub-sampled
     Newton methods, Mathematical Programming 174 (2019) 293.
@@ -67,18 +69,14 @@ class SubsampledNewton:
     step_share: ClassVar[float] = 0.1
     state: ClassVar[type] = SubsampledState
 
+    def for_kinks(self) -> SubsampledProximalNewton:
+        """The solver to use where the loss has a penalty with kinks."""
+        return SubsampledProximalNewton(self.seed)
+
     def init(self, objective: Objective, x: np.ndarray) -> SubsampledState:
         """The state at the sample's minimum: the sample and one pass."""
-        objective.check_start(x)
-        found = pilot(objective, self.seed, x)
-        if found is None:
-            point, hessian = objective.at_start_with_hessian(x)
-            root = inverse_root(hessian, objective.hessian_resolution)
-        else:
-            root = found.root
-            point = objective(found.x)
-            if not point.finite:
-                point = objective.at_start(x)
+        point, hessian = start_with_metric(objective, self.seed, x)
+        root = inverse_root(hessian, objective.hessian_resolution)
         direction = -two_loop(point.gradient, (), (), root)
         return SubsampledState(point.x, point.value, point.gradient, direction, (), (), root)
 

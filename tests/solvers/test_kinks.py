@@ -12,7 +12,8 @@ from test_newton import logistic
 from test_subsampled import programs_of
 
 import lazyml as lz
-from lazyml.solvers import Direct, Fista, Newton, Objective, run
+from lazyml.errors import ParameterError
+from lazyml.solvers import Direct, Fista, Newton, Objective, SubsampledProximalNewton, run
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.penalty import Penalty
 
@@ -182,6 +183,41 @@ def test_agrees_with_scikit_learn_on_the_group_lasso(solver):
     assert fit.converged
     np.testing.assert_allclose(fit.params["W"], peer.coef_.T, atol=1e-5 if solver == "fista" else 1e-8)
     assert np.array_equal(fit.params["W"] != 0, peer.coef_.T != 0)
+
+
+@pytest.fixture(scope="module")
+def many_rows():
+    X, y = gaussian_classes(120_000, 8, condition=30)
+    w = lz.param("w", 8)
+    sizes = np.abs(X).mean(axis=0)
+    return logistic(X, y, 0.0) + 0.02 * lz.sum(sizes * abs(w)) + 0.01 * lz.norm(w[:2])
+
+
+def test_a_sample_saves_passes_with_kinks_too(many_rows):
+    fit = lz.minimize(many_rows)
+    best = lz.minimize(many_rows, solver="newton")
+    assert fit.reason.startswith("subsampled Newton") and fit.converged and fit.passes < 8
+    assert fit.passes % 1 == pytest.approx(20_000 / 120_000, abs=1e-3)
+    np.testing.assert_allclose(fit.params["w"], best.params["w"], atol=1e-5)
+    assert np.array_equal(fit.params["w"] != 0, best.params["w"] != 0) and (best.params["w"] == 0).any()
+
+
+def test_a_sample_with_kinks_gives_the_same_bits_and_resumes(many_rows, tmp_path):
+    fits = [lz.minimize(many_rows, solver="subsampled-newton", threads=threads) for threads in (1, 2, 4)]
+    assert len({fit.params["w"].tobytes() for fit in fits}) == 1
+
+    def interrupt(result):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lz.minimize(many_rows, checkpoint=tmp_path / "c", callback=interrupt)
+    resumed = lz.minimize(many_rows, checkpoint=tmp_path / "c")
+    assert resumed.params["w"].tobytes() == fits[0].params["w"].tobytes() and resumed.passes == fits[0].passes
+
+
+def test_the_solver_for_kinks_wants_some():
+    with pytest.raises(ParameterError, match="penalties with kinks"):
+        lz.minimize(logistic(*gaussian_classes()), solver=SubsampledProximalNewton())
 
 
 def test_what_is_only_penalised_goes_to_zero():

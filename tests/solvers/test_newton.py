@@ -7,7 +7,7 @@ from solver_problems import gaussian_classes
 
 import lazyml as lz
 from lazyml.errors import NonFiniteError, ParameterError
-from lazyml.solvers import Newton, Objective, Outcome, SubsampledNewton, run
+from lazyml.solvers import Damping, Newton, Objective, Outcome, SubsampledNewton, run
 
 
 def logistic(X, y, l2=1e-4, dtype="float64"):
@@ -177,7 +177,7 @@ def test_an_objective_without_second_derivatives_is_refused(solver):
 
 def test_searches_that_make_no_sense_are_refused():
     with pytest.raises(ParameterError, match="at least 1"):
-        Newton(lengths=0)
+        Damping(lengths=0)
 
 
 def test_the_same_bits_for_any_number_of_threads(monkeypatch):

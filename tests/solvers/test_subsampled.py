@@ -147,7 +147,7 @@ def test_what_is_not_sampled_says_why(classes, change, why):
 
 
 @pytest.mark.parametrize(("case", "solver", "reason"), [
-    ("many rows", "SubsampledNewton", "9 parameters through 1 linear margin, and 20,000 rows show its curvature"),
+    ("many rows", "SubsampledNewton", "9 parameters through 1 linear margin; 20,000 rows show its curvature"),
     ("few rows", "Newton", "2,000 rows are too few to sample"),
     ("hidden layer", "Newton", "the loss has 30 parameters"),
     ("many parameters", "Lbfgs", "1,201 parameters are too many for a Hessian"),
