@@ -18,6 +18,7 @@ from lazyml.solvers.newton import Newton
 from lazyml.solvers.objective import Counts, Objective, Sample
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.progress import ProgressLine
+from lazyml.solvers.quadratic import Minimum, Quadratic
 from lazyml.solvers.registry import SOLVERS, find_solver
 from lazyml.solvers.subsampled import SubsampledNewton
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
@@ -32,10 +33,12 @@ __all__ = [
     "Fista",
     "GradientDescent",
     "Lbfgs",
+    "Minimum",
     "Newton",
     "Objective",
     "Outcome",
     "ProgressLine",
+    "Quadratic",
     "Result",
     "Row",
     "Sample",

@@ -10,8 +10,8 @@ import numpy as np
 from lazyml.errors import ParameterError
 from lazyml.solvers.metric import inverse_root
 from lazyml.solvers.newton import Newton, NewtonState, newton_state
-from lazyml.solvers.objective import Objective, Point, dot, max_abs
-from lazyml.solvers.pilot import pilot
+from lazyml.solvers.objective import Objective, Penalised, Point, dot, max_abs
+from lazyml.solvers.pilot import start_with_hessian
 
 # A value that is so much smaller than what it is the difference of has lost more digits than a fit should.
 _CANCELLED = 1e-5
@@ -51,41 +51,37 @@ class Direct:
             raise ParameterError("this solver is for quadratic losses", expected="a sum of squares, with squares as "
                                  "penalties at most", found="a Hessian that changes with the parameters",
                                  fix='use "newton"')  # fmt: skip
-        objective.check_start(x)
-        found = pilot(objective, self.seed, x)
-        point, hessian = objective.at_start_with_hessian(x if found is None else found.x)
-        return solved(objective, point, hessian)
+        point, hessian = start_with_hessian(objective, self.seed, x)
+        return solved(point, hessian, objective.penalty, objective.hessian_resolution)
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         """One iteration of Newton's method, where the tolerance asks for more; the first only evaluates."""
         if state.doubt:
             point, hessian = objective.with_hessian(state.x + state.direction)
             if point.finite:
-                return newton_state(objective, point, hessian)
+                return newton_state(point, hessian, objective.penalty, objective.hessian_resolution)
         return Newton().step(objective, state)
 
 
-def solved(objective: Objective, point: Point, hessian: np.ndarray) -> NewtonState:
+def solved(point: Point, hessian: np.ndarray, penalty: Penalised | None, resolution: float) -> NewtonState:
     """The minimum of the quadratic through a point, and of the penalty, with what rounding leaves in doubt."""
-    there = newton_state(objective, point, hessian)
-    step, free = there.direction, np.ones(len(point.x), bool)
-    if objective.penalty is None:  # refined, since the inverse rounds, too
-        step = step + newton_state(objective, _moved(objective, point, hessian, step), hessian).direction
+    step, free = newton_state(point, hessian, penalty, resolution).direction, np.ones(len(point.x), bool)
+    if penalty is None:  # refined, since the inverse rounds, too
+        step = step + newton_state(moved(point, hessian, step), hessian, None, resolution).direction
     else:
         free = point.x + step != 0
-    found = newton_state(objective, _moved(objective, point, hessian, step), hessian)
+    found = newton_state(moved(point, hessian, step, penalty), hessian, penalty, resolution)
     part = hessian[np.ix_(free, free)]
-    root = inverse_root(part, objective.hessian_resolution)
+    root = inverse_root(part, resolution)
     inflation = float(np.max(np.diagonal(part) * np.sum(root**2, axis=0), initial=0.0))
     most = _DOUBTFUL * max(1.0, max_abs(found.x))
-    doubt = min(inflation * objective.hessian_resolution * max_abs(step), most)
+    doubt = min(inflation * resolution * max_abs(step), most)
     return replace(found, doubt=most if abs(found.value) < _CANCELLED * abs(point.value) else doubt)
 
 
-def _moved(objective: Objective, point: Point, hessian: np.ndarray, step: np.ndarray) -> Point:
-    """The quadratic, and the penalty, at ``x + step``."""
-    bend = hessian @ step
+def moved(point: Point, hessian: np.ndarray, step: np.ndarray, penalty: Penalised | None = None) -> Point:
+    """The quadratic, and the penalty that is in its value, at ``x + step``."""
+    bend, x = hessian @ step, point.x + step
     value = point.value + dot(point.gradient, step) + 0.5 * dot(step, bend)
-    if objective.penalty is not None:
-        value += objective.penalty.value(point.x + step) - objective.penalty.value(point.x)
-    return Point(point.x + step, value, point.gradient + bend)
+    more = penalty.value(x) - penalty.value(point.x) if penalty is not None else 0.0
+    return Point(x, value + more, point.gradient + bend)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lazyml.solvers.damping import Damping, at_resolution, stuck
 from lazyml.solvers.metric import apply_inverse, inverse_root, positive_part
-from lazyml.solvers.objective import Objective, Point, dot, max_abs
+from lazyml.solvers.objective import Objective, Penalised, Point, dot, max_abs
 from lazyml.solvers.outcome import Outcome
 
 
@@ -71,29 +71,33 @@ class Newton:
     def init(self, objective: Objective, x: np.ndarray) -> NewtonState:
         """The state at the start: one pass."""
         point, hessian = objective.at_start_with_hessian(x)
-        return newton_state(objective, point, hessian)
+        return _state(objective, point, hessian)
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         """One iteration; where no step lowers f the state carries the outcome."""
         point, hessian = objective.with_hessian(state.x + state.direction)
         if self.damping.lowers(objective, state, 1.0, point.value) and point.finite and np.isfinite(hessian).all():
-            newer = newton_state(objective, point, hessian)
+            newer = _state(objective, point, hessian)
             if at_resolution(objective, state) and newer.residual > 0.5 * state.residual:
                 return replace(state, outcome=Outcome.PRECISION)  # neither the value nor the gradient shows progress
             return newer
         for length in self.damping.shorter(objective, state, point):
             point, hessian = objective.with_hessian(state.x + length * state.direction)
             if point.finite and np.isfinite(hessian).all():
-                return newton_state(objective, point, hessian)
+                return _state(objective, point, hessian)
         return replace(state, outcome=stuck(objective, state))
 
 
-def newton_state(objective: Objective, point: Point, hessian: np.ndarray) -> NewtonState:
-    """The state at a point that was evaluated."""
-    penalty, g = objective.penalty, point.gradient
+def _state(objective: Objective, point: Point, hessian: np.ndarray) -> NewtonState:
+    return newton_state(point, hessian, objective.penalty, objective.hessian_resolution)
+
+
+def newton_state(point: Point, hessian: np.ndarray, penalty: Penalised | None, resolution: float) -> NewtonState:
+    """The state at a point, whose value includes the penalty; ``resolution`` is the relative error of the Hessian."""
+    g = point.gradient
     if penalty is None:
-        direction = -apply_inverse(inverse_root(hessian, objective.hessian_resolution), g)
+        direction = -apply_inverse(inverse_root(hessian, resolution), g)
         return NewtonState(point.x, point.value, g, direction, dot(g, direction), max_abs(g))
-    aim = penalty.minimum_of_model(point.x, g, positive_part(hessian, objective.hessian_resolution))
+    aim = penalty.minimum_of_model(point.x, g, positive_part(hessian, resolution))
     slope = dot(g, aim - point.x) + penalty.value(aim) - penalty.value(point.x)
     return NewtonState(point.x, point.value, g, aim - point.x, slope, penalty.residual(point.x, g))

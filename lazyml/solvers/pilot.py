@@ -52,3 +52,10 @@ def start_with_metric(objective: Objective, seed: int, x: np.ndarray) -> tuple[P
         return objective.at_start_with_hessian(x)
     point = objective(found.x)
     return point if point.finite else objective.at_start(x), found.hessian
+
+
+def start_with_hessian(objective: Objective, seed: int, x: np.ndarray) -> tuple[Point, np.ndarray]:
+    """Value, gradient and Hessian on all rows, at the sample's minimum or at ``x``: one pass and the sample."""
+    objective.check_start(x)
+    found = pilot(objective, seed, x)
+    return objective.at_start_with_hessian(x if found is None else found.x)

@@ -1,13 +1,15 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from lazyml.solvers import SOLVERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "solvers.md").read_text()
 
 
-def test_the_example_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+def test_the_examples_run(code):
     exec(compile(code, "docs/solvers.md", "exec"), {})
 
 

@@ -1,0 +1,111 @@
+"""What one pass tells of a quadratic loss: its minimum under any l1 and l2 penalties, and so whole paths of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lazyml.array import Array
+from lazyml.errors import ParameterError
+from lazyml.solvers.direct import moved, solved
+from lazyml.solvers.minimize import start_values, trained_parameters
+from lazyml.solvers.objective import Params, Point
+from lazyml.solvers.penalty import Penalty
+from lazyml.solvers.pilot import start_with_hessian
+from lazyml.solvers.programs import Programs
+from lazyml.solvers.sample import sampler
+
+Weights = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """The parameters by name, the loss with its penalties there, and what is left of its subgradient."""
+
+    params: Params
+    value: float
+    residual: float
+
+
+class Quadratic:
+    """Value, gradient and Hessian of a quadratic loss at one point, and so everything about it.
+
+    Parameters
+    ----------
+    loss : Array
+        Quadratic in its parameters: squares, means or sums of them, and penalties that are squares.
+    memory, threads : as in ``lz.minimize``
+
+    Attributes
+    ----------
+    passes : float
+        What it took: one pass, and a sample where there are rows enough.
+
+    >>> import lazyml as lz
+    >>> X, y, w = lz.from_array([[1.0, 0.0], [0.0, 1.0], [1.0, 3.0]]), lz.from_array([1.0, 2.0, 5.0]), lz.param("w", 2)
+    >>> model = Quadratic(lz.mean((X @ w - y) ** 2))
+    >>> [m.params["w"].round(3).tolist() for m in model.path([{"w": 4.0}, {"w": 1.0}, {"w": 0.0}])], model.passes
+    ([[0.0, 1.1], [0.0, 1.55], [0.818, 1.455]], 1)
+    """
+
+    def __init__(self, loss: Array, *, memory: int | str | None = None, threads: int | None = None) -> None:
+        parameters = trained_parameters(loss)
+        programs = Programs(loss.node, [p.node for p in parameters.values()], memory=memory, threads=threads)
+        self._objective = programs.objective(sample=sampler(programs))
+        if not self._objective.quadratic:
+            raise ParameterError("the loss is not quadratic in its parameters", formula=loss.name, where=loss.where,
+                                 expected="squares, means or sums of them", fix="use lz.minimize")  # fmt: skip
+        start = start_values(self._objective.shapes, None)
+        self._at, self._hessian = start_with_hessian(self._objective, 0, self._objective.flatten(start))
+
+    @property
+    def passes(self) -> float:
+        return self._objective.counts.passes
+
+    def minimum(self, l1: Weights | None = None, l2: Weights | None = None) -> Minimum:
+        """``argmin loss + sum l1 |x| + sum l2 x^2 / 2``, reading nothing.
+
+        The weights by the name of their parameter: a number, or an array of its shape; none for other parameters.
+        """
+        return self._minimum(self._at, l1, l2)[0]
+
+    def path(self, l1: Sequence[Weights], l2: Sequence[Weights] | None = None) -> list[Minimum]:
+        """The minimum for each of several weights, each starting from the one before it."""
+        found, at = [], self._at
+        for k, weights in enumerate(l1):
+            least, x = self._minimum(at, weights, None if l2 is None else l2[k])
+            found.append(least)
+            at = moved(self._at, self._hessian, x - self._at.x)
+        return found
+
+    def largest_l1(self, name: str) -> float:
+        """The smallest weight with which all of a parameter is 0: where a path begins."""
+        free = ~self._weights({name: 1.0}).astype(bool)
+        there = moved(self._at, self._hessian, np.where(free, 0.0, -self._at.x))
+        step = np.zeros(self._objective.size)
+        part = self._hessian[np.ix_(free, free)]
+        step[free] = -np.linalg.lstsq(part, there.gradient[free], rcond=None)[0]
+        return float(np.max(np.abs((there.gradient + self._hessian @ step)[~free]), initial=0.0))
+
+    def _minimum(self, at: Point, l1: Weights | None, l2: Weights | None) -> tuple[Minimum, np.ndarray]:
+        ridge, penalty = self._weights(l2), Penalty(self._weights(l1)) if l1 else None
+        more = penalty.value(at.x) if penalty is not None else 0.0
+        value = at.value + 0.5 * float(ridge @ at.x**2) + more
+        shifted = Point(at.x, value, at.gradient + ridge * at.x)
+        state = solved(shifted, self._hessian + np.diag(ridge), penalty, self._objective.hessian_resolution)
+        return Minimum(self._objective.unflatten(state.x), state.value, state.residual), state.x
+
+    def _weights(self, given: Weights | None) -> np.ndarray:
+        shapes = self._objective.shapes
+        given = given or {}
+        if unknown := [name for name in given if name not in shapes]:
+            raise ParameterError(f"weights for {unknown[0]!r}, which the loss does not depend on",
+                                 expected=" or ".join(shapes))  # fmt: skip
+        values = {name: np.broadcast_to(np.asarray(given.get(name, 0.0)), shape) for name, shape in shapes.items()}
+        found = self._objective.flatten(values)
+        if (found < 0).any():
+            raise ParameterError("weights of a penalty are not negative", found=f"{found.min():g}")
+        return found
