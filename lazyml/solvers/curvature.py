@@ -26,6 +26,8 @@ from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node, apply, intern_node, topological, transform, with_sources
 from lazyml.expr.rewrites import optimise
 from lazyml.functions import compute
+from lazyml.solvers.centring import Factors, Moments, centre, centred
+from lazyml.solvers.metric import Hessian
 from lazyml.solvers.structure import Margin, Structure
 
 MARGIN_COLUMNS = 8
@@ -49,17 +51,19 @@ class Curvature:
     quadratic: bool
     size: int
     _parts: tuple[_Part, ...] = field(default=(), repr=False)
+    _basis: np.ndarray | None = field(default=None, repr=False)
 
-    def assemble(self, values: Sequence[Any]) -> np.ndarray:
-        """The Hessian (size, size) by the flat vector of parameters, symmetric to the last bit."""
+    def assemble(self, values: Sequence[Any]) -> Hessian:
+        """The Hessian by the flat vector of parameters, symmetric to the last bit."""
         total = np.zeros((self.size, self.size))
         blocks = [np.asarray(value, dtype=np.float64) for value in values]
         for part, block in zip(self._parts, blocks, strict=False):
             part.add_to(total, block)
         dense = blocks[len(self._parts) :]
         if dense:
-            total += np.concatenate([value.reshape(self.size, -1) for value in dense], axis=1)
-        return 0.5 * (total + total.T)
+            rest = np.concatenate([value.reshape(self.size, -1) for value in dense], axis=1)
+            total += rest if self._basis is None else centred(rest, self._basis)
+        return Hessian(0.5 * (total + total.T), self._basis)
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,16 @@ class _Part:
             total += spread.T
 
 
-def find_curvature(structure: Structure, parameters: Sequence[Node]) -> Curvature:
-    """The totals of the Hessian by the parameters, in their order."""
+def find_curvature(structure: Structure, parameters: Sequence[Node], moments: Moments | None = None) -> Curvature:
+    """The totals of the Hessian by the parameters, in their order. ``moments`` of the designs say which have
+    to be centred."""
     size = sum(math.prod(p.shape) for p in parameters)
     columns = sum(margin.columns for margin in structure.margins)
     if not structure.margins or columns > MARGIN_COLUMNS:
         return _by_unit_vectors(structure.loss, parameters, size)
     second = _second_derivatives(structure)
     factors = _factors(structure.margins, parameters, size)
+    factors, basis = centre(factors, size, moments)
     nodes, parts = [], []
     for (a, of_a), (c, of_c) in itertools.combinations_with_replacement(enumerate(factors), 2):
         h = second[a][c]
@@ -105,7 +111,7 @@ def find_curvature(structure: Structure, parameters: Sequence[Node]) -> Curvatur
             parts.append(_Part(u, v, (_width(left), _width(right)), twice))
     rest = _rest(structure, parameters, size)
     constant = not _depend([*(h for row in second for h in row), *rest], parameters)
-    return Curvature((*nodes, *rest), constant, size, tuple(parts))
+    return Curvature((*nodes, *rest), constant, size, tuple(parts), basis)
 
 
 def _depend(nodes: Sequence[Node], parameters: Sequence[Node]) -> bool:
@@ -177,9 +183,7 @@ def _block(left: Node | None, h: Node, right: Node | None) -> Node:
     return b.matmul(b.transpose(left), b.multiply(b.expand(h, 1), right))
 
 
-def _factors(
-    margins: Sequence[Margin], parameters: Sequence[Node], size: int
-) -> list[list[tuple[Node | None, np.ndarray]]]:
+def _factors(margins: Sequence[Margin], parameters: Sequence[Node], size: int) -> Factors:
     """For each column of the margins its designs, and the derivative of each factor by the flat parameters."""
     pieces = [piece for margin in margins for piece in margin.pieces]
     nodes = forward.jvp([piece.factor for piece in pieces], parameters, unit_vectors(parameters, size))

@@ -10,7 +10,6 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.objective import Objective, Point
-from lazyml.solvers.outcome import Outcome
 
 
 class Aimed(Protocol):
@@ -74,8 +73,3 @@ class Damping:
 def at_resolution(objective: Objective, state: Aimed) -> bool:
     """Whether the decrease that the quadratic model promises is below what the value can show."""
     return -0.5 * state.slope <= 16 * objective.resolution * abs(state.value)
-
-
-def stuck(objective: Objective, state: Aimed) -> Outcome:
-    """What it means that no step lowers the objective."""
-    return Outcome.PRECISION if at_resolution(objective, state) else Outcome.LINE_SEARCH

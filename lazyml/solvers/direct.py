@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from lazyml.errors import ParameterError
-from lazyml.solvers.metric import inverse_root
+from lazyml.solvers.metric import Hessian
 from lazyml.solvers.newton import Newton, NewtonState, newton_state
 from lazyml.solvers.objective import Objective, Penalised, Point, dot, max_abs
 from lazyml.solvers.pilot import start_with_hessian
@@ -63,7 +63,7 @@ class Direct:
         return Newton().step(objective, state)
 
 
-def solved(point: Point, hessian: np.ndarray, penalty: Penalised | None, resolution: float) -> NewtonState:
+def solved(point: Point, hessian: Hessian, penalty: Penalised | None, resolution: float) -> NewtonState:
     """The minimum of the quadratic through a point, and of the penalty, with what rounding leaves in doubt."""
     step, free = newton_state(point, hessian, penalty, resolution).direction, np.ones(len(point.x), bool)
     if penalty is None:  # refined, since the inverse rounds, too
@@ -71,15 +71,13 @@ def solved(point: Point, hessian: np.ndarray, penalty: Penalised | None, resolut
     else:
         free = point.x + step != 0
     found = newton_state(moved(point, hessian, step, penalty), hessian, penalty, resolution)
-    part = hessian[np.ix_(free, free)]
-    root = inverse_root(part, resolution)
-    inflation = float(np.max(np.diagonal(part) * np.sum(root**2, axis=0), initial=0.0))
+    inflation = hessian.part(free).inflation(resolution)
     most = _DOUBTFUL * max(1.0, max_abs(found.x))
     doubt = min(inflation * resolution * max_abs(step), most)
     return replace(found, doubt=most if abs(found.value) < _CANCELLED * abs(point.value) else doubt)
 
 
-def moved(point: Point, hessian: np.ndarray, step: np.ndarray, penalty: Penalised | None = None) -> Point:
+def moved(point: Point, hessian: Hessian, step: np.ndarray, penalty: Penalised | None = None) -> Point:
     """The quadratic, and the penalty that is in its value, at ``x + step``."""
     bend, x = hessian @ step, point.x + step
     value = point.value + dot(point.gradient, step) + 0.5 * dot(step, bend)

@@ -2,9 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from lazyml.solvers.objective import dot
+
+@dataclass(frozen=True, eq=False)
+class Hessian:
+    """``T' C T`` with T a unit triangular change of parameters, none where C is the Hessian itself.
+
+    With columns of large mean the Hessian loses what C has: with ``z = X w + b = (X - m) w + (b + m'w)`` and T the map
+    from (w, b) to (w, b + m'w), C is that of centred columns, exactly.
+
+    >>> H = Hessian(np.diag([1.0, 2.0]), np.array([[1.0, 0.0], [3.0, 1.0]]))
+    >>> H.dense().tolist(), (H @ np.array([1.0, -3.0])).tolist()
+    ([[19.0, 6.0], [6.0, 2.0]], [1.0, 0.0])
+    """
+
+    matrix: np.ndarray
+    basis: np.ndarray | None = None
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.matrix).all())
+
+    def dense(self) -> np.ndarray:
+        """The Hessian by the parameters themselves."""
+        return self.matrix if self.basis is None else np.asarray(self.basis.T @ self.matrix @ self.basis)
+
+    def __matmul__(self, vector: np.ndarray) -> np.ndarray:
+        if self.basis is None:
+            return np.asarray(self.matrix @ vector)
+        return np.asarray(self.basis.T @ (self.matrix @ (self.basis @ vector)))
+
+    def plus(self, diagonal: np.ndarray) -> Hessian:
+        """With a diagonal matrix, by the parameters themselves, added."""
+        if self.basis is None:
+            return Hessian(self.matrix + np.diag(diagonal))
+        back = 2 * np.eye(len(self.matrix)) - self.basis  # the inverse of 1 + N with NN = 0
+        return Hessian(self.matrix + back.T @ (diagonal[:, None] * back), self.basis)
+
+    def inverse_root(self, resolution: float) -> np.ndarray:
+        """R such that ``R'R`` is its inverse, made safe (``inverse_root``)."""
+        root = inverse_root(self.matrix, resolution)
+        return root if self.basis is None else np.asarray(root @ (2 * np.eye(len(root)) - self.basis).T)
+
+    def inflation(self, resolution: float) -> float:
+        """The largest variance inflation factor, ``C_jj (C^-1)_jj``: how many times rounding grows in a solution."""
+        root = inverse_root(self.matrix, resolution)
+        return float(np.max(np.diagonal(self.matrix) * np.sum(root**2, axis=0), initial=0.0))
+
+    def part(self, chosen: np.ndarray) -> Hessian:
+        """Of some parameters only."""
+        return self if chosen.all() else Hessian(self.dense()[np.ix_(chosen, chosen)])
 
 
 def inverse_root(hessian: np.ndarray, resolution: float = float(np.finfo(np.float64).eps)) -> np.ndarray:
@@ -60,9 +110,3 @@ def positive_part(hessian: np.ndarray, resolution: float = float(np.finfo(np.flo
 def apply_inverse(root: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """``R'R v``."""
     return np.asarray(root.T @ (root @ vector))
-
-
-def norm_squared(root: np.ndarray, gradient: np.ndarray) -> float:
-    """``g' H^-1 g``, twice the decrease that the quadratic model promises."""
-    half = root @ gradient
-    return dot(half, half)

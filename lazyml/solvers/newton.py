@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from lazyml.solvers.damping import Damping, at_resolution, stuck
-from lazyml.solvers.metric import apply_inverse, inverse_root, positive_part
+from lazyml.solvers.damping import Damping, at_resolution
+from lazyml.solvers.metric import Hessian, apply_inverse, positive_part
 from lazyml.solvers.objective import Objective, Penalised, Point, dot, max_abs
 from lazyml.solvers.outcome import Outcome
 
@@ -76,28 +76,29 @@ class Newton:
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         """One iteration; where no step lowers f the state carries the outcome."""
         point, hessian = objective.with_hessian(state.x + state.direction)
-        if self.damping.lowers(objective, state, 1.0, point.value) and point.finite and np.isfinite(hessian).all():
+        if self.damping.lowers(objective, state, 1.0, point.value) and point.finite and hessian.finite:
             newer = _state(objective, point, hessian)
             if at_resolution(objective, state) and newer.residual > 0.5 * state.residual:
-                return replace(state, outcome=Outcome.PRECISION)  # neither the value nor the gradient shows progress
+                return replace(state, outcome=Outcome.DECREMENT)  # neither the value nor the gradient shows progress
             return newer
         for length in self.damping.shorter(objective, state, point):
             point, hessian = objective.with_hessian(state.x + length * state.direction)
-            if point.finite and np.isfinite(hessian).all():
+            if point.finite and hessian.finite:
                 return _state(objective, point, hessian)
-        return replace(state, outcome=stuck(objective, state))
+        at_rest = at_resolution(objective, state)
+        return replace(state, outcome=Outcome.DECREMENT if at_rest else Outcome.LINE_SEARCH)
 
 
-def _state(objective: Objective, point: Point, hessian: np.ndarray) -> NewtonState:
+def _state(objective: Objective, point: Point, hessian: Hessian) -> NewtonState:
     return newton_state(point, hessian, objective.penalty, objective.hessian_resolution)
 
 
-def newton_state(point: Point, hessian: np.ndarray, penalty: Penalised | None, resolution: float) -> NewtonState:
+def newton_state(point: Point, hessian: Hessian, penalty: Penalised | None, resolution: float) -> NewtonState:
     """The state at a point, whose value includes the penalty; ``resolution`` is the relative error of the Hessian."""
     g = point.gradient
     if penalty is None:
-        direction = -apply_inverse(inverse_root(hessian, resolution), g)
+        direction = -apply_inverse(hessian.inverse_root(resolution), g)
         return NewtonState(point.x, point.value, g, direction, dot(g, direction), max_abs(g))
-    aim = penalty.minimum_of_model(point.x, g, positive_part(hessian, resolution))
+    aim = penalty.minimum_of_model(point.x, g, positive_part(hessian.dense(), resolution))
     slope = dot(g, aim - point.x) + penalty.value(aim) - penalty.value(point.x)
     return NewtonState(point.x, point.value, g, aim - point.x, slope, penalty.residual(point.x, g))

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from lazyml.errors import NonFiniteError, ParameterError, ShapeError
+from lazyml.solvers.metric import Hessian
 
 Params = dict[str, np.ndarray]
 Oracle = Callable[[Params], tuple[float, Mapping[str, np.ndarray]]]
-Curved = Callable[[Params], tuple[float, Mapping[str, np.ndarray], np.ndarray]]
+Curved = Callable[[Params], tuple[float, Mapping[str, np.ndarray], np.ndarray | Hessian]]
 Several = Callable[[Params], np.ndarray]
 Answer = tuple[float, Mapping[str, np.ndarray]]
 Pair = Callable[[Params, Params], tuple[Answer, Answer]]
@@ -168,13 +169,14 @@ class Objective:
         more = self.penalty.value(x) if self.penalty is not None else 0.0
         return Point(x, float(value) + more, self.flatten(gradients))
 
-    def with_hessian(self, x: np.ndarray) -> tuple[Point, np.ndarray]:
+    def with_hessian(self, x: np.ndarray) -> tuple[Point, Hessian]:
         """Value, gradient and Hessian at ``x``, from one pass; a ParameterError where the oracle has no Hessian."""
         if self._with_hessian is None:
             raise ParameterError("this solver needs second derivatives", expected="an objective with a Hessian",
                                  found="value and gradient only", fix='use "lbfgs"')  # fmt: skip
         value, gradients, hessian = self._counted(self._with_hessian, self.unflatten(x))
-        return self._point(x, value, gradients), hessian
+        found = hessian if isinstance(hessian, Hessian) else Hessian(np.asarray(hessian))
+        return self._point(x, value, gradients), found
 
     def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[Point, Point]:
         """Value and gradient at two points: one pass where the oracle can, else two."""
@@ -229,12 +231,12 @@ class Objective:
         self.check_start(x)
         return self._finite_start(self(x))
 
-    def at_start_with_hessian(self, x: np.ndarray) -> tuple[Point, np.ndarray]:
+    def at_start_with_hessian(self, x: np.ndarray) -> tuple[Point, Hessian]:
         """The first evaluation, with the Hessian; all of it must be finite."""
         self.check_start(x)
         point, hessian = self.with_hessian(x)
         self._finite_start(point)
-        if not np.isfinite(hessian).all():
+        if not hessian.finite:
             raise NonFiniteError(
                 "the Hessian is not finite at the start",
                 found=f"parameters {self.describe(x)}",

@@ -17,6 +17,10 @@ class Outcome(Enum):
         "converged: the objective no longer changes at floating-point precision, though the gradient is above the "
         "tolerance; scale the columns to similar size if the parameters must be more exact"
     )
+    DECREMENT = (
+        "converged: the next step of Newton's method would lower the objective by less than floating-point precision "
+        "shows, though the gradient is above the tolerance"
+    )
     UNBOUNDED = (
         "the objective flattens out while the parameters keep growing, so it has no finite minimum (perfectly "
         "separable classes do this); add a penalty such as 0.5 * 1e-4 * lz.sum(w**2)"
@@ -34,4 +38,4 @@ class Outcome(Enum):
     @property
     def converged(self) -> bool:
         """Whether the parameters are a minimum, as far as the solver can tell."""
-        return self in (Outcome.GRADIENT, Outcome.PRECISION)
+        return self in (Outcome.GRADIENT, Outcome.PRECISION, Outcome.DECREMENT)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lazyml.errors import NonFiniteError
 from lazyml.solvers import base
+from lazyml.solvers.metric import Hessian
 from lazyml.solvers.newton import Newton
 from lazyml.solvers.objective import Objective, Point
 
@@ -20,7 +21,7 @@ class Pilot(NamedTuple):
     """The sample's minimum, or the start where it has none, and its Hessian there."""
 
     x: np.ndarray
-    hessian: np.ndarray
+    hessian: Hessian
 
 
 def pilot(objective: Objective, seed: int, x: np.ndarray) -> Pilot | None:
@@ -39,10 +40,10 @@ def pilot(objective: Objective, seed: int, x: np.ndarray) -> Pilot | None:
     at = inner.flatten(fit.params) if fit.converged else x
     _, hessian = inner.with_hessian(at)
     objective.count(0, 0, 0, time.perf_counter() - began)
-    return Pilot(at, hessian) if np.isfinite(hessian).all() else None
+    return Pilot(at, hessian) if hessian.finite else None
 
 
-def start_with_metric(objective: Objective, seed: int, x: np.ndarray) -> tuple[Point, np.ndarray]:
+def start_with_metric(objective: Objective, seed: int, x: np.ndarray) -> tuple[Point, Hessian]:
     """The first full evaluation and a Hessian near it: of a sample at its minimum, or of all rows at ``x`` where there
     is no sample. Costs one pass and the sample.
     """
@@ -54,7 +55,7 @@ def start_with_metric(objective: Objective, seed: int, x: np.ndarray) -> tuple[P
     return point if point.finite else objective.at_start(x), found.hessian
 
 
-def start_with_hessian(objective: Objective, seed: int, x: np.ndarray) -> tuple[Point, np.ndarray]:
+def start_with_hessian(objective: Objective, seed: int, x: np.ndarray) -> tuple[Point, Hessian]:
     """Value, gradient and Hessian on all rows, at the sample's minimum or at ``x``: one pass and the sample."""
     objective.check_start(x)
     found = pilot(objective, seed, x)

@@ -14,19 +14,22 @@ from typing import Any
 import numpy as np
 
 from lazyml.array import Array
+from lazyml.errors import BudgetError
 from lazyml.expr import build as b
 from lazyml.expr.batch import along
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
-from lazyml.functions import compile
+from lazyml.functions import compile, mean, std
 from lazyml.solvers.curvature import Curvature, find_curvature
 from lazyml.solvers.kinks import Kinks, find_kinks
+from lazyml.solvers.metric import Hessian
 from lazyml.solvers.objective import RESOLUTION, Answer, Objective, Params
 from lazyml.solvers.structure import Structure, find_structure, put
 
 # Where everything is float32, blocks are summed in float32: values are rough at some last places of that.
 FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
 
+_FIRST_ROWS = 1024
 _OTHER = "other "  # no parameter of a user's has a space in its name
 
 
@@ -51,7 +54,15 @@ class Programs:
 
     @cached_property
     def curvature(self) -> Curvature:
-        return find_curvature(self.structure, self.parameters)
+        return find_curvature(self.structure, self.parameters, self._moments)
+
+    def _moments(self, designs: Sequence[Node]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Means and deviations of the columns of designs in the first rows."""
+        both = [(mean(Array(design), axis=0), std(Array(design), axis=0)) for design in designs]
+        try:
+            return list(compile(both, backend="numpy", pin=False, **self.resources)(rows=slice(0, _FIRST_ROWS)))
+        except BudgetError:
+            return []
 
     @cached_property
     def first_order(self) -> Any:
@@ -132,7 +143,7 @@ class Programs:
         value, *slopes = self._run(self.first_order, params)
         return float(value), self._named(slopes)
 
-    def _with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
+    def _with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
         value, *rest = self._run(self.second_order, params)
         count = len(self.parameters)
         return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])

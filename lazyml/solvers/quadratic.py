@@ -86,7 +86,7 @@ class Quadratic:
         free = ~self._weights({name: 1.0}).astype(bool)
         there = moved(self._at, self._hessian, np.where(free, 0.0, -self._at.x))
         step = np.zeros(self._objective.size)
-        part = self._hessian[np.ix_(free, free)]
+        part = self._hessian.dense()[np.ix_(free, free)]
         step[free] = -np.linalg.lstsq(part, there.gradient[free], rcond=None)[0]
         return float(np.max(np.abs((there.gradient + self._hessian @ step)[~free]), initial=0.0))
 
@@ -95,7 +95,7 @@ class Quadratic:
         more = penalty.value(at.x) if penalty is not None else 0.0
         value = at.value + 0.5 * float(ridge @ at.x**2) + more
         shifted = Point(at.x, value, at.gradient + ridge * at.x)
-        state = solved(shifted, self._hessian + np.diag(ridge), penalty, self._objective.hessian_resolution)
+        state = solved(shifted, self._hessian.plus(ridge), penalty, self._objective.hessian_resolution)
         return Minimum(self._objective.unflatten(state.x), state.value, state.residual), state.x
 
     def _weights(self, given: Weights | None) -> np.ndarray:

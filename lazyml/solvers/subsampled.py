@@ -9,7 +9,6 @@ import numpy as np
 
 from lazyml.solvers.lbfgs import at_resolution, two_loop, with_pair
 from lazyml.solvers.line_search import Wolfe, search
-from lazyml.solvers.metric import inverse_root
 from lazyml.solvers.objective import Objective, Point, max_abs
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
@@ -76,7 +75,7 @@ class SubsampledNewton:
     def init(self, objective: Objective, x: np.ndarray) -> SubsampledState:
         """The state at the sample's minimum: the sample and one pass."""
         point, hessian = start_with_metric(objective, self.seed, x)
-        root = inverse_root(hessian, objective.hessian_resolution)
+        root = hessian.inverse_root(objective.hessian_resolution)
         direction = -two_loop(point.gradient, (), (), root)
         return SubsampledState(point.x, point.value, point.gradient, direction, (), (), root)
 
@@ -84,14 +83,16 @@ class SubsampledNewton:
         """One iteration; a search that fails is tried once more without the pairs, then the state has the outcome."""
         start = Point(state.x, state.value, state.gradient)
         steps, changes = state.steps, state.changes
-        accepted = search(objective, start, state.direction, 1.0, self.wolfe)
-        if accepted is None and steps and not at_resolution(objective, state):
+        at_rest = at_resolution(objective, state)
+        # Where the value can not show what is left, one step more may still make the gradient smaller; a search may not.
+        wolfe = replace(self.wolfe, max_trials=1) if at_rest else self.wolfe
+        accepted = search(objective, start, state.direction, 1.0, wolfe)
+        if accepted is None and steps and not at_rest:
             steps, changes = (), ()
             afresh = -two_loop(state.gradient, steps, changes, state.root)
             accepted = search(objective, start, afresh, 1.0, self.wolfe)
         if accepted is None:
-            at_rest = at_resolution(objective, state)
-            return replace(state, outcome=Outcome.PRECISION if at_rest else Outcome.LINE_SEARCH)
+            return replace(state, outcome=Outcome.DECREMENT if at_rest else Outcome.LINE_SEARCH)
         point = accepted.point
         s, y = point.x - state.x, point.gradient - state.gradient
         steps, changes = with_pair(steps, changes, s, y, self.history)

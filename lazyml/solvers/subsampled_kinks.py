@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from lazyml.errors import ParameterError
-from lazyml.solvers.damping import Damping, at_resolution, stuck
+from lazyml.solvers.damping import Damping, at_resolution
 from lazyml.solvers.metric import positive_part
 from lazyml.solvers.objective import Objective, Point, dot, euclidean, max_abs
 from lazyml.solvers.outcome import Outcome
@@ -63,7 +63,7 @@ class SubsampledProximalNewton:
     def init(self, objective: Objective, x: np.ndarray) -> KinkedState:
         """The state at the sample's minimum: the sample and one pass."""
         point, hessian = start_with_metric(objective, self.seed, x)
-        return _state(objective, point, positive_part(hessian, objective.hessian_resolution))
+        return _state(objective, point, positive_part(hessian.dense(), objective.hessian_resolution))
 
     def step(self, objective: Objective, state: KinkedState) -> KinkedState:
         """One iteration; where no step lowers the objective the state carries the outcome."""
@@ -77,7 +77,8 @@ class SubsampledProximalNewton:
             point = objective(state.x + length * state.direction)
             if point.finite:
                 return self._next(objective, state, point)
-        return replace(state, outcome=stuck(objective, state))
+        at_rest = at_resolution(objective, state)
+        return replace(state, outcome=Outcome.PRECISION if at_rest else Outcome.LINE_SEARCH)
 
     @staticmethod
     def _next(objective: Objective, state: KinkedState, point: Point) -> KinkedState:

@@ -5,7 +5,7 @@ from solver_formulas import MARGINS, NO_MARGINS, leaves
 import lazyml as lz
 from lazyml.array import Array
 from lazyml.solvers.curvature import find_curvature
-from lazyml.solvers.metric import apply_inverse, inverse_root, norm_squared
+from lazyml.solvers.metric import apply_inverse, inverse_root
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.structure import find_structure
 
@@ -21,7 +21,8 @@ def test_the_hessian_is_the_slope_of_the_gradient(name):
     programs = programs_of(CURVED[name](leaves()))
     objective = programs.objective()
     x = np.random.default_rng(5).standard_normal(objective.size) * 0.3
-    point, hessian = objective.with_hessian(x)
+    point, found = objective.with_hessian(x)
+    hessian = found.dense()
     step = 1e-6
     slopes = [(objective(x + step * e).gradient - objective(x - step * e).gradient) / (2 * step)
               for e in np.eye(objective.size)]  # fmt: skip
@@ -86,7 +87,6 @@ def test_the_metric_inverts_what_can_be_inverted():
     root = inverse_root(H)
     solved = np.linalg.solve(H * np.logspace(8, -8, 6)[:, None] * np.logspace(8, -8, 6), g * np.logspace(8, -8, 6))
     np.testing.assert_allclose(apply_inverse(root, g) * np.logspace(-8, 8, 6), solved, rtol=1e-9)
-    np.testing.assert_allclose(norm_squared(root, g), g @ apply_inverse(root, g), rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["collinear", "zero column", "all zero", "indefinite"])
@@ -117,4 +117,4 @@ def test_many_margin_columns_go_by_unit_vectors():
     assert [node.shape for node in curvature.nodes] == [(27, 3, 9)]
     f = lz.compile([loss, *map(Array, curvature.nodes)])
     _, values = f(W=np.zeros((3, 9)))
-    assert curvature.assemble([values]).shape == (27, 27)
+    assert curvature.assemble([values]).dense().shape == (27, 27)
