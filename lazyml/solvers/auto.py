@@ -52,6 +52,8 @@ class Auto:
         if programs.size > (DENSE if columns else UNSTRUCTURED) or (kinks and not columns):
             why = smooth.structure.why or f"{programs.size:,} parameters are too many for a Hessian"
             return without, f"{of_first_order}: {about}{penalty}; {why}"
+        if columns and smooth.curvature.flat:
+            return without, f"{of_first_order}: {about}{penalty}; the sum over rows has no curvature"
         rows, why = rows_to_draw(smooth)
         quadratic = bool(columns) and smooth.curvature.quadratic
         if rows and columns and not quadratic:

@@ -45,11 +45,14 @@ class Curvature:
         Whether the Hessian is the same everywhere.
     size : int
         How many parameters there are, their elements counted.
+    flat : bool
+        Whether the totals are known to have no curvature at all, as those of absolute values.
     """
 
     nodes: tuple[Node, ...]
     quadratic: bool
     size: int
+    flat: bool = False
     _parts: tuple[_Part, ...] = field(default=(), repr=False)
     _basis: np.ndarray | None = field(default=None, repr=False)
 
@@ -111,7 +114,7 @@ def find_curvature(structure: Structure, parameters: Sequence[Node], moments: Mo
             parts.append(_Part(u, v, (_width(left), _width(right)), twice))
     rest = _rest(structure, parameters, size)
     constant = not _depend([*(h for row in second for h in row), *rest], parameters)
-    return Curvature((*nodes, *rest), constant, size, tuple(parts), basis)
+    return Curvature((*nodes, *rest), constant, size, not parts, tuple(parts), basis)
 
 
 def _depend(nodes: Sequence[Node], parameters: Sequence[Node]) -> bool:
@@ -163,6 +166,7 @@ def _columns(rows: Node) -> list[Node]:
 
 
 def _is_zero(h: Node) -> bool:
+    (h,) = optimise([h])
     while h.op in ("broadcast", "cast", "index"):
         h = h.src[0]
     return h.op == "const" and not np.any(h.arg.value)

@@ -11,6 +11,7 @@ from lazyml.errors import ParameterError
 from lazyml.solvers.metric import Hessian
 from lazyml.solvers.newton import Newton, NewtonState, newton_state
 from lazyml.solvers.objective import Objective, Penalised, Point, dot, max_abs
+from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_hessian
 
 # A value that is so much smaller than what it is the difference of has lost more digits than a fit should.
@@ -52,6 +53,8 @@ class Direct:
                                  "penalties at most", found="a Hessian that changes with the parameters",
                                  fix='use "newton"')  # fmt: skip
         point, hessian = start_with_hessian(objective, self.seed, x)
+        if not hessian.convex(objective.hessian_resolution):
+            return replace(newton_state(point, hessian, None, objective.hessian_resolution), outcome=Outcome.CONCAVE)
         return solved(point, hessian, objective.penalty, objective.hessian_resolution)
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:

@@ -26,6 +26,10 @@ class Hessian:
     def finite(self) -> bool:
         return bool(np.isfinite(self.matrix).all())
 
+    def convex(self, resolution: float) -> bool:
+        """Whether it has no negative eigenvalue, up to rounding."""
+        return positive_part(self.matrix, resolution) is self.matrix
+
     def dense(self) -> np.ndarray:
         """The Hessian by the parameters themselves."""
         return self.matrix if self.basis is None else np.asarray(self.basis.T @ self.matrix @ self.basis)

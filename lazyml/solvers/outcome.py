@@ -25,6 +25,10 @@ class Outcome(Enum):
         "the objective flattens out while the parameters keep growing, so it has no finite minimum (perfectly "
         "separable classes do this); add a penalty such as 0.5 * 1e-4 * lz.sum(w**2)"
     )
+    CONCAVE = (
+        "the loss is quadratic and falls without end along some direction, so it has no minimum; check the signs of its "
+        "terms, or add a penalty"
+    )
     ITERATIONS = (
         "not converged: max_iterations reached; raise max_iterations, scale the columns to similar size, add a "
         "penalty, or accept a larger tolerance"

@@ -84,7 +84,7 @@ class SubsampledNewton:
         start = Point(state.x, state.value, state.gradient)
         steps, changes = state.steps, state.changes
         at_rest = at_resolution(objective, state)
-        # Where the value can not show what is left, one step more may still make the gradient smaller; a search may not.
+        # Where the value can not show what is left, one more step may make the gradient smaller; a search may not.
         wolfe = replace(self.wolfe, max_trials=1) if at_rest else self.wolfe
         accepted = search(objective, start, state.direction, 1.0, wolfe)
         if accepted is None and steps and not at_rest:

@@ -6,7 +6,7 @@ from test_subsampled import programs_of
 
 import lazyml as lz
 from lazyml.errors import ParameterError
-from lazyml.solvers import Direct
+from lazyml.solvers import Direct, Lbfgs
 from lazyml.solvers.auto import Auto
 
 
@@ -76,3 +76,25 @@ def test_what_is_not_quadratic_is_refused_by_name():
 def test_auto_sees_that_a_loss_is_quadratic(name):
     chosen, reason = Auto().choose(programs_of(MARGINS[name][0](leaves())))
     assert chosen == Direct() and "is quadratic" in reason
+
+
+def test_a_quadratic_that_has_no_minimum_is_reported():
+    X, _ = targets(300, 3)
+    w = lz.param("w", 3)
+    fit = lz.minimize(lz.mean(-((lz.from_array(X) @ w) ** 2)), solver="direct")
+    assert not fit.converged and "falls without end" in fit.message
+
+
+WITHOUT_CURVATURE = {
+    "quantile": lambda z, y: lz.where(z > y, 0.7 * (z - y), 0.3 * (y - z)),
+    "absolute": lambda z, y: abs(z - y),
+    "linear": lambda z, y: z - y,
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_CURVATURE)
+def test_sums_without_curvature_are_not_for_second_order_solvers(name):
+    X, y = targets(300, 3)
+    loss = lz.mean(WITHOUT_CURVATURE[name](lz.from_array(X) @ lz.param("w", 3), lz.from_array(y)))
+    chosen, reason = Auto().choose(programs_of(loss))
+    assert isinstance(chosen, Lbfgs) and "no curvature" in reason
