@@ -26,8 +26,8 @@ class Outcome(Enum):
         "separable classes do this); add a penalty such as 0.5 * 1e-4 * lz.sum(w**2)"
     )
     CONCAVE = (
-        "the loss is quadratic and falls without end along some direction, so it has no minimum; check the signs of its "
-        "terms, or add a penalty"
+        "the loss is quadratic and falls without end along some direction, so it has no minimum; check the signs of "
+        "its terms, or add a penalty"
     )
     ITERATIONS = (
         "not converged: max_iterations reached; raise max_iterations, scale the columns to similar size, add a "
