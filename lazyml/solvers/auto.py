@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lazyml.errors import BudgetError
+from lazyml.solvers.curvature import MARGIN_COLUMNS
 from lazyml.solvers.direct import Direct
 from lazyml.solvers.fista import Fista
 from lazyml.solvers.journey import Solver
@@ -22,7 +23,7 @@ UNSTRUCTURED = 64
 
 @dataclass(frozen=True)
 class Auto:
-    """The choice by structure. With margins and up to 1000 parameters, or without and up to 64:
+    """The choice by structure. With up to 8 columns of margins and 1000 parameters, or with none and 64:
 
     - a squared loss: ``Direct``, one pass;
     - rows enough to sample: ``SubsampledNewton``, a pass an iteration, few of them;
@@ -49,8 +50,7 @@ class Auto:
             )
         penalty = " and a penalty with kinks" if kinks else ""
         without, of_first_order = (Fista(), "FISTA") if kinks else (Lbfgs(), "L-BFGS")
-        if programs.size > (DENSE if columns else UNSTRUCTURED) or (kinks and not columns):
-            why = smooth.structure.why or f"{programs.size:,} parameters are too many for a Hessian"
+        if why := self._no_hessian(smooth, columns, kinks):
             return without, f"{of_first_order}: {about}{penalty}; {why}"
         if columns and smooth.curvature.flat:
             return without, f"{of_first_order}: {about}{penalty}; the sum over rows has no curvature"
@@ -63,6 +63,16 @@ class Auto:
         if quadratic:
             return Direct(), f"direct: {about}, and is quadratic{penalty}"
         return Newton(), f"Newton: {about}{penalty}" + (f"; {why}" if why else "")
+
+    @staticmethod
+    def _no_hessian(programs: Programs, columns: int, kinks: bool) -> str:
+        """Why no Hessian is formed; empty where one is."""
+        structure = programs.structure
+        if programs.size > (DENSE if columns else UNSTRUCTURED):
+            return structure.why or f"{programs.size:,} parameters are too many for a Hessian"
+        if columns > MARGIN_COLUMNS:
+            return f"{columns} margins are too many for a Hessian"
+        return structure.why if not columns and (kinks or not structure.narrow) else ""
 
     @staticmethod
     def _fits(programs: Programs) -> bool:

@@ -56,6 +56,11 @@ class Curvature:
     _parts: tuple[_Part, ...] = field(default=(), repr=False)
     _basis: np.ndarray | None = field(default=None, repr=False)
 
+    @property
+    def blocks(self) -> int:
+        """How many totals read the data with margins."""
+        return len(self._parts)
+
     def assemble(self, values: Sequence[Any]) -> Hessian:
         """The Hessian by the flat vector of parameters, symmetric to the last bit."""
         total = np.zeros((self.size, self.size))

@@ -24,12 +24,13 @@ from lazyml.solvers.curvature import Curvature, find_curvature
 from lazyml.solvers.kinks import Kinks, find_kinks
 from lazyml.solvers.metric import Hessian
 from lazyml.solvers.objective import RESOLUTION, Answer, Objective, Params
-from lazyml.solvers.structure import Structure, find_structure, put
+from lazyml.solvers.structure import Structure, find_structure, put, row_leaves
 
 # Where everything is float32, blocks are summed in float32: values are rough at some last places of that.
 FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
 
 _FIRST_ROWS = 1024
+_MANY_BLOCKS, _FEW_ROWS = 6, 200_000  # the latter is the size of a sample
 _OTHER = "other "  # no parameter of a user's has a space in its name
 
 
@@ -71,8 +72,12 @@ class Programs:
 
     @cached_property
     def second_order(self) -> Any:
-        """Value, gradient and the totals of the Hessian."""
-        return self._compile([self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes])
+        """Value, gradient and the totals of the Hessian. On few rows many Gram matrices, as of many classes, go by
+        NumPy: to compile them takes ten seconds and more."""
+        rows = max((int(node.shape[0]) for node in row_leaves(self.loss)), default=0)
+        interpret = self.curvature.blocks > _MANY_BLOCKS and rows <= _FEW_ROWS
+        formulas = [self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes]
+        return self._compile(formulas, backend="numpy" if interpret else "auto")
 
     @cached_property
     def kinks(self) -> Kinks:
@@ -130,8 +135,8 @@ class Programs:
         """Identifies formulas and data."""
         return str(self.first_order.fingerprint)
 
-    def _compile(self, nodes: Sequence[Node]) -> Any:
-        return compile([Array(node) for node in nodes], **self.resources)
+    def _compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
+        return compile([Array(node) for node in nodes], backend=backend, **self.resources)
 
     def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
         # A loss whose kinks are left to proximal steps may no longer depend on what it penalises.

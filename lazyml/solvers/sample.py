@@ -22,12 +22,12 @@ from lazyml.array import Array
 from lazyml.config import memory_budget
 from lazyml.errors import BudgetError
 from lazyml.expr import build as b
-from lazyml.expr.node import Node, topological
 from lazyml.expr.substitute import substitute
 from lazyml.functions import compile, from_array
 from lazyml.plan.plan import row_bytes
 from lazyml.solvers.objective import Sample
 from lazyml.solvers.programs import Programs
+from lazyml.solvers.structure import row_leaves
 
 SHARE = 100  # one row in so many
 LEAST, MOST = 20_000, 200_000  # rows, or 100 and 200 a parameter where that is more
@@ -68,10 +68,6 @@ def sampler(programs: Programs) -> Callable[[int], Sample | None]:
             return None
 
     return sample
-
-
-def row_leaves(loss: Node) -> list[Node]:
-    return [node for node in topological([loss]) if node.row_axis is not None and not node.src]
 
 
 def draw(programs: Programs, count: int, seed: int) -> Sample:

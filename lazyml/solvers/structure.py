@@ -68,6 +68,12 @@ class Structure:
     why: str = ""
 
     @property
+    def narrow(self) -> bool:
+        """Whether all row values that depend on parameters are single columns: H v goes along many v at once then."""
+        moved = _moved(self.loss, [node for node in topological([self.loss]) if node.op == "param"])
+        return all(node.row_axis is None or columns_of(node) == 1 for node in moved)
+
+    @property
     def separates(self) -> bool:
         """Whether the loss is a sum over rows and something small."""
         return bool(self.totals) and self.rest is not self.loss
@@ -100,6 +106,11 @@ def find_structure(loss: Node, parameters: Sequence[Node]) -> Structure:
     if reason:
         return Structure(loss, touched, rest, why=reason)
     return Structure(loss, touched, rest, found) if found else nothing
+
+
+def row_leaves(loss: Node) -> list[Node]:
+    """What a loss reads, and other leaves that are aligned with its rows."""
+    return [node for node in topological([loss]) if node.row_axis is not None and not node.src]
 
 
 def put(root: Node, values: Mapping[Node, Node]) -> Node:
@@ -159,8 +170,8 @@ def _margins(
     cut = cheapest_cut(inside, targets, making, keeping, early=True)
     if cut is None or cut[0] == UNLIMITED:
         first = next(iter(blocked.values()), None)
-        bent = next((n for n in inside if degree[n] > AFFINE and all(degree[s] <= AFFINE for s in n.src)
-                     and not any(s in apart for s in n.src)), None)  # fmt: skip
+        bent = next((n for n in inside if degree[n] > AFFINE
+                     and any(s.row_axis is None and degree[s] != FREE for s in n.src)), None)  # fmt: skip
         shown = formula(bent, depth=3) if bent is not None else formula(totals[0], depth=3)
         return (), first or f"{shown} is not a function of values that are linear in the parameters"
     chosen = [node for node in inside if node in cut[1]]

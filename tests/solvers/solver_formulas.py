@@ -59,7 +59,7 @@ NO_MARGINS = {
                                        "multiplied by a parameter"),
     "scale within the rows": (lambda o: lz.mean((o.X @ o.w - o.y) ** 2 * lz.exp(-o.s) + o.s),
                               r"exp\(-s\) is not a function of values that are linear"),
-    "hidden layer": (lambda o: lz.mean(lz.tanh(o.X @ o.W) @ o.c), "is not a function of values that are linear"),
+    "hidden layer": (lambda o: lz.mean(lz.tanh(o.X @ o.W) @ o.c), r"@ W\) @ c is not a function of values"),
     "total of totals": (lambda o: lz.mean((o.X @ o.w - lz.mean(o.X @ o.w)) ** 2), "is a total of what depends on"),
     "largest": (lambda o: lz.max(o.X @ o.w), "not a sum over rows"),
     "no data": (lambda o: lz.sum(o.w**2), "no total over rows"),

@@ -149,7 +149,9 @@ def test_what_is_not_sampled_says_why(classes, change, why):
 @pytest.mark.parametrize(("case", "solver", "reason"), [
     ("many rows", "SubsampledNewton", "9 parameters through 1 linear margin; 20,000 rows show its curvature"),
     ("few rows", "Newton", "2,000 rows are too few to sample"),
-    ("hidden layer", "Newton", "the loss has 30 parameters"),
+    ("hidden layer", "Lbfgs", "the loss has 30 parameters; tanh(array @ W) @ c is not"),
+    ("scale", "Newton", "the loss has 10 parameters; 2,000 rows are too few"),
+    ("many classes", "Lbfgs", "12 margins are too many"),
     ("many parameters", "Lbfgs", "1,201 parameters are too many for a Hessian"),
     ("little memory", "Lbfgs", "the memory allowed does not hold"),
 ])  # fmt: skip
@@ -161,6 +163,11 @@ def test_auto_chooses_and_says_why(classes, case, solver, reason):
     if case == "hidden layer":
         W, c = lz.param("W", (8, 3)), lz.param("c", 3)
         loss = lz.mean((lz.tanh(lz.from_array(X) @ W) @ c - lz.from_array(y)) ** 2) + lz.sum(lz.param("d", 3) ** 2)
+    if case == "scale":
+        s, r = lz.param("s"), lz.from_array(X) @ lz.param("w", 8) + lz.param("b") - lz.from_array(y)
+        loss = lz.mean(r**2 * lz.exp(-s) + s)
+    if case == "many classes":
+        loss = lz.mean(lz.logsumexp(lz.from_array(X) @ lz.param("W", (8, 12)), axis=1))
     if case == "little memory":
         memory = "600 KiB"
     chosen, found = Auto().choose(programs_of(loss, memory=memory))
