@@ -22,6 +22,7 @@ from lazyml.array import Array
 from lazyml.config import memory_budget
 from lazyml.errors import BudgetError
 from lazyml.expr import build as b
+from lazyml.expr.row_ranges import slice_rows
 from lazyml.expr.substitute import substitute
 from lazyml.functions import compile, from_array
 from lazyml.plan.plan import row_bytes
@@ -33,7 +34,7 @@ SHARE = 100  # one row in so many
 LEAST, MOST = 20_000, 200_000  # rows, or 100 and 200 a parameter where that is more
 WORTH = 5  # a sample of more than one row in so many is no sample
 MEMORY_SHARE = 4  # of the budget
-SLICES = 16  # each is a call, a millisecond or two
+SLICES = 16  # each is a pass of its own, a millisecond or two
 
 
 def rows_to_draw(programs: Programs) -> tuple[int, str]:
@@ -75,18 +76,17 @@ def draw(programs: Programs, count: int, seed: int) -> Sample:
     began = time.perf_counter()
     leaves = row_leaves(programs.loss)
     rows = int(leaves[0].shape[0])
-    reader: Any = compile([Array(leaf) for leaf in leaves], pin=False, **programs.resources)
-    parts, bytes_read = [], 0
-    for piece in slices(rows, count, seed):
-        parts.append(reader(rows=piece))
-        bytes_read += reader.last_run.bytes_read
-    held = [np.concatenate([part[at] for part in parts]) for at in range(len(leaves))]
+    pieces = slices(rows, count, seed)
+    # Each piece is a formula of its own: the memory of results that a plan states is that of all their rows.
+    ranges = [[Array(slice_rows(leaf, p.start, p.stop - p.start)) for p in pieces] for leaf in leaves]
+    reader: Any = compile(ranges, backend="numpy", pin=False, **programs.resources)
+    held = [np.concatenate(parts) for parts in reader()]
     drawn = len(held[0])
     small = {leaf: from_array(values).node for leaf, values in zip(leaves, held, strict=True)}
     (loss,) = substitute([programs.structure.scaled(b.const(rows / drawn))], small)
     left = memory_budget(programs.resources.get("memory")) - sum(values.nbytes for values in held)
     inner = Programs(loss, programs.parameters, threads=programs.resources.get("threads"), memory=left)
-    return Sample(inner.objective(), drawn / rows, bytes_read, time.perf_counter() - began)
+    return Sample(inner.objective(), drawn / rows, reader.last_run.bytes_read, time.perf_counter() - began)
 
 
 def slices(rows: int, count: int, seed: int) -> Sequence[slice]:

@@ -250,7 +250,7 @@ def test_restarts_beat_plain_momentum_on_an_ill_conditioned_bowl():
     D = np.logspace(0, 3, 20)
     bowl = Objective(lambda p: (float(p["x"] @ (D * p["x"])) / 2, {"x": D * p["x"]}), {"x": (20,)})
     fit = run(Fista(), bowl, np.ones(20))
-    assert fit.converged and fit.n_iter < 600
+    assert fit.converged and fit.n_iter < 700  # 1000 and more without restarts
     np.testing.assert_allclose(fit.params["x"], 0, atol=1e-5)
 
 

@@ -123,6 +123,13 @@ def test_a_sample_of_a_file_reads_its_share(tmp_path, classes):
     assert found.bytes_read == 20_000 * 9 * 8
 
 
+def test_a_budget_far_below_the_data_holds_a_sample(classes):
+    X, y = classes
+    fit = lz.minimize(logistic(X, y), memory="6 MiB")
+    assert X.nbytes > 7 * 2**20 and fit.reason.startswith("subsampled")
+    assert fit.passes % 1 == pytest.approx(20_000 / ROWS, abs=1e-3) and fit.passes < 7
+
+
 def test_slices_depend_on_rows_and_seed_only():
     assert slices(10**6, 20_000, 0) == slices(10**6, 20_000, 0) != slices(10**6, 20_000, 1)
     pieces = slices(10**6, 20_000, 0)
