@@ -1,7 +1,9 @@
 """Solvers: a frozen configuration, an explicit state, one loop.
 
-``objective`` sees an oracle as a function of one vector, ``journey`` says what a solver is, ``base`` drives it,
-``lbfgs`` and ``gradient_descent`` are solvers, ``minimize`` joins them to the compiler.
+``objective`` sees an oracle as a function of one vector, ``journey`` says what a solver is, ``base`` drives it.
+``structure``, ``affine``, ``curvature``, ``centring`` and ``kinks`` find in a formula what a solver can use;
+``programs`` are the passes. ``newton``, ``direct``, ``subsampled``, ``fista``, ``lbfgs`` and ``gradient_descent`` are
+solvers, ``auto`` chooses one, and ``minimize`` joins it all to the compiler.
 """
 
 from lazyml.solvers.auto import Auto

@@ -45,12 +45,17 @@ def pilot(objective: Objective, seed: int, x: np.ndarray) -> Pilot | None:
 
 def start_with_metric(objective: Objective, seed: int, x: np.ndarray) -> tuple[Point, Hessian]:
     """The first full evaluation and a Hessian near it: of a sample at its minimum, or of all rows at ``x`` where there
-    is no sample. Costs one pass and the sample.
+    is no sample. Costs one pass and the sample. Of an ``x`` that is not all zeros, that pass evaluates both points, and
+    the better one is taken: a fit that goes on from another's end is not set back to what a sample can tell.
     """
     objective.check_start(x)
     found = pilot(objective, seed, x)
     if found is None:
         return objective.at_start_with_hessian(x)
+    if np.any(x):
+        points = [point for point in objective.pair(found.x, x) if point.finite]
+        best = min(points, key=lambda point: point.value) if points else objective.at_start(x)
+        return best, found.hessian
     point = objective(found.x)
     return point if point.finite else objective.at_start(x), found.hessian
 

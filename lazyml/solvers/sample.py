@@ -40,6 +40,8 @@ SLICES = 16  # each is a pass of its own, a millisecond or two
 def rows_to_draw(programs: Programs) -> tuple[int, str]:
     """How many rows a sample would have, and if that is none, why."""
     leaves, size = row_leaves(programs.loss), programs.size
+    if not leaves:
+        return 0, "it reads no data"
     if any(node.op != "source" for node in leaves):
         return 0, "the formula depends on the numbers of the rows"
     counts = {int(node.shape[0]) for node in leaves}

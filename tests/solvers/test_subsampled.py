@@ -68,6 +68,16 @@ def test_the_same_bits_for_any_number_of_threads(classes):
         assert [row.value for row in fit.history] == [row.value for row in fits[0].history]
 
 
+def test_a_fit_goes_on_from_the_end_of_another(classes):
+    loss = logistic(*classes)
+    fit = lz.minimize(loss)
+    again = lz.minimize(loss, fit.params)
+    assert again.converged and again.passes < 3.5
+    assert again.history[0].value == pytest.approx(fit.value, rel=1e-12)
+    far = lz.minimize(loss, {"w": np.full(8, 5.0), "b": 1.0})
+    assert far.history[0].value < 1.01 * fit.value and far.passes <= fit.passes + 1
+
+
 def test_small_data_take_the_hessian_of_all_rows():
     X, y = gaussian_classes()
     fit = lz.minimize(logistic(X, y), solver="subsampled-newton")
