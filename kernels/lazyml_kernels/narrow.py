@@ -1,0 +1,56 @@
+"""`dense.row_dot` and `dense.add_vector_product` for matrices whose rows fit in a few vector registers.
+
+A plan knows how wide its matrices are and picks `row_dot_2` for rows of two vectors, and so on: see `widths`. On blocks
+in the cache they take 0.4 of the time of the loops of `dense` at 28 columns of float32, and 0.6 at 28 of float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lazyml_kernels.jit import sum_kernel
+from lazyml_kernels.vectors import add, add_rows, dots, fold, load, places, store, zeros
+from lazyml_kernels.widths import ROW_DOT_VECTORS, SUM_VECTORS
+
+
+def _row_dot(vectors: int) -> Any:
+    @sum_kernel
+    def row_dot(A: Any, first: int, count: int, w: Any, out: Any, centre: Any = None) -> None:
+        columns, whole = places(vectors, A.shape[1], out), count // 8 * 8
+        factors, m = load(w, columns, out), load(centre, columns, out)
+        for i in range(0, whole, 8):
+            store(out, (i,), dots(A, first + i, columns, m, factors))
+        rows = A[first : first + count]
+        for i in range(whole, count):
+            x, total = rows[i], out.dtype.type(0)
+            for j in range(w.size):
+                total += (x[j] if centre is None else x[j] - centre[j]) * w[j]
+            out[i] = total
+
+    return row_dot
+
+
+def _add_vector_product(vectors: int) -> Any:
+    together = 8 // vectors  # rows in turn, whose sums stay apart, since an addition takes several cycles
+    apart = together * vectors
+
+    @sum_kernel
+    def add_vector_product(A: Any, first: int, count: int, r: Any, sums: Any, centre: Any = None) -> None:
+        columns, whole = places(vectors, A.shape[1], sums), count // together * together
+        m, many = load(centre, columns, sums), zeros(apart, sums)
+        for i in range(0, whole, together):
+            many = add_rows(many, A, first + i, columns, m, r, i)
+        one = add(load(sums, columns, sums), fold(many, columns))
+        for i in range(whole, count):
+            one = add_rows(one, A, first + i, columns, m, r, i)
+        store(sums, columns, one)
+
+    return add_vector_product
+
+
+ROW_DOTS = {vectors: _row_dot(vectors) for vectors in range(1, ROW_DOT_VECTORS + 1)}
+SUMS = {vectors: _add_vector_product(vectors) for vectors in range(1, SUM_VECTORS + 1)}
+
+# By these names generated code calls them.
+row_dot_1, row_dot_2, row_dot_3, row_dot_4, row_dot_5, row_dot_6 = ROW_DOTS.values()
+add_vector_product_1, add_vector_product_2, add_vector_product_3, add_vector_product_4 = SUMS.values()
