@@ -39,6 +39,8 @@ from lazyml_kernels.widths import VECTOR_BYTES
 
 cgutils, types = cast(Any, numba_cgutils), cast(Any, numba_types)  # which have no type hints
 
+LINE_BYTES = 64
+"""Of the caches; where they are longer, some are asked for twice."""
 SECTION_BYTES = 16
 """Within sections of so many bytes lanes are exchanged for less."""
 I32, I64 = ir.IntType(32), ir.IntType(64)
@@ -100,6 +102,13 @@ def _spread(builder: Any, value: Any, count: int) -> Any:
     nothing = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
     one = builder.insert_element(nothing, value, ir.Constant(I32, 0))
     return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(I32, count), [0] * count))
+
+
+@intrinsic
+def lanes(typingctx: Any, like: Any) -> Any:
+    """How many numbers a vector has."""
+    count = Vector(like.dtype).count
+    return types.intp(like), lambda context, builder, signature, args: context.get_constant(types.intp, count)
 
 
 @intrinsic
@@ -343,3 +352,74 @@ def _totals(builder: Any, vector: Any, sums: list[Any]) -> Any:
     while len(sums) > 1:
         sums = _pairs_summed(builder, dtype, sums, low, [place + section for place in low])
     return sums[0]
+
+
+@intrinsic
+def ask_for(typingctx: Any, A: Any, row: Any, columns: Any, like: Any) -> Any:
+    """Have a row brought nearer, of as many vectors as there are columns where they start; it need not exist.
+
+    One that starts inside a cache line ends in one that belongs to the next row too.
+    """
+    _must_be_contiguous(A)
+    lines = -(-len(columns) * Vector(like.dtype).count * _bytes(A.dtype) // LINE_BYTES)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = context.make_array(A)(context, builder, args[0])
+        first = builder.mul(args[1], cgutils.unpack_tuple(builder, view.shape, 2)[1])
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        reading, second_level, data = (ir.Constant(I32, k) for k in (0, 2, 1))
+        start = builder.bitcast(builder.gep(view.data, [first]), byte)
+        for line in range(lines):
+            place = builder.gep(start, [ir.Constant(I64, line * LINE_BYTES)])
+            builder.call(prefetch, [place, reading, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(A, types.intp, _indices(columns), like), generate
+
+
+@intrinsic
+def turn(typingctx: Any, A: Any, row: Any, column: Any, out: Any) -> Any:
+    """out[column + q, row + r] = A[row + r, column + q] for a square of as many rows and columns as a vector has lanes.
+
+    Columns beyond those of A, which are lines of `out`, are left out; they are read, so that A must go on for as long.
+    """
+    _must_be_contiguous(A)
+    _must_be_contiguous(out)
+    vector = Vector(A.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view, made = (
+            context.make_array(A)(context, builder, args[0]),
+            context.make_array(out)(context, builder, args[3]),
+        )
+        columns = cgutils.unpack_tuple(builder, view.shape, 2)[1]
+        width = cgutils.unpack_tuple(builder, made.shape, 2)[1]
+        found = []
+        for k in range(vector.count):
+            place = builder.mul(builder.add(args[1], ir.Constant(I64, k)), columns)
+            found.append(_vector_at(context, builder, A, view, builder.add(place, args[2]), vector))
+        for k, line in enumerate(_transposed(builder, found)):
+            q = builder.add(args[2], ir.Constant(I64, k))
+            with builder.if_then(builder.icmp_signed("<", q, columns)):
+                start = builder.gep(made.data, [builder.add(builder.mul(q, width), args[1])])
+                builder.store(line, builder.bitcast(start, line.type.as_pointer()), align=_bytes(out.dtype))
+        return context.get_dummy_value()
+
+    return types.void(A, types.intp, types.intp, out), generate
+
+
+def _transposed(builder: Any, lines: list[Any]) -> list[Any]:
+    """A square of lanes turned: blocks off the diagonal change places, then those inside each block."""
+    count = len(lines)
+    kind = ir.VectorType(I32, count)
+    size = count // 2
+    while size:
+        low = [k if not k & size else count + k - size for k in range(count)]
+        high = [k + size if not k & size else count + k for k in range(count)]
+        for k in (k for k in range(count) if not k & size):
+            pair = lines[k], lines[k + size]
+            lines[k], lines[k + size] = (builder.shuffle_vector(*pair, ir.Constant(kind, x)) for x in (low, high))
+        size //= 2
+    return lines

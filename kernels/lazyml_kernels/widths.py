@@ -5,7 +5,7 @@ from __future__ import annotations
 VECTOR_BYTES = 64
 """A processor with shorter registers uses several of them for each vector."""
 
-ROW_DOT_VECTORS, SUM_VECTORS = 6, 4
+ROW_DOT_VECTORS, SUM_VECTORS, SEGMENT_SUM_VECTORS = 6, 4, 4
 """Rows of up to so many vectors have functions of their own. Sums of more gain nothing by it; a dot of seven takes half
 the time of a loop in the cache, but a pass over rows in memory went at 0.7 of the speed of a plain read, and 0.9 with
 the loop."""

@@ -190,9 +190,11 @@ def _concatenate(scope: Scope, node: Node) -> None:
 def _segment_sum(scope: Scope, node: Node) -> None:
     values, index = node.src
     total = scope.total(node)
+    vectors = widths.vectors_of(width(values) or 1, node.dtype.itemsize, widths.SEGMENT_SUM_VECTORS)
+    kernel = f"narrow.segment_sum_{vectors}" if vectors else "indexed.segment_sum"
     total = total if node.ndim == 2 else f"{total}.reshape(({total}.size, 1))"
     operands = f"{_matrix(scope, values)}, {_vector(scope, index)}"
-    scope.writer.line(f"indexed.segment_sum({operands}, m, {total}, {scope.faults(node)})")
+    scope.writer.line(f"{kernel}({operands}, m, {total}, {scope.faults(node)})")
 
 
 def _segment_count(scope: Scope, node: Node) -> None:

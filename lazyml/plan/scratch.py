@@ -10,7 +10,7 @@ import numpy as np
 
 from lazyml.expr.node import OPS, Node
 from lazyml.plan.accumulators import ACCUMULATORS
-from lazyml.plan.columnwise import PLACES, goes_by_columns, stored_by_columns
+from lazyml.plan.columnwise import PLACES, goes_by_columns, stored_by_columns, value_beside
 from lazyml.plan.cut_loops import is_long
 from lazyml.plan.plan import Buffer, Pass, Step
 from lazyml.plan.steps import REINDEXED, resolve, width
@@ -87,7 +87,7 @@ def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
             found += [
                 Buffer((node,), (1,), node.src[0].dtype, per_row=True, own=True)
                 for node in step.nodes
-                if node.op in PLACES and node.row_axis is not None
+                if node.op in PLACES and node.row_axis is not None and value_beside(node, step) is None
             ]
         for node in step.nodes if step.kind == "kernel" else ():
             if node.op in FIXED:

@@ -55,6 +55,24 @@ def test_add_vector_product(a, b, vectors, centred):
             assert sums[d] == SENTINEL
 
 
+@pytest.mark.parametrize("vectors", narrow.SEGMENT_SUMS)
+@pytest.mark.parametrize("dtype", ["f8", "f4", "u1", "?"])
+def test_segment_sum(dtype, vectors):
+    rng = np.random.default_rng(5)
+    for d in columns_of(vectors, "f8"):
+        A, index = matrix(rng, 40, d, dtype) if dtype != "u1" else rng.integers(0, 256, (40, d)), rng.integers(0, 5, 50)
+        A = A.astype(dtype)
+        index[7] = 6
+        acc, faults = np.full((6, d), 1.0), np.zeros(2, np.int64)
+        narrow.SEGMENT_SUMS[vectors](A, 3, index, 2, 37, acc, faults, 1)
+        expected = np.full((6, d), 1.0)
+        for row, k in zip(A[3:], index[2:39], strict=True):
+            if k < 6:
+                expected[k] += row
+        np.testing.assert_allclose(acc, expected, rtol=1e-14)
+        assert faults.tolist() == [0, 1] and (acc[5] == 1).all()
+
+
 def test_whole_numbers_are_exact():
     rng = np.random.default_rng(2)
     A, w, r = rng.integers(-(2**40), 2**40, (19, 11)), rng.integers(-1000, 1000, 11), rng.integers(-1000, 1000, 17)
