@@ -30,37 +30,16 @@ from typing import Any, cast
 from llvmlite import ir
 from numba.core import cgutils as numba_cgutils
 from numba.core import types as numba_types
-from numba.core.datamodel import models
 from numba.core.errors import TypingError
 from numba.extending import intrinsic as numba_intrinsic
-from numba.extending import register_model
 
-from lazyml_kernels.widths import VECTOR_BYTES
+from lazyml_kernels import simd
+from lazyml_kernels.simd import I32, I64
 
 cgutils, types = cast(Any, numba_cgutils), cast(Any, numba_types)  # which have no type hints
 
 LINE_BYTES = 64
 """Of the caches; where they are longer, some are asked for twice."""
-SECTION_BYTES = 16
-"""Within sections of so many bytes lanes are exchanged for less."""
-I32, I64 = ir.IntType(32), ir.IntType(64)
-
-
-class Vector(numba_types.Type):
-    """Numba's type of a vector: the type of a lane, and how many there are."""
-
-    def __init__(self, dtype: Any, count: int = 0) -> None:
-        self.dtype, self.count = dtype, count or VECTOR_BYTES * 8 // dtype.bitwidth
-        super().__init__(name=f"Vector({dtype} x {self.count})")
-
-
-@register_model(Vector)
-class VectorModel(models.PrimitiveModel):
-    """A vector is LLVM's own."""
-
-    def __init__(self, manager: Any, vector: Any) -> None:
-        lane = manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(lane, vector.count))  # type: ignore[no-untyped-call]
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:
@@ -68,46 +47,10 @@ def intrinsic(function: Callable[..., Any]) -> Any:
     return cast(Any, numba_intrinsic)(prefer_literal=True)(function)
 
 
-def _vector_at(context: Any, builder: Any, array: Any, view: Any, position: Any, vector: Any) -> Any:
-    """The vector that starts at a position of a contiguous array, converted."""
-    stored = ir.VectorType(context.get_data_type(array.dtype), vector.count)
-    start = builder.bitcast(builder.gep(view.data, [position]), stored.as_pointer())
-    return _converted(builder, builder.load(start, align=_bytes(array.dtype)), array.dtype, vector)
-
-
-def _bytes(dtype: Any) -> int:
-    return 1 if isinstance(dtype, types.Boolean) else int(dtype.bitwidth) // 8
-
-
-def _converted(builder: Any, value: Any, given: Any, vector: Any) -> Any:
-    """Lanes of any real type as those of the vector's, which is wide enough for them."""
-    wanted = ir.VectorType(_llvm_type(vector.dtype), vector.count)
-    signed = bool(getattr(given, "signed", False))
-    if value.type == wanted:
-        return value
-    if isinstance(given, types.Float):
-        return builder.fpext(value, wanted)
-    if isinstance(vector.dtype, types.Float):
-        return builder.sitofp(value, wanted) if signed else builder.uitofp(value, wanted)
-    return builder.sext(value, wanted) if signed else builder.zext(value, wanted)
-
-
-def _llvm_type(dtype: Any) -> Any:
-    if isinstance(dtype, types.Integer):
-        return ir.IntType(dtype.bitwidth)
-    return ir.DoubleType() if dtype.bitwidth == 64 else ir.FloatType()
-
-
-def _spread(builder: Any, value: Any, count: int) -> Any:
-    nothing = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
-    one = builder.insert_element(nothing, value, ir.Constant(I32, 0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(I32, count), [0] * count))
-
-
 @intrinsic
 def lanes(typingctx: Any, like: Any) -> Any:
     """How many numbers a vector has."""
-    count = Vector(like.dtype).count
+    count = simd.Vector(like.dtype).count
     return types.intp(like), lambda context, builder, signature, args: context.get_constant(types.intp, count)
 
 
@@ -117,7 +60,7 @@ def places(typingctx: Any, count: Any, size: Any, like: Any) -> Any:
 
     The last ends with the last number, and may overlap with the one before it.
     """
-    made, each = types.UniTuple(types.intp, count.literal_value), Vector(like.dtype).count
+    made, each = types.UniTuple(types.intp, count.literal_value), simd.Vector(like.dtype).count
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         found = [ir.Constant(I64, each * k) for k in range(made.count - 1)]
@@ -130,17 +73,17 @@ def places(typingctx: Any, count: Any, size: Any, like: Any) -> Any:
 @intrinsic
 def spread(typingctx: Any, number: Any, like: Any) -> Any:
     """A number in every lane."""
-    vector = Vector(like.dtype)
+    vector = simd.Vector(like.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _spread(builder, context.cast(builder, args[0], number, vector.dtype), vector.count)
+        return simd.spread(builder, context.cast(builder, args[0], number, vector.dtype), vector.count)
 
     return vector(number, like), generate
 
 
 def _row(context: Any, builder: Any, array: Any, view: Any, first: Any, columns: Any, vector: Any) -> list[Any]:
     """The vectors from each of some columns on, after position `first`."""
-    return [_vector_at(context, builder, array, view, builder.add(first, column), vector) for column in columns]
+    return [simd.vector_at(context, builder, array, view, builder.add(first, column), vector) for column in columns]
 
 
 @intrinsic
@@ -166,7 +109,7 @@ def _must_be_contiguous(array: Any) -> None:
 
 def _row_type(array: Any, columns: Any, like: Any) -> Any:
     _must_be_contiguous(array)
-    return types.UniTuple(Vector(like.dtype), len(columns))
+    return types.UniTuple(simd.Vector(like.dtype), len(columns))
 
 
 def _indices(columns: Any) -> Any:
@@ -182,7 +125,7 @@ def store(typingctx: Any, array: Any, places: Any, vectors: Any) -> Any:
         view = context.make_array(array)(context, builder, args[0])
         for start, vector in zip(*(cgutils.unpack_tuple(builder, value) for value in args[1:]), strict=True):
             place = builder.bitcast(builder.gep(view.data, [start]), vector.type.as_pointer())
-            builder.store(vector, place, align=_bytes(array.dtype))
+            builder.store(vector, place, align=simd.bytes_of(array.dtype))
         return context.get_dummy_value()
 
     return types.void(array, _indices(vectors), vectors), generate
@@ -191,25 +134,12 @@ def store(typingctx: Any, array: Any, places: Any, vectors: Any) -> Any:
 @intrinsic
 def zeros(typingctx: Any, count: Any, like: Any) -> Any:
     """`count`, a constant, vectors of +0."""
-    made = types.UniTuple(Vector(like.dtype), count.literal_value)
+    made = types.UniTuple(simd.Vector(like.dtype), count.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return context.make_tuple(builder, made, [ir.Constant(context.get_value_type(made.dtype), None)] * made.count)
 
     return made(count, like), generate
-
-
-def _add(builder: Any, dtype: Any, x: Any, y: Any) -> Any:
-    return (builder.fadd if isinstance(dtype, types.Float) else builder.add)(x, y)
-
-
-def _subtract(builder: Any, dtype: Any, x: Any, y: Any) -> Any:
-    return (builder.fsub if isinstance(dtype, types.Float) else builder.sub)(x, y)
-
-
-def _add_product(builder: Any, dtype: Any, total: Any, x: Any, y: Any) -> Any:
-    """total + x y: with the flag `contract` of floats rounded once, where the processor can."""
-    return _add(builder, dtype, total, (builder.fmul if isinstance(dtype, types.Float) else builder.mul)(x, y))
 
 
 @intrinsic
@@ -218,7 +148,7 @@ def add(typingctx: Any, x: Any, y: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pairs = zip(*(cgutils.unpack_tuple(builder, value) for value in args), strict=True)
-        return context.make_tuple(builder, x, [_add(builder, x.dtype.dtype, *pair) for pair in pairs])
+        return context.make_tuple(builder, x, [simd.add(builder, x.dtype.dtype, *pair) for pair in pairs])
 
     return x(x, x), generate
 
@@ -232,7 +162,9 @@ def fold(typingctx: Any, vectors: Any, columns: Any) -> Any:
         found = cgutils.unpack_tuple(builder, args[0])
         while len(found) > made.count:
             half = len(found) // 2
-            found = [_add(builder, vectors.dtype.dtype, *pair) for pair in zip(found[:half], found[half:], strict=True)]
+            found = [
+                simd.add(builder, vectors.dtype.dtype, *pair) for pair in zip(found[:half], found[half:], strict=True)
+            ]
         return context.make_tuple(builder, made, found)
 
     return made(vectors, columns), generate
@@ -257,7 +189,7 @@ def _rows(context: Any, builder: Any, A: Any, operands: Any, count: int, vector:
         found = _row(context, builder, A, view, first, starts, vector)
         if m is not None:
             centre = cgutils.unpack_tuple(builder, m)
-            found = [_subtract(builder, vector.dtype, *pair) for pair in zip(found, centre, strict=True)]
+            found = [simd.subtract(builder, vector.dtype, *pair) for pair in zip(found, centre, strict=True)]
         yield found
         _in_order(builder)
         first = builder.add(first, width)
@@ -275,83 +207,36 @@ def add_rows(typingctx: Any, sums: Any, A: Any, row: Any, columns: Any, m: Any, 
         for k, x in enumerate(_rows(context, builder, A, operands, len(found) // wide, vector)):
             index = builder.add(args[6], ir.Constant(I64, k))
             factor = builder.load(cgutils.get_item_pointer(context, builder, r, factors, [index]))
-            factor = _spread(builder, context.cast(builder, factor, r.dtype, vector.dtype), vector.count)
+            factor = simd.spread(builder, context.cast(builder, factor, r.dtype, vector.dtype), vector.count)
             for j in range(wide):
                 place = k * wide + j
-                found[place] = _add_product(builder, vector.dtype, found[place], x[j], factor)
+                found[place] = simd.add_product(builder, vector.dtype, found[place], x[j], factor)
         return context.make_tuple(builder, sums, found)
 
     return sums(sums, A, types.intp, _indices(columns), m, r, types.intp), generate
-
-
-def _pairs_summed(builder: Any, dtype: Any, vectors: list[Any], low: list[int], high: list[int]) -> list[Any]:
-    """Of each two vectors, seen as one: the lanes `low` plus the lanes `high`."""
-    kind = ir.VectorType(I32, len(low))
-    pairs = zip(vectors[::2], vectors[1::2], strict=True)
-    return [_add(builder, dtype, *(builder.shuffle_vector(a, b, ir.Constant(kind, places)) for places in (low, high)))
-            for a, b in pairs]  # fmt: skip
-
-
-def _halves_summed(builder: Any, dtype: Any, vector: Any, count: int) -> Any:
-    """A vector of half as many lanes."""
-    kind = ir.VectorType(I32, count // 2)
-    halves = (ir.Constant(kind, list(range(first, first + count // 2))) for first in (0, count // 2))
-    return _add(builder, dtype, *(builder.shuffle_vector(vector, vector, half) for half in halves))
-
-
-def _new_lanes(builder: Any, before: Any, last: Any, count: int) -> Callable[[Any], Any]:
-    """A function of the last vector of a row: it with +0 for the columns that the one before it has too.
-
-    To clear weights instead is not enough: 0 times inf is nan.
-    """
-    lane = ir.Constant(ir.VectorType(I32, count), list(range(count)))
-    shared = builder.add(builder.sub(before, last), ir.Constant(I64, count))
-    new = builder.icmp_signed(">=", lane, _spread(builder, builder.trunc(shared, I32), count))
-    return lambda vector: builder.select(new, vector, ir.Constant(vector.type, None))
 
 
 @intrinsic
 def dots(typingctx: Any, A: Any, row: Any, columns: Any, m: Any, w: Any) -> Any:
     """sum_j (A[row + k, j] - m[j]) w[j] for k < 8, a vector in a tuple; w a row, and m one or None."""
     vector, rows = _row_type(A, columns, w.dtype).dtype, 8
-    made = types.UniTuple(Vector(vector.dtype, rows), 1)
+    made = types.UniTuple(simd.Vector(vector.dtype, rows), 1)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         factors, starts = cgutils.unpack_tuple(builder, args[4]), cgutils.unpack_tuple(builder, args[2])
         operands = (*args[:3], None if isinstance(m, types.NoneType) else args[3])
-        clear = _new_lanes(builder, starts[-2], starts[-1], vector.count) if len(starts) > 1 else None
+        clear = simd.new_lanes(builder, starts[-2], starts[-1], vector.count) if len(starts) > 1 else None
         found = []
         for x in _rows(context, builder, A, operands, rows, vector):
             if clear is not None:
                 x[-1] = clear(x[-1])
             sums = ir.Constant(context.get_value_type(vector), None)
             for part, factor in zip(x, factors, strict=True):
-                sums = _add_product(builder, vector.dtype, sums, part, factor)
+                sums = simd.add_product(builder, vector.dtype, sums, part, factor)
             found.append(sums)
-        return context.make_tuple(builder, made, [_totals(builder, vector, found)])
+        return context.make_tuple(builder, made, [simd.totals(builder, vector, found)])
 
     return made(A, types.intp, _indices(columns), m, w), generate
-
-
-def _totals(builder: Any, vector: Any, sums: list[Any]) -> Any:
-    """A vector with the total of the lanes of each of some vectors.
-
-    Halves of vectors are summed until a vector has as many lanes as there are vectors. Then pairs of vectors are,
-    within sections, so that each section holds sums of several, in order; and then the sections.
-    """
-    dtype, rows, count = vector.dtype, len(sums), vector.count
-    while count > rows:
-        sums = [_halves_summed(builder, dtype, part, count) for part in sums]
-        count //= 2
-    section = SECTION_BYTES * 8 // dtype.bitwidth
-    starts = range(0, count, section)
-    even = [base + s + k for s in starts for base in (0, count) for k in range(0, section, 2)]
-    while len(sums) > count // section:
-        sums = _pairs_summed(builder, dtype, sums, even, [place + 1 for place in even])
-    low = [base + s + k for base in (0, count) for s in starts[::2] for k in range(section)]
-    while len(sums) > 1:
-        sums = _pairs_summed(builder, dtype, sums, low, [place + section for place in low])
-    return sums[0]
 
 
 @intrinsic
@@ -361,7 +246,7 @@ def ask_for(typingctx: Any, A: Any, row: Any, columns: Any, like: Any) -> Any:
     One that starts inside a cache line ends in one that belongs to the next row too.
     """
     _must_be_contiguous(A)
-    lines = -(-len(columns) * Vector(like.dtype).count * _bytes(A.dtype) // LINE_BYTES)
+    lines = -(-len(columns) * simd.Vector(like.dtype).count * simd.bytes_of(A.dtype) // LINE_BYTES)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         view = context.make_array(A)(context, builder, args[0])
@@ -387,7 +272,7 @@ def turn(typingctx: Any, A: Any, row: Any, column: Any, out: Any) -> Any:
     """
     _must_be_contiguous(A)
     _must_be_contiguous(out)
-    vector = Vector(A.dtype)
+    vector = simd.Vector(A.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         view, made = (
@@ -399,27 +284,12 @@ def turn(typingctx: Any, A: Any, row: Any, column: Any, out: Any) -> Any:
         found = []
         for k in range(vector.count):
             place = builder.mul(builder.add(args[1], ir.Constant(I64, k)), columns)
-            found.append(_vector_at(context, builder, A, view, builder.add(place, args[2]), vector))
-        for k, line in enumerate(_transposed(builder, found)):
+            found.append(simd.vector_at(context, builder, A, view, builder.add(place, args[2]), vector))
+        for k, line in enumerate(simd.transposed(builder, found)):
             q = builder.add(args[2], ir.Constant(I64, k))
             with builder.if_then(builder.icmp_signed("<", q, columns)):
                 start = builder.gep(made.data, [builder.add(builder.mul(q, width), args[1])])
-                builder.store(line, builder.bitcast(start, line.type.as_pointer()), align=_bytes(out.dtype))
+                builder.store(line, builder.bitcast(start, line.type.as_pointer()), align=simd.bytes_of(out.dtype))
         return context.get_dummy_value()
 
     return types.void(A, types.intp, types.intp, out), generate
-
-
-def _transposed(builder: Any, lines: list[Any]) -> list[Any]:
-    """A square of lanes turned: blocks off the diagonal change places, then those inside each block."""
-    count = len(lines)
-    kind = ir.VectorType(I32, count)
-    size = count // 2
-    while size:
-        low = [k if not k & size else count + k - size for k in range(count)]
-        high = [k + size if not k & size else count + k for k in range(count)]
-        for k in (k for k in range(count) if not k & size):
-            pair = lines[k], lines[k + size]
-            lines[k], lines[k + size] = (builder.shuffle_vector(*pair, ir.Constant(kind, x)) for x in (low, high))
-        size //= 2
-    return lines
