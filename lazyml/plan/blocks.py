@@ -17,6 +17,7 @@ UNPACKED = 10**6
 """Up to so many multiplications OpenBLAS packs nothing: products with 512 x 16, of 64 rows each, take 0.65 of the time
 of those of 256."""
 FEWEST_UNPACKED = 32
+LEAST_OF_BLAS = 64
 STRIP_ROWS = (32, 16)
 """A strip has a multiple of the first, or the second alone: vectors of a loop come out even. With fewer rows a block is
 one strip."""
@@ -36,7 +37,7 @@ def blocks_of(a_pass: Pass, settings: Settings) -> Blocks:
     rows = int(np.clip(settings.block_bytes // each // 8 * 8, SMALLEST_BLOCK, settings.block_rows))
     if largest := max((_products_each(node) for node in blas_products(a_pass)), default=0):
         unpacked = UNPACKED // largest // 8 * 8
-        rows = max(rows, BLAS_BLOCK_ROWS) if unpacked < FEWEST_UNPACKED else min(rows, unpacked)
+        rows = max(rows, BLAS_BLOCK_ROWS) if unpacked < FEWEST_UNPACKED else min(max(rows, LEAST_OF_BLAS), unpacked)
     if is_long(a_pass) or not _goes_by_strips(a_pass):
         return Blocks(rows, rows)
     many, few = STRIP_ROWS

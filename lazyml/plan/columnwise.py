@@ -27,11 +27,12 @@ def stored_by_columns(steps: Sequence[Step], stored: Sequence[Node], sinks: Sequ
     """Of the stored values those that every step which makes or takes them can have by columns."""
     kept, written = set(stored), {resolve(sink) for sink in sinks}
     found = {node for node in stored if 1 < (width(node) or 0) <= WIDEST and node not in written}
-    while True:
-        refused = {node for step in steps for node in _refused(step, kept, found)}
-        if not refused & found:
-            return found
-        found -= refused
+    before = None
+    while found != before:
+        before = set(found)
+        for step in steps:  # what one refuses is out before the next is asked
+            found -= _refused(step, kept, found)
+    return found
 
 
 def goes_by_columns(step: Step, by_columns: Set[Node]) -> bool:

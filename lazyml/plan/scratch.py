@@ -9,16 +9,12 @@ from typing import Any
 import numpy as np
 
 from lazyml.expr.node import OPS, Node
+from lazyml.expr.rewrites.one_type import FEW_COLUMNS
 from lazyml.plan.accumulators import ACCUMULATORS
 from lazyml.plan.columnwise import PLACES, goes_by_columns, stored_by_columns, value_beside
 from lazyml.plan.cut_loops import is_long
 from lazyml.plan.plan import Buffer, Pass, Step
 from lazyml.plan.steps import REINDEXED, resolve, width
-
-LOOP_COLUMNS = 2
-"""Up to this many right-hand columns the register-blocked loops beat the library's product; measured (EPYC, 28 and 512
-columns of float32)."""
-
 
 GRAM_LOOP_COLUMNS = 6
 """Up to this many columns the loops of a Gram matrix beat the library's product; measured."""
@@ -45,8 +41,8 @@ def by_blas(node: Node) -> bool:
     if left.dtype != right.dtype or left.dtype.kind != "f" or node.dtype.kind != "f":
         return False
     if node.op == "contract_rows":
-        return min(width(left) or 1, width(right) or 1) > LOOP_COLUMNS
-    return left.ndim == 2 and right.ndim == 2 and min(int(right.shape[0]), int(right.shape[1])) > LOOP_COLUMNS
+        return min(width(left) or 1, width(right) or 1) > FEW_COLUMNS
+    return left.ndim == 2 and right.ndim == 2 and min(int(right.shape[0]), int(right.shape[1])) > FEW_COLUMNS
 
 
 def blas_products(a_pass: Pass) -> list[Node]:
