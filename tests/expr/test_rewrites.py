@@ -25,7 +25,7 @@ exp, log, sigmoid = lz.exp, lz.log, lz.sigmoid
 
 
 def test_the_rewrites_are_named_in_order():
-    names = "one_hot stabilise fold_constants simplify chains rows_first choose_rows moments pull_factors gram centre"
+    names = "one_hot stabilise fold_constants simplify chains rows_first choose_rows moments pull_factors gram centre one_type"
     assert " ".join(name for name, _ in REWRITES) == names
     loss = (log(1 + exp(x)) * 1).node
     assert formula(optimise([loss], until="stabilise")[0]) == "softplus(x) * 1"

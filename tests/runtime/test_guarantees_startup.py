@@ -57,7 +57,7 @@ def files(tmp_path_factory):
     """A tiny file, and two of other sizes for the compiled backend."""
     folder = tmp_path_factory.mktemp("startup")
     rng = np.random.default_rng(1)
-    for rows, columns, dtype in ((100, 3, "f8"), (30_000, 5, "f4"), (20_000, 9, "f4")):
+    for rows, columns, dtype in ((100, 3, "f8"), (30_000, 5, "f4"), (20_000, 7, "f4"), (20_000, 9, "f4")):
         with h5py.File(folder / f"{columns}.h5", "w") as file:
             file["X"] = rng.standard_normal((rows, columns)).astype(dtype)
             file["y"] = (np.arange(rows) % 2).astype(dtype)
