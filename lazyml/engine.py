@@ -29,7 +29,7 @@ from lazyml.plan.explain import explain_plan, summary
 from lazyml.plan.parameters import bind
 from lazyml.plan.plan import Pass, Plan, row_bytes
 from lazyml.plan.small import small_order
-from lazyml.plan.storage import Storage, check_rows_first, storage_of
+from lazyml.plan.storage import check_rows_first, storage_of
 from lazyml.planned import Options, Planned
 from lazyml.planned import held as held
 from lazyml.runtime.executor import run_pass
@@ -42,6 +42,7 @@ from lazyml.runtime.sinks import FileSink
 from lazyml.runtime.spooling import spool
 from lazyml.runtime.stats import RunStats, Stored
 from lazyml.runtime.workers import one_blas_thread
+from lazyml.sizes import Sizes, on_this_machine, sizes_of
 from lazyml.sources.outputs import refuse_sources
 
 
@@ -79,7 +80,8 @@ class Program:
         file changed, its first use says so and not the unpickling, which a pool of processes would not survive."""
         if self._planned is None:
             with no_collecting():
-                self._planned = Planned(self._given, self._options, SETTINGS)
+                settings = self._options.settings or on_this_machine(SETTINGS)
+                self._planned = Planned(self._given, self._options, settings)
         return self._planned
 
     @property
@@ -118,6 +120,11 @@ class Program:
         place = {node: at for at, node in enumerate(topological(outputs))}
         text = repr((encode(*outputs), [place[node] for node in outputs]))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def sizes(self) -> Sizes:
+        """How passes are cut: for this machine, or for that where the program was planned first."""
+        return sizes_of(self._ready.settings)
 
     @property
     def peak_bytes(self) -> int:
@@ -186,17 +193,25 @@ class Program:
         # Under the old name: the tile function's text has it, and so nothing is compiled again.
         renamed = {old: build.source(replace(new.arg, alias=old.arg.label)) for old, new in leaves.items()}
         outputs = substitute(self._given, renamed)
-        return self._again(outputs, self._options.storage)
+        return self._again(outputs)
 
-    def _again(self, outputs: Sequence[Node], storage: Storage | None) -> Program:
-        """A program with the same options, the budget and threads as they were found."""
-        found = replace(self._options, memory=self._ready.budget, threads=self._ready.threads, storage=storage)
-        return Program(outputs, self._tree, **found.given())
+    def cut_by(self, sizes: Sizes) -> Program:
+        """The same program with pages, blocks and strips of these sizes: the order of its sums is as it was where, or
+        when, they counted."""
+        return self._again(self._given, settings=replace(self._ready.settings, **vars(sizes), sizes_from=""))
+
+    def _again(self, outputs: Sequence[Node], **changed: Any) -> Program:
+        """A program with the same options, the budget, threads and sizes as they were found."""
+        ready = self._ready
+        found = replace(self._options, memory=ready.budget, threads=ready.threads, settings=ready.settings)
+        return Program(outputs, self._tree, **{**found.given(), **changed})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """The formulas and what was asked for: planned anew on arrival, on files that must be what they were."""
+        """The formulas and what was asked for: planned anew on arrival, on files that must be what they were, with the
+        sizes of this machine."""
         place = {node: at for at, node in enumerate(topological(self._given))}
-        return _restore, (encode(*self._given), [place[node] for node in self._given], self._tree, self._options)
+        options = self._options if self._planned is None else replace(self._options, settings=self._planned.settings)
+        return _restore, (encode(*self._given), [place[node] for node in self._given], self._tree, options)
 
     def __repr__(self) -> str:
         count = len(self._given)
@@ -243,7 +258,7 @@ class Program:
         check_rows_first([self._given[at] for at in rows], self._options.where)
         by_output = dict(zip(rows, names, strict=True))
         storage = storage_of([by_output.get(at) for at in range(len(self._given))], dtype, compression, level, shuffle)
-        program = self if storage == self._options.storage else self._again(self._given, storage)
+        program = self if storage == self._options.storage else self._again(self._given, storage=storage)
         stored = program._store([place_of(path, one) for one in names], params or {}, overwrite)
         self.last_run = stored
         return stored
