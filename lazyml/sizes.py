@@ -77,6 +77,11 @@ def by_caches(found: Caches) -> Sizes:
     return Sizes(block_bytes=block or SETTINGS.block_bytes, strip_bytes=strip or SETTINGS.strip_bytes)
 
 
+def usual() -> Sizes:
+    """By the caches of this machine."""
+    return by_caches(caches())
+
+
 def _within(size: int, limits: tuple[int, int]) -> int:
     return min(max(size // KIB * KIB, limits[0]), limits[1])
 

@@ -129,8 +129,8 @@ def minimize(
 
 
 def _cut_as_before(program: Program, checkpoint: str | os.PathLike[str]) -> Program:
-    """The program with the sizes of the run that a checkpoint belongs to: `lazyml tune`, or a machine with other caches,
-    changes the order of sums, and so the last bits of where the run goes."""
+    """The program with the sizes of the run that a checkpoint belongs to: `lazyml tune`, or other caches,
+    change the order of sums, and so the last bits of where the run goes."""
     saved = saved_sizes(checkpoint)
     changed = {name: size for name, size in vars(program.sizes).items() if saved.get(name, size) != size}
     return program.cut_by(replace(program.sizes, **{name: saved[name] for name in changed})) if changed else program
