@@ -123,7 +123,7 @@ def _in_force(path: Path) -> InForce:
     usual = InForce(by_caches(found), "defaults" if found == Caches() else "caches")
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return usual
     except OSError as error:
         return replace(usual, damage=f"{error.strerror}")

@@ -105,7 +105,7 @@ def test_each_candidate_runs_as_often_as_the_others_and_gives_the_same():
     X, y = measure.data(Shape(5, "float64", 2**20))
     assert X.shape == (2**20 // 40, 5) and 0.9 < X.std() < 1.1
     program = measure.logistic(lz.from_array(X), lz.from_array(y), 3)
-    loss, dW, db = measure.run_of(program, Sizes(loop_columns=1))()
+    loss, dW, _ = measure.run_of(program, Sizes(loop_columns=1))()
     z = X @ np.full((5, 3), 0.01) + 0.01
     np.testing.assert_allclose(loss, 3 * np.mean(np.logaddexp(0, z[:, 0]) - y * z[:, 0]))
     np.testing.assert_allclose(dW, X.T @ (1 / (1 + np.exp(-z)) - y[:, None]) / len(X), atol=1e-12)
