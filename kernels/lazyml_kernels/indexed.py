@@ -81,6 +81,59 @@ def segment_sum(A: Any, first_a: int, index: Any, first: int, count: int, acc: A
 
 
 @kernel
+def segment_sum_columns(
+    A: Any, first_a: int, index: Any, first: int, count: int, acc: Any, faults: Any, slot: int
+) -> None:
+    """acc[j, index[first + i, j], :] += A[first_a + i, :] for i < count and each column j; A (n, d), index (n, c), acc
+    (c, size, d): the histograms of all features that a level of a tree needs.
+
+    Row by row, since totals of different columns never wait for each other: 0.7 ns for each of 28 uint8 codes and two
+    values, where a column at a time takes 1.1.
+
+    >>> import numpy as np
+    >>> acc = np.zeros((2, 2, 1))
+    >>> codes = np.array([[1, 0], [1, 1]], np.uint8)
+    >>> segment_sum_columns(np.array([[1.0], [4.0]]), 0, codes, 0, 2, acc, np.zeros(1, np.int64), 0)
+    >>> acc[:, :, 0].tolist()
+    [[0.0, 5.0], [1.0, 4.0]]
+    """
+    rows, codes = A[first_a : first_a + count], index[first : first + count]
+    whole = rows.shape[1] // 2 * 2
+    for c in range(0, whole, 2):
+        _add_two(rows, c, codes, acc, faults, slot)
+    if whole < rows.shape[1]:
+        _add_one(rows, whole, codes, acc, faults, slot)
+
+
+@kernel
+def _add_two(rows: Any, c: int, codes: Any, acc: Any, faults: Any, slot: int) -> None:
+    """The values of columns c and c + 1, which lie beside each other in the totals too."""
+    size = acc.shape[1]
+    for i in range(rows.shape[0]):
+        line, x, y = codes[i], rows[i, c], rows[i, c + 1]
+        for j in range(line.size):
+            k = np.int64(line[j])
+            if k < 0 or k >= size:
+                faults[slot] += 1
+            else:
+                acc[j, k, c] += x
+                acc[j, k, c + 1] += y
+
+
+@kernel
+def _add_one(rows: Any, c: int, codes: Any, acc: Any, faults: Any, slot: int) -> None:
+    size = acc.shape[1]
+    for i in range(rows.shape[0]):
+        line, x = codes[i], rows[i, c]
+        for j in range(line.size):
+            k = np.int64(line[j])
+            if k < 0 or k >= size:
+                faults[slot] += 1
+            else:
+                acc[j, k, c] += x
+
+
+@kernel
 def segment_count(index: Any, first: int, count: int, acc: Any, faults: Any, slot: int) -> None:
     """acc[index[first + i]] += 1 for i < count.
 

@@ -190,6 +190,12 @@ def _concatenate(scope: Scope, node: Node) -> None:
 def _segment_sum(scope: Scope, node: Node) -> None:
     values, index = node.src
     total = scope.total(node)
+    if index.ndim == 2:
+        if values.ndim == 1:
+            total = f"{total}.reshape(({total}.shape[0], {total}.shape[1], 1))"
+        operands = f"{_matrix(scope, values)}, {_matrix(scope, index)}"
+        scope.writer.line(f"indexed.segment_sum_columns({operands}, m, {total}, {scope.faults(node)})")
+        return
     vectors = widths.vectors_of(width(values) or 1, node.dtype.itemsize, widths.SEGMENT_SUM_VECTORS)
     kernel = f"narrow.segment_sum_{vectors}" if vectors else "indexed.segment_sum"
     total = total if node.ndim == 2 else f"{total}.reshape(({total}.size, 1))"
