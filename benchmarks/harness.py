@@ -24,7 +24,19 @@ from typing import Any
 
 from lazyml.machine import processor
 
-PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "scipy", "torch", "jax", "numexpr", "dask")
+PACKAGES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "h5py",
+    "scipy",
+    "torch",
+    "jax",
+    "numexpr",
+    "dask",
+    "scikit-learn",
+    "lightgbm",
+)
 
 
 @dataclass(frozen=True)
