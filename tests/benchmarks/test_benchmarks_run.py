@@ -80,7 +80,8 @@ def test_models():
     notes = " ".join(note for report in reports for note in report["notes"])
     assert all(name in checks or f"{peer} is not installed" in notes for name, peer in peers.items())
     assert {"16 models over one, 28 columns", "16 models over one, 512 columns", "histograms: ns a code",
-            "Gram, 512 columns of float32: share of syrk", "Gram, 28 columns of float64: times NumPy"} <= checks  # fmt: skip
+            "Gram, 512 columns of float32: share of syrk",
+            "Gram, 28 columns of float64: times NumPy"} <= checks  # fmt: skip
 
 
 def test_a_model_that_differs_fails_the_benchmark(capsys, monkeypatch):
