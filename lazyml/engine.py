@@ -37,6 +37,7 @@ from lazyml.runtime.nonfinite import first_nonfinite
 from lazyml.runtime.output_file import OutputFiles
 from lazyml.runtime.outputs import Place, open_sinks, place_of
 from lazyml.runtime.profile import Profile
+from lazyml.runtime.ranges import span_of
 from lazyml.runtime.run import Run
 from lazyml.runtime.sinks import FileSink
 from lazyml.runtime.spooling import spool
@@ -297,7 +298,7 @@ class Program:
         """The values of the outputs, and what the run did."""
         begin = time.perf_counter()
         ready, plan = self._ready, self.plan
-        spans = tuple(_span(rows, a_pass.rows) for a_pass in plan.passes)
+        spans = tuple(span_of(rows, a_pass.rows) for a_pass in plan.passes)
         counts = [np.asarray(len(span), np.int64) for span in spans]
         known = ready.constants | bind(plan.parameters, params) | dict(zip(ready.row_counts, counts, strict=True))
         run = Run(known, spans, file_sinks)
@@ -390,16 +391,6 @@ def _restore(graph: list[tuple[Any, ...]], outputs: Sequence[int], tree: trees.T
 def _known(a_pass: Pass, run: Run) -> bool:
     """Whether a pass need not run, since an earlier call made its totals."""
     return a_pass.once and all(node in run.known for node in a_pass.totals)
-
-
-def _span(rows: Any, count: int) -> range:
-    """The rows that a run covers, of `count`."""
-    if rows is None:
-        return range(count)
-    whole = isinstance(rows, slice) and rows.step in (None, 1)
-    if not whole or not all(k is None or isinstance(k, int | np.integer) for k in (rows.start, rows.stop)):
-        raise ParameterError("rows is not a range of rows", expected="rows=slice(a, b)", found=f"rows={rows!r}")
-    return range(*rows.indices(count))
 
 
 def _outward(value: Any, flip: bool, kept: bool) -> Any:
