@@ -235,6 +235,7 @@ def tune(
     if reset:
         print(f"removed {sizes.tuned_file()}" if tuning.remove() else "there is nothing to remove")
     if not show and not reset:
+        tuning.check_folder()
         tuning.keep(tuning.tune(lambda finding: print_table(finding.verdict, finding.header, finding.rows)))
     print_facts("in force", tuning.facts())
 

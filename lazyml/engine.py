@@ -59,6 +59,7 @@ class Program:
     later_passes : int, passes that each later call makes: totals that no parameter touches are kept from the first, for
         the range of rows that it ran on, and used while the data is what it was
     peak_bytes : int, the stated peak: what a call holds at most
+    sizes : Sizes, how the passes are cut
     last_run : RunStats of the last call, None before it
     source : str, the generated tile functions
     """
@@ -124,7 +125,7 @@ class Program:
 
     @property
     def sizes(self) -> Sizes:
-        """How passes are cut: for this machine, or for that where the program was planned first."""
+        """How the passes are cut: for this machine, or for that where the program was planned first."""
         return sizes_of(self._ready.settings)
 
     @property

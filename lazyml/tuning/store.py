@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 from lazyml import sizes
 from lazyml.config import format_bytes
@@ -11,14 +13,21 @@ from lazyml.models.fitted import replace_file
 from lazyml.sizes import Sizes
 
 
+def check_folder() -> Path:
+    """The folder for the answer, made where it is not there. Called before the work starts."""
+    folder = sizes.tuned_file().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise SourceError("the answer can not be kept", found=f"{folder}: {error.strerror}",
+                          fix="name another folder in LAZYML_CACHE_DIR") from error  # fmt: skip
+
+
 def keep(found: Sizes) -> None:
     """Make these the sizes of this machine, for every program that is planned from now on."""
-    path = sizes.tuned_file()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise SourceError("the answer can not be kept", found=f"{path.parent}: {error.strerror}",
-                          fix="name another folder in LAZYML_CACHE_DIR") from error  # fmt: skip
+    path = check_folder() / sizes.tuned_file().name
     replace_file(path, sizes.encode(found, time.strftime("%Y-%m-%d %H:%M")))
     sizes.forget()
 

@@ -154,3 +154,6 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("LAZYML_CACHE_DIR", str(tmp_path / "file/cache"))
     with pytest.raises(SourceError, match="file/cache"):
         tuning.keep(Sizes())
+    monkeypatch.setattr(measure, "sizes_in_memory", None)  # it is found before anything is measured
+    failed = CliRunner().invoke(app, ["tune"])
+    assert failed.exit_code == 1 and "file/cache" in failed.stderr
