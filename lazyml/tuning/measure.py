@@ -104,14 +104,17 @@ def sizes_in_memory(
     return found
 
 
-def pages_of_a_file(
-    folder: Path, shape: Shape, candidates: Sequence[int], start: Sizes, turns: int
+def pages_of_files(
+    folder: Path, shapes: Sequence[Shape], candidates: Sequence[int], start: Sizes, turns: int
 ) -> dict[str, dict[int, list[float]]]:
-    """Sizes of pages, on a file in the page cache."""
-    with logistic_file(folder, shape) as path:
-        program = logistic(lz.open(path, "X"), lz.open(path, "y"))
-        runs = {one: run_of(program, replace(start, page_bytes=one)) for one in candidates}
-        return {f"{shape}, file": interleaved(runs, turns)}
+    """Sizes of pages, on files in the page cache."""
+    found = {}
+    for shape in shapes:
+        with logistic_file(folder, shape) as path:
+            program = logistic(lz.open(path, "X"), lz.open(path, "y"))
+            runs = {one: run_of(program, replace(start, page_bytes=one)) for one in candidates}
+            found[f"{shape}, file"] = interleaved(runs, turns)
+    return found
 
 
 @contextmanager

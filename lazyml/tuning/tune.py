@@ -21,6 +21,7 @@ FACTORS = (0.25, 0.5, 1, 2, 4)
 """Of the usual size, to be measured."""
 SHAPES = tuple(Shape(columns, dtype) for columns in (28, 128, 512) for dtype in ("float32", "float64"))
 PRODUCTS = tuple(Shape(columns, dtype, MODELS_BYTES) for columns in (28, 512) for dtype in ("float32", "float64"))
+FILES = (Shape(28, "float32"), Shape(512, "float32"))
 COLUMNS = (2, 3, 4, 6, 8, 12, 16)
 
 
@@ -48,6 +49,7 @@ class Effort:
     """How much is measured."""
 
     shapes: Sequence[Shape] = SHAPES
+    files: Sequence[Shape] = FILES
     products: Sequence[Shape] = PRODUCTS
     columns: Sequence[int] = COLUMNS
     turns: int = TURNS
@@ -72,8 +74,8 @@ def tune(tell: Callable[[Finding], Any] = lambda finding: None, effort: Effort |
         tell(finding)
         found = replace(found, **{field: finding.chosen})
     with tempfile.TemporaryDirectory(prefix="lazyml-tune-") as folder:
-        finding = _size("pages", found.page_bytes, LIMITS["page_bytes"], lambda candidates: measure.pages_of_a_file(
-            Path(folder), work.shapes[0], candidates, found, work.turns), FACTORS[1:-1])  # fmt: skip
+        finding = _size("pages", found.page_bytes, LIMITS["page_bytes"], lambda candidates: measure.pages_of_files(
+            Path(folder), work.files, candidates, found, work.turns), FACTORS[1:-1])  # fmt: skip
     tell(finding)
     found = replace(found, page_bytes=finding.chosen)
     finding = _products(found.loop_columns, work.columns, lambda columns: measure.loops_or_library(

@@ -15,7 +15,8 @@ from lazyml.tuning.choose import LIBRARY, LOOPS, choose_loop_columns, choose_siz
 from lazyml.tuning.measure import Shape
 from lazyml.tuning.tune import Effort, _products, _size
 
-SMALL = Effort((Shape(3, "float32", 2**18),), (Shape(3, "float32", 2**16),), (2, 3), turns=2)
+TINY = (Shape(3, "float32", 2**18),)
+SMALL = Effort(TINY, TINY, (Shape(3, "float32", 2**16),), (2, 3), turns=2)
 
 
 @pytest.fixture(autouse=True)
