@@ -64,10 +64,9 @@ by feature and bin of 8-bit codes, beside what LightGBM takes for the same ones 
 
 What holds them back, by the time of their parts. Sixteen models of 28 columns are bound by computing: two
 products of 16 columns and 16 exponentials and logarithms a row take longer than three times the reading of the
-row, with whatever kernels. k-means spends a quarter each on the product with the centres and on sums by group,
-and the rest on finding the nearest. A Gram matrix in panels of 64 columns makes the blocks on its diagonal
-whole, which is an eighth more work than half of the matrix at 512 columns; weighting copies the rows of a tile,
-and float32 panels are added to float64 totals.
+row, with whatever kernels. A Gram matrix in panels of 64 columns makes the blocks on its diagonal whole, which
+is an eighth more work than half of the matrix at 512 columns; weighting copies the rows of a tile, and float32
+panels are added to float64 totals.
 
 """
 
