@@ -10,7 +10,7 @@ import numpy as np
 from lazyml.codegen.scope import Scope
 from lazyml.expr.node import Node
 from lazyml.plan.levels import is_accumulator
-from lazyml.plan.scratch import FIXED, by_blas
+from lazyml.plan.scratch import FIXED
 from lazyml.plan.steps import resolve, width
 from lazyml_kernels import widths
 
@@ -40,8 +40,8 @@ def _row_product(scope: Scope, node: Node) -> None:
         scope.writer.line(f"{kernel}({_matrix(scope, left)}, m, {scope.input(right, 'vector')}, {out})")
         return
     module = "columnwise" if node in scope.by_columns else "dense"
-    kernel, form = ("blas_row_product", "matrix") if by_blas(node) else ("row_product", "columns")
-    own = [scope.own_rows(node)] if by_blas(node) and node in scope.by_columns else []
+    kernel, form = ("blas_row_product", "matrix") if node in scope.library else ("row_product", "columns")
+    own = [scope.own_rows(node)] if node in scope.library and node in scope.by_columns else []
     operands = [_matrix(scope, left), "m", scope.input(right, form), *own, out]
     scope.writer.line(f"{module}.{kernel}({', '.join(operands)})")
 
@@ -56,7 +56,7 @@ def _sums_of_block(scope: Scope, node: Node, into_total: str) -> str:
 def _contract_rows(scope: Scope, node: Node) -> None:
     """A' B added to the total."""
     left, right = node.src
-    if by_blas(node):
+    if node in scope.library:
         totals = f"{scope.fixed_scratch(node)}, {scope.total(node)}"
         if resolve(right) in scope.by_columns:
             operands = f"{_matrix(scope, left)}, m, {scope.stored(right)}"
@@ -96,7 +96,7 @@ def _centred_contract(scope: Scope, node: Node) -> None:
 def _gram(scope: Scope, node: Node) -> None:
     """X' X or X' diag(h) X added to the total, above the diagonal."""
     x, *weights = node.src
-    through_library, single = by_blas(node), x.dtype == np.float32
+    through_library, single = node in scope.library, x.dtype == np.float32
     kernel = f"{'blas_' if through_library else ''}add_{node.op}{'_f4' if through_library and single else ''}"
     operands = [_matrix(scope, x), "m", *(_vector(scope, h) for h in weights)]
     if through_library and weights:
@@ -190,6 +190,12 @@ def _concatenate(scope: Scope, node: Node) -> None:
 def _segment_sum(scope: Scope, node: Node) -> None:
     values, index = node.src
     total = scope.total(node)
+    if index.ndim == 2:
+        if values.ndim == 1:
+            total = f"{total}.reshape(({total}.shape[0], {total}.shape[1], 1))"
+        operands = f"{_matrix(scope, values)}, {_matrix(scope, index)}"
+        scope.writer.line(f"indexed.segment_sum_columns({operands}, m, {total}, {scope.faults(node)})")
+        return
     vectors = widths.vectors_of(width(values) or 1, node.dtype.itemsize, widths.SEGMENT_SUM_VECTORS)
     kernel = f"narrow.segment_sum_{vectors}" if vectors else "indexed.segment_sum"
     total = total if node.ndim == 2 else f"{total}.reshape(({total}.size, 1))"

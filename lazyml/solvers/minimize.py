@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lazyml import trees
 from lazyml.array import Array
+from lazyml.engine import Program
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
 from lazyml.functions import compile, grad
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
-from lazyml.solvers.checkpoint import Checkpoint
+from lazyml.solvers.checkpoint import Checkpoint, saved_sizes
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.objective import RESOLUTION, Objective, Params
 from lazyml.solvers.progress import ProgressLine
@@ -68,7 +70,7 @@ def minimize(
         Given the Result so far after each iteration; returning True stops.
     checkpoint : path, optional
         A file that the state is kept in. When it exists the run resumes from it, ``start`` is not used, and it ends
-        with the bits of an uninterrupted run. Ctrl-C saves before it stops.
+        with the bits of an uninterrupted run, also where sizes were tuned meanwhile. Ctrl-C saves before it stops.
     checkpoint_every : float
         Seconds between two saves, at least.
     progress : bool, optional
@@ -113,14 +115,25 @@ def minimize(
     program = compile([loss, *grad(loss, list(parameters.values()))], memory=memory, threads=threads)
     if program.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
+    keep = None
+    if checkpoint is not None:
+        program = _cut_as_before(program, checkpoint)
+        keep = Checkpoint(checkpoint, program.fingerprint, checkpoint_every, vars(program.sizes))
     objective = program_objective(program, {name: p.dtype for name, p in parameters.items()})
-    keep = None if checkpoint is None else Checkpoint(checkpoint, program.fingerprint, checkpoint_every)
     try:
         with ProgressLine(progress) as line:
             return run(chosen, objective, objective.flatten(values), tolerance=tolerance, max_iterations=max_iterations,
                        callback=callback, checkpoint=keep, progress=line)  # fmt: skip
     except NonFiniteError as error:
         raise error.with_details(formula=loss.name, where=loss.where) from None
+
+
+def _cut_as_before(program: Program, checkpoint: str | os.PathLike[str]) -> Program:
+    """The program with the sizes of the run that a checkpoint belongs to: `lazyml tune`, or other caches,
+    change the order of sums, and so the last bits of where the run goes."""
+    saved = saved_sizes(checkpoint)
+    changed = {name: size for name, size in vars(program.sizes).items() if saved.get(name, size) != size}
+    return program.cut_by(replace(program.sizes, **{name: saved[name] for name in changed})) if changed else program
 
 
 def trained_parameters(loss: Array) -> dict[str, Array]:

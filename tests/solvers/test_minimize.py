@@ -15,6 +15,7 @@ from lazyml.errors import (
     ParameterError,
     ShapeError,
 )
+from lazyml.sizes import Sizes
 from lazyml.solvers import Lbfgs
 from lazyml.solvers.minimize import minimize
 
@@ -41,6 +42,7 @@ class FakeLoss:
 
 class FakeProgram:
     parameters = {"w": (3,), "b": ()}  # noqa: RUF012
+    sizes = Sizes()
 
     def __init__(self, loss):
         self.loss, self.rows, self.fingerprint = loss, loss.rows, loss.fingerprint
