@@ -22,7 +22,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "scipy", "torch", "jax", "numexpr", "dask")
+from lazyml.machine import processor
+
+PACKAGES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "h5py",
+    "scipy",
+    "torch",
+    "jax",
+    "numexpr",
+    "dask",
+    "scikit-learn",
+    "lightgbm",
+)
 
 
 @dataclass(frozen=True)
@@ -105,17 +119,6 @@ def fastest(candidates: Mapping[Any, Callable[[], Any]], tries: int = 2) -> Any:
             run()
             best[key] = min(best.get(key, float("inf")), time.perf_counter() - begin)
     return min(best, key=lambda key: best[key])
-
-
-def processor() -> str:
-    """The processor's model, as the system names it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def processors() -> int:

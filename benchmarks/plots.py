@@ -60,6 +60,18 @@ def file(found: Found, axes: Any) -> None:
     axes.set_xlabel("GB/s")
 
 
+def rows(found: Found, axes: Any) -> None:
+    """The time of a row, a line a contestant, over the number of rows."""
+    (report,) = found.reports
+    for name, label, colour in (("lazyml", "lazyml", OURS), ("read", "plain read", CEILING)):
+        times = {int(key.split()[0].replace(",", "")): timing["median"]
+                 for key, timing in report["seconds"].items() if key.endswith(f", {name}")}  # fmt: skip
+        axes.loglog(list(times), [took / count * 1e9 for count, took in times.items()], "o-", label=label, color=colour)
+    axes.set_xlabel("rows")
+    axes.set_ylabel("ns a row")
+    axes.legend(frameon=False, fontsize=8)
+
+
 def layouts(found: Found, axes: Any) -> None:
     """Speed on two threads over that of h5py."""
     key = "times h5py: ours, 2 threads"
@@ -75,5 +87,6 @@ def layouts(found: Found, axes: Any) -> None:
 PLOTS: dict[str, tuple[Callable[[Found, Any], None], Callable[[Found], float]]] = {
     "in-memory": (in_memory, lambda found: 3.2),
     "file": (file, lambda found: 3.2),
+    "rows": (rows, lambda found: 3.2),
     "layouts": (layouts, lambda found: 0.8 + 0.22 * len(found.reports)),
 }

@@ -31,6 +31,7 @@ class Script:
 
 SCRIPTS = {script.name: script for script in (
     Script("in-memory", "in_memory", "--share 0.25 --repeats 7", "--repeats 9"),
+    Script("models", "models", "--share 0.1 --repeats 5", "--repeats 9"),
     Script("file", "gradient", "--rows 2000000 --repeats 7", "--rows 10000000 --repeats 9"),
     Script("cold", "gradient", "--cold --rows 4000000 --repeats 3 --pause 1",
            "--cold --rows 20000000 --repeats 5 --pause 5"),
@@ -40,6 +41,7 @@ SCRIPTS = {script.name: script for script in (
            "--warm --passes --large-rows 20000000 --repeats 7 --pause 3"),
     Script("memory", "memory", "--megabytes 400 --memory '64 MiB' --iterations 10",
            "--megabytes 1200 --memory '256 MiB'"),
+    Script("rows", "rows", "--powers 4 5 6 7 --repeats 3", ""),
     Script("overhead", "overhead", "", "--rows 819200 --repeats 21"),
     Script("startup", "startup", "--repeats 3", "--repeats 9"),
     Script("planning", "planning", "--sizes 1000 10000 --compile 50 500 --repeats 2",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import gradient, in_memory, overhead, planning, staging_passes, startup
+from benchmarks import gradient, in_memory, models, overhead, planning, rows, staging_passes, startup
 from benchmarks.harness import seconds
 from benchmarks.suite import Found
 
@@ -86,12 +86,27 @@ TARGETS = (
     *(Target(f"in memory, {columns} columns of {dtype}, as a share of the rate of a plain read",
              of_shape(columns, dtype, "share of the ceiling"), in_memory.share_target(columns, dtype), at_least=True)
       for dtype in ("float32", "float64") for _, columns in in_memory.SHAPES),
+    *(Target(f"16 logistic models at once over one, {columns} columns",
+             check("models", f"16 models over one, {columns} columns"), limit)
+      for columns, limit in models.MODELS_TARGETS.items()),
+    *(Target(f"Gram matrix X'(h * X), 512 columns of {dtype}, as a share of the rate of BLAS syrk on a tile",
+             check("models", f"Gram, 512 columns of {dtype}: share of syrk"), models.GRAM_SHARE_TARGET, at_least=True)
+      for dtype in ("float32", "float64")),
+    *(Target(f"Gram matrix X'(h * X), 28 columns of {dtype}, times NumPy's speed",
+             check("models", f"Gram, 28 columns of {dtype}: times NumPy"), models.GRAM_TIMES_TARGET, at_least=True)
+      for dtype in ("float32", "float64")),
+    Target("k-means, an iteration, times scikit-learn's speed", check("models", "k-means: times scikit-learn"),
+           models.KMEANS_TARGET, at_least=True),
+    Target("histograms of all features, times LightGBM's speed", check("models", "histograms: times LightGBM"),
+           models.HISTOGRAM_TARGET, at_least=True),
     Target("a pass over a file that is not in the page cache, over the time of the fastest plain read",
            check("cold", "cold ratio to raw reads"), gradient.COLD_TARGET),
     *(Target(f"{what}, file in the page cache, as a share of the rate of a plain read",
              check("passes", f"share of the fastest read: {what}"), staging_passes.WARM_TARGET, at_least=True)
       for what in ("staging alone", "a pass")),
     Target("measured peak of memory over the stated one", peak_over_stated, 1.0),
+    *(Target(f"{what} of the largest file over that of {rows.BASE:,} rows", check("rows", f"growth of {name}"),
+             rows.GROWTH_TARGET) for what, name in (("time of a row", "time"), ("peak of memory", "memory"))),
     *(Target(what, time_of("startup", what), limit, unit="s") for what, limit in startup.TARGETS.items()),
     Target(f"to build, differentiate and plan {SIZE} operations", time_of("planning", *PLANNED),
            planning.TARGET_SECONDS, unit="s"),

@@ -6,6 +6,7 @@ pages of the file stream through it inside a fixed memory budget.
 """
 
 from lazyml.array import Array as Array
+from lazyml.config import VERSION as __version__  # noqa: F401, N811
 from lazyml.functions.calculus import *
 from lazyml.functions.comparing import *
 from lazyml.functions.elementwise import *
@@ -26,5 +27,3 @@ from lazyml.solvers.minimize import minimize as minimize
 from lazyml.sources.inspect import inspect_file
 
 inspect = inspect_file
-
-__version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command line: demo, inspect, repack, explain, fit, predict, evaluate.
+"""The command line: demo, inspect, repack, explain, fit, predict, evaluate, tune.
 
 Commands import what they need when they run, so that `lazyml --help` answers at once. An error that a user's input can
 cause is printed as text and ends with exit code 1; Ctrl-C ends with 130.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lazyml.errors import FormulaError, LazymlError
+from lazyml.errors import FormulaError, LazymlError, ParameterError
 
 if TYPE_CHECKING:
     from lazyml.models import DataReference, ModelDefinition
@@ -220,6 +220,25 @@ def evaluate(model: Model, fitted: Fitted, data: Data = None, memory: Memory = N
     definition, trained = models.load_definition(model), models.load_fitted(fitted)
     values = models.evaluate(definition, trained, data=_references(data), memory=memory, threads=threads)
     print_table(f"{model}: evaluated", ["metric", "value"], [[name, f"{value:.8g}"] for name, value in values.items()])
+
+
+@app.command()
+def tune(
+    show: Annotated[bool, typer.Option("--show", help="Print the sizes in force and where they come from.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Remove what was measured.")] = False,
+) -> None:
+    """Measure which block sizes are fastest on this machine. Every later run uses them; it takes about a minute."""
+    from lazyml import sizes, tuning
+    from lazyml.models.tables import print_facts, print_table
+
+    if show and reset:
+        raise ParameterError("only one of --show and --reset")
+    if reset:
+        print(f"removed {sizes.tuned_file()}" if tuning.remove() else "there is nothing to remove")
+    if not show and not reset:
+        tuning.check_folder()
+        tuning.keep(tuning.tune(lambda finding: print_table(finding.verdict, finding.header, finding.rows)))
+    print_facts("in force", tuning.facts())
 
 
 def _inputs(model: Path, definition: ModelDefinition) -> list[Path]:

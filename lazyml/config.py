@@ -10,6 +10,8 @@ from pathlib import Path
 
 from lazyml.errors import ParameterError
 
+VERSION = "0.1.0"
+
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 _UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4,
@@ -18,11 +20,16 @@ _UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes that the planner starts from. Bytes, unless said otherwise."""
+    """Sizes that the planner starts from. Bytes, unless said otherwise.
+
+    The first four are those of a machine of which nothing is known; `lazyml/sizes.py` has those of this one.
+    """
 
     page_bytes: int = 2 * MIB  # what staging moves: large enough for the device, small enough for the shared cache
     block_bytes: int = 128 * KIB  # what a kernel works on twice: stays in L2 between the row-dot and the update
     strip_bytes: int = 8 * KIB  # what the steps work on one after the other: stays in L1
+    loop_columns: int = 2  # a product of up to so many columns takes loops, one of more the linear-algebra library
+    sizes_from: str = ""  # who measured the four, where somebody did
     block_rows: int = 1024  # at most; more rows bring nothing and cost precision in float32 blocks
     groups: int = 256  # page groups at most: enough to keep many cores busy, few enough to merge at once
     accumulator_share: float = 0.25  # of the budget, for the partials of all groups

@@ -29,7 +29,7 @@ from lazyml.plan.explain import explain_plan, summary
 from lazyml.plan.parameters import bind
 from lazyml.plan.plan import Pass, Plan, row_bytes
 from lazyml.plan.small import small_order
-from lazyml.plan.storage import Storage, check_rows_first, storage_of
+from lazyml.plan.storage import check_rows_first, storage_of
 from lazyml.planned import Options, Planned
 from lazyml.planned import held as held
 from lazyml.runtime.executor import run_pass
@@ -37,11 +37,13 @@ from lazyml.runtime.nonfinite import first_nonfinite
 from lazyml.runtime.output_file import OutputFiles
 from lazyml.runtime.outputs import Place, open_sinks, place_of
 from lazyml.runtime.profile import Profile
+from lazyml.runtime.ranges import span_of
 from lazyml.runtime.run import Run
 from lazyml.runtime.sinks import FileSink
 from lazyml.runtime.spooling import spool
 from lazyml.runtime.stats import RunStats, Stored
 from lazyml.runtime.workers import one_blas_thread
+from lazyml.sizes import Sizes, on_this_machine, sizes_of
 from lazyml.sources.outputs import refuse_sources
 
 
@@ -57,6 +59,7 @@ class Program:
     later_passes : int, passes that each later call makes: totals that no parameter touches are kept from the first, for
         the range of rows that it ran on, and used while the data is what it was
     peak_bytes : int, the stated peak: what a call holds at most
+    sizes : Sizes, how the passes are cut
     last_run : RunStats of the last call, None before it
     source : str, the generated tile functions
     """
@@ -79,7 +82,8 @@ class Program:
         file changed, its first use says so and not the unpickling, which a pool of processes would not survive."""
         if self._planned is None:
             with no_collecting():
-                self._planned = Planned(self._given, self._options, SETTINGS)
+                settings = self._options.settings or on_this_machine(SETTINGS)
+                self._planned = Planned(self._given, self._options, settings)
         return self._planned
 
     @property
@@ -118,6 +122,11 @@ class Program:
         place = {node: at for at, node in enumerate(topological(outputs))}
         text = repr((encode(*outputs), [place[node] for node in outputs]))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def sizes(self) -> Sizes:
+        """How the passes are cut: for this machine, or for that where the program was planned first."""
+        return sizes_of(self._ready.settings)
 
     @property
     def peak_bytes(self) -> int:
@@ -186,17 +195,25 @@ class Program:
         # Under the old name: the tile function's text has it, and so nothing is compiled again.
         renamed = {old: build.source(replace(new.arg, alias=old.arg.label)) for old, new in leaves.items()}
         outputs = substitute(self._given, renamed)
-        return self._again(outputs, self._options.storage)
+        return self._again(outputs)
 
-    def _again(self, outputs: Sequence[Node], storage: Storage | None) -> Program:
-        """A program with the same options, the budget and threads as they were found."""
-        found = replace(self._options, memory=self._ready.budget, threads=self._ready.threads, storage=storage)
-        return Program(outputs, self._tree, **found.given())
+    def cut_by(self, sizes: Sizes) -> Program:
+        """The same program with pages, blocks and strips of these sizes: the order of its sums is as it was where, or
+        when, they counted."""
+        return self._again(self._given, settings=replace(self._ready.settings, **vars(sizes), sizes_from=""))
+
+    def _again(self, outputs: Sequence[Node], **changed: Any) -> Program:
+        """A program with the same options, the budget, threads and sizes as they were found."""
+        ready = self._ready
+        found = replace(self._options, memory=ready.budget, threads=ready.threads, settings=ready.settings)
+        return Program(outputs, self._tree, **{**found.given(), **changed})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """The formulas and what was asked for: planned anew on arrival, on files that must be what they were."""
+        """The formulas and what was asked for: planned anew on arrival, on files that must be what they were, with the
+        sizes of this machine."""
         place = {node: at for at, node in enumerate(topological(self._given))}
-        return _restore, (encode(*self._given), [place[node] for node in self._given], self._tree, self._options)
+        options = self._options if self._planned is None else replace(self._options, settings=self._planned.settings)
+        return _restore, (encode(*self._given), [place[node] for node in self._given], self._tree, options)
 
     def __repr__(self) -> str:
         count = len(self._given)
@@ -243,7 +260,7 @@ class Program:
         check_rows_first([self._given[at] for at in rows], self._options.where)
         by_output = dict(zip(rows, names, strict=True))
         storage = storage_of([by_output.get(at) for at in range(len(self._given))], dtype, compression, level, shuffle)
-        program = self if storage == self._options.storage else self._again(self._given, storage)
+        program = self if storage == self._options.storage else self._again(self._given, storage=storage)
         stored = program._store([place_of(path, one) for one in names], params or {}, overwrite)
         self.last_run = stored
         return stored
@@ -282,7 +299,7 @@ class Program:
         """The values of the outputs, and what the run did."""
         begin = time.perf_counter()
         ready, plan = self._ready, self.plan
-        spans = tuple(_span(rows, a_pass.rows) for a_pass in plan.passes)
+        spans = tuple(span_of(rows, a_pass.rows) for a_pass in plan.passes)
         counts = [np.asarray(len(span), np.int64) for span in spans]
         known = ready.constants | bind(plan.parameters, params) | dict(zip(ready.row_counts, counts, strict=True))
         run = Run(known, spans, file_sinks)
@@ -375,16 +392,6 @@ def _restore(graph: list[tuple[Any, ...]], outputs: Sequence[int], tree: trees.T
 def _known(a_pass: Pass, run: Run) -> bool:
     """Whether a pass need not run, since an earlier call made its totals."""
     return a_pass.once and all(node in run.known for node in a_pass.totals)
-
-
-def _span(rows: Any, count: int) -> range:
-    """The rows that a run covers, of `count`."""
-    if rows is None:
-        return range(count)
-    whole = isinstance(rows, slice) and rows.step in (None, 1)
-    if not whole or not all(k is None or isinstance(k, int | np.integer) for k in (rows.start, rows.stop)):
-        raise ParameterError("rows is not a range of rows", expected="rows=slice(a, b)", found=f"rows={rows!r}")
-    return range(*rows.indices(count))
 
 
 def _outward(value: Any, flip: bool, kept: bool) -> Any:

@@ -55,7 +55,7 @@ def source_of(node: Node) -> Source:
 class Options:
     """What is asked for beside the formulas. `where` is the user's line, and `line_of` gives that of a formula;
     `storage` is for row-shaped results that go to files; `repeated` says that the program may be called again, `pin`
-    that rows of files may stay in memory."""
+    that rows of files may stay in memory; `settings` are those of an earlier plan, where there was one."""
 
     memory: int | str | None = None
     threads: int | None = None
@@ -65,6 +65,7 @@ class Options:
     repeated: bool = True
     pin: bool = True
     line_of: LineOf | None = None
+    settings: Settings | None = None
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -79,6 +80,7 @@ class Planned:
     """All that is known of a program before it runs."""
 
     def __init__(self, given: Sequence[Node], options: Options, settings: Settings) -> None:
+        self.settings = settings
         if not options.pin:
             settings = replace(settings, pinned_share=0)
         self._settings, self._repeated = settings, options.repeated

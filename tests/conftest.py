@@ -28,6 +28,18 @@ def pytest_unconfigure(config):
 FOLDER = pytest.StashKey()
 
 
+@pytest.fixture(autouse=True)
+def usual_caches(monkeypatch):
+    """Plans are those of a machine with 32 KiB and 1 MiB of cache, whichever this one is."""
+    from lazyml import sizes
+    from lazyml.machine import Caches
+
+    monkeypatch.setattr(sizes, "caches", lambda: Caches(32 * 1024, 1024**2))
+    sizes.forget()
+    yield
+    sizes.forget()
+
+
 @pytest.fixture
 def sizes(monkeypatch):
     """Change the engine's page, block and group sizes for one test: `sizes(page_bytes=4096)`.

@@ -15,6 +15,8 @@ LAYERS = [
     ("lazyml.forks",),
     ("lazyml.trees",),
     ("lazyml.config",),
+    ("lazyml.machine",),
+    ("lazyml.sizes",),
     ("lazyml.kernel_cache",),
     ("lazyml.frozen_function",),
     ("lazyml.user_functions",),
@@ -30,6 +32,7 @@ LAYERS = [
     ("lazyml.functions",),
     ("lazyml.solvers",),
     ("lazyml.models",),
+    ("lazyml.tuning",),
     ("lazyml.demo",),
     ("lazyml.cli", "lazyml.notebook"),
 ]

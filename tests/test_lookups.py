@@ -63,6 +63,28 @@ def test_sums_by_group(plain, sizes):
     ], sizes)  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "u8"])
+def test_sums_by_each_column_of_an_index(plain, sizes, rng, dtype):
+    x, k, _ = plain
+    codes, k = rng.integers(0, 6, (N, 3)).astype(dtype), k.astype(dtype)
+    X, C, B = lz.from_array(x), lz.from_array(k), lz.from_array(codes, "bins")
+    whole = np.c_[x, x[:, 0] > 0]
+
+    def by_each(values, columns=codes, size=6):
+        return np.stack([by_group(values, column, size) for column in columns.T])
+
+    check([
+        (lz.segment_sum(X, B, 6), by_each(x)), (lz.segment_sum(X[:, :2], B, 6), by_each(x[:, :2])),
+        (lz.segment_sum(X[:, 1], B, 9), by_each(x[:, 1], size=9)), (lz.segment_sum(X[:, :1], B, 6), by_each(x[:, :1])),
+        (lz.segment_sum(lz.column_stack([X, X[:, 0] > 0]), B, 6), by_each(whole)),
+        (lz.segment_sum(X, B[:, :1], 6), by_each(x, codes[:, :1])), (lz.segment_sum(X > 0, B, 6), by_each(x > 0)),
+        (lz.segment_sum(X, B % 2 + 2 * C[:, None], 8), by_each(x, codes % 2 + 2 * k[:, None], 8)),
+        (lz.segment_sum(x, B, 6), by_each(x)), (lz.sum(lz.segment_sum(X[:, 0], B, 6)[2]), x[:, 0].sum()),
+        (lz.segment_sum(X[C > 0], B[C > 0], 6),
+         np.stack([by_group(x[k > 0], column, 6) for column in codes[k > 0].T])),
+    ], sizes)  # fmt: skip
+
+
 def test_side_by_side(plain, sizes):
     x, k, t = plain
     X, C, w = lz.from_array(x), lz.from_array(k), lz.param("w", 7)
@@ -127,7 +149,9 @@ def test_row_numbers(sizes):
 def test_an_index_out_of_range_is_told(backend):
     X = lz.from_array(np.ones((50, 3)), "X")
     C = lz.from_array(np.r_[np.zeros(49, int), 7], "codes")
-    for formula in (lz.take(np.ones(4), C), lz.segment_sum(X, C, 4), lz.bincount(C, minlength=7), lz.one_hot(C, 7),
+    lines = lz.column_stack([C * 0, C])
+    for formula in (lz.take(np.ones(4), C), lz.segment_sum(X, C, 4), lz.segment_sum(X, lines, 7),
+                    lz.segment_sum(X[:, 0], lines - 1, 8), lz.bincount(C, minlength=7), lz.one_hot(C, 7),
                     X[lz.row_index(X), C], lz.one_hot(C - 8, 9), lz.one_hot(C - 8, 9) @ np.ones(9)):  # fmt: skip
         with pytest.raises(IndexRangeError, match="index in the data is out of range") as caught:
             lz.compute(lz.sum(formula), backend=backend)
@@ -151,6 +175,8 @@ def test_what_is_refused():
         (lambda: lz.row_index(lz.param("w", 3)), ShapeError),
         (lambda: lz.take_along_axis(X.T, lz.from_array(np.zeros((5, 3), int)).T, axis=1), UnsupportedError),
         (lambda: lz.segment_sum(X.T, np.array([0, 1, 0]), 2), UnsupportedError),
+        (lambda: lz.segment_sum(C, lz.from_array(np.zeros((3, 5), int)).T, 2), UnsupportedError),
+        (lambda: lz.segment_sum(C, np.zeros((5, 1, 1), int), 2), LazymlError),
         (lambda: X[:, 0] @ np.ones((5, 2, 2)), ShapeError), (lambda: lz.inv(np.ones(3)), ShapeError),
     ):  # fmt: skip
         with pytest.raises(error) as caught:

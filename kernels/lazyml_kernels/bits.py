@@ -1,4 +1,4 @@
-"""The few LLVM instructions that `scalar` needs and Numba has no word for; float32 and float64.
+"""The few LLVM instructions that kernels need and Numba has no word for; float32 and float64.
 
 Each is written straight into the caller's code, so each takes the caller's flags. None branches, so a loop over them
 vectorises. `Layout` is IEEE 754: where the exponent stands and how it is biased.
@@ -253,3 +253,29 @@ def sort_key(typingctx: Any, x: Any) -> Any:
 
     result = types.uint64 if size == 64 else types.uint32
     return result(x), generate
+
+
+@intrinsic
+def add_pair(typingctx: Any, acc: Any, at: Any, x: Any, y: Any) -> Any:
+    """acc.flat[at] += x and acc.flat[at + 1] += y in one load, addition and store: Numba makes two of each, since it
+    has LLVM's pass that would join them switched off. acc is C-contiguous, of 8-byte numbers; x and y are of its type.
+    """
+    number = acc.dtype
+    if acc.layout != "C" or number not in (types.float64, types.int64, types.uint64) or not x == y == number:
+        raise TypingError(f"a pair is added to float64, int64 or uint64, not {x} and {y} to {acc}")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        element = context.get_value_type(number)
+        pair = ir.VectorType(element, 2)
+        view = context.make_array(acc)(context, builder, args[0])
+        place = builder.bitcast(builder.gep(view.data, [args[1]]), pair.as_pointer())
+        both = ir.Constant(pair, ir.Undefined)
+        for lane, value in enumerate(args[2:]):
+            both = builder.insert_element(both, value, ir.Constant(ir.IntType(32), lane))
+        before = builder.load(place)
+        add = builder.fadd if number == types.float64 else builder.add
+        after = builder.store(add(before, both), place)
+        before.align = after.align = 8  # arrays promise no more
+        return context.get_dummy_value()
+
+    return types.void(acc, types.int64, x, y), generate

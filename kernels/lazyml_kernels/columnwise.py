@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyml_kernels import dense
+from lazyml_kernels import dense, vectors
 from lazyml_kernels.jit import sum_kernel
 
 
@@ -37,12 +37,19 @@ def blas_row_product(A: Any, first: int, count: int, W: Any, by_rows: Any, out: 
     The library takes half as long for the product by rows as for its transpose (28 x 16 in float32), and turning it is
     less than that.
     """
-    made = by_rows[:count]
-    np.dot(A[first : first + count], W, made)
-    for q in range(out.shape[0]):
-        column = out[q]
-        for i in range(count):
-            column[i] = made[i, q]
+    np.dot(A[first : first + count], W, by_rows[:count])
+    lanes, k = vectors.lanes(out), out.shape[0]
+    for q in range(0, k, lanes):
+        # A square of lanes is turned at once, which for few columns takes longer than one by one.
+        readable = (by_rows.size - q - lanes) // k + 1  # rows that may be read so far beyond their columns
+        whole = max(0, min(count, readable)) // lanes * lanes if k - q > lanes // 2 else 0
+        for i in range(0, whole, lanes):
+            vectors.turn(by_rows, i, q, out)
+        rest = by_rows[whole:count]
+        for p in range(q, min(q + lanes, k)):
+            column = out[p, whole:]
+            for i in range(rest.shape[0]):
+                column[i] = rest[i, p]
 
 
 @sum_kernel

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyml_kernels.jit import sum_kernel
+from lazyml_kernels.jit import sum_kernel, sum_part
 
 IN_TURN = 384, 8192
 """Rows of so many bytes are multiplied one after the other, others four at a time.
@@ -31,89 +31,51 @@ one stream anyway; of long ones w no longer fits in the nearest cache beside the
 """
 
 
-@sum_kernel
-def _in_turn(rows: Any) -> Any:
-    """Whether these rows, each in the cache or not, are best read one after the other."""
-    least, most = IN_TURN
-    return least <= rows.shape[1] * rows.itemsize <= most
+@sum_part
+def _four_dots(rows: Any, i: int, w: Any, out: Any, centre: Any) -> None:
+    """`row_dot` of rows i .. i + 4."""
+    x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+    s0 = s1 = s2 = s3 = out.dtype.type(0)
+    for j in range(w.size):
+        wj = w[j]
+        if centre is None:
+            s0 += x0[j] * wj
+            s1 += x1[j] * wj
+            s2 += x2[j] * wj
+            s3 += x3[j] * wj
+        else:
+            mj = centre[j]
+            s0 += (x0[j] - mj) * wj
+            s1 += (x1[j] - mj) * wj
+            s2 += (x2[j] - mj) * wj
+            s3 += (x3[j] - mj) * wj
+    out[i], out[i + 1], out[i + 2], out[i + 3] = s0, s1, s2, s3
 
 
 @sum_kernel
-def _dot(x: Any, w: Any, zero: Any) -> Any:
-    """sum_j x[j] w[j], from a zero of the type of the sum on."""
-    total = zero
-    for j in range(x.size):
-        total += x[j] * w[j]
-    return total
+def row_dot(A: Any, first: int, count: int, w: Any, out: Any, centre: Any = None) -> None:
+    """out[i] = sum_j (A[first + i, j] - centre[j]) w[j] for i < count; w and centre (d,), out at least (count,).
 
-
-@sum_kernel
-def _centred_dot(x: Any, m: Any, w: Any, zero: Any) -> Any:
-    """sum_j (x[j] - m[j]) w[j]."""
-    total = zero
-    for j in range(x.size):
-        total += (x[j] - m[j]) * w[j]
-    return total
-
-
-@sum_kernel
-def row_dot(A: Any, first: int, count: int, w: Any, out: Any) -> None:
-    """out[i] = sum_j A[first + i, j] w[j] for i < count; w (d,), out at least (count,).
+    The centre, if there is one, is subtracted in registers, so that nothing cancels.
 
     >>> out = np.empty(2)
     >>> row_dot(np.arange(8.0).reshape(4, 2), 1, 2, np.array([1.0, 10.0]), out)
     >>> out.tolist()
     [32.0, 54.0]
+    >>> row_dot(np.array([[1e9, 1e9 + 1]]), 0, 1, np.array([1.0, 3.0]), out, np.full(2, 1e9))
+    >>> float(out[0])
+    3.0
     """
     rows = A[first : first + count]
     d = rows.shape[1]
-    zero = out.dtype.type(0)
-    whole = 0 if _in_turn(rows) else count // 4 * 4
-    for i in range(0, whole, 4):
-        x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        s0 = s1 = s2 = s3 = zero
+    done = 0 if IN_TURN[0] <= d * A.itemsize <= IN_TURN[1] else count // 4 * 4
+    for i in range(0, done, 4):
+        _four_dots(rows, i, w, out, centre)
+    for i in range(done, count):
+        x, total = rows[i], out.dtype.type(0)
         for j in range(d):
-            wj = w[j]
-            s0 += x0[j] * wj
-            s1 += x1[j] * wj
-            s2 += x2[j] * wj
-            s3 += x3[j] * wj
-        out[i] = s0
-        out[i + 1] = s1
-        out[i + 2] = s2
-        out[i + 3] = s3
-    for i in range(whole, count):
-        out[i] = _dot(rows[i], w, zero)
-
-
-@sum_kernel
-def centred_row_dot(A: Any, first: int, count: int, m: Any, w: Any, out: Any) -> None:
-    """out[i] = sum_j (A[first + i, j] - m[j]) w[j] for i < count: centred in registers, so that nothing cancels.
-
-    >>> out = np.empty(1)
-    >>> centred_row_dot(np.array([[1e9, 1e9 + 1]]), 0, 1, np.full(2, 1e9), np.array([1.0, 3.0]), out)
-    >>> out.tolist()
-    [3.0]
-    """
-    rows = A[first : first + count]
-    d = rows.shape[1]
-    zero = out.dtype.type(0)
-    whole = 0 if _in_turn(rows) else count // 4 * 4
-    for i in range(0, whole, 4):
-        x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        s0 = s1 = s2 = s3 = zero
-        for j in range(d):
-            wj, mj = w[j], m[j]
-            s0 += (x0[j] - mj) * wj
-            s1 += (x1[j] - mj) * wj
-            s2 += (x2[j] - mj) * wj
-            s3 += (x3[j] - mj) * wj
-        out[i] = s0
-        out[i + 1] = s1
-        out[i + 2] = s2
-        out[i + 3] = s3
-    for i in range(whole, count):
-        out[i] = _centred_dot(rows[i], m, w, zero)
+            total += (x[j] if centre is None else x[j] - centre[j]) * w[j]
+        out[i] = total
 
 
 @sum_kernel
@@ -189,36 +151,18 @@ def add_matrix_sums(sums: Any, total: Any) -> None:
 
 
 @sum_kernel
-def add_vector_product(A: Any, first: int, count: int, r: Any, sums: Any) -> None:
-    """sums[j] += sum_i A[first + i, j] r[i] for i < count; r at least (count,), sums (d,).
+def add_vector_product(A: Any, first: int, count: int, r: Any, sums: Any, centre: Any = None) -> None:
+    """sums[j] += sum_i (A[first + i, j] - centre[j]) r[i] for i < count; r at least (count,), sums and centre (d,).
+
+    The centre, if there is one, is subtracted in registers, so that nothing cancels.
 
     >>> sums = np.ones(2)
     >>> add_vector_product(np.arange(8.0).reshape(4, 2), 1, 2, np.array([1.0, 10.0]), sums)
     >>> sums.tolist()
     [43.0, 54.0]
-    """
-    rows = A[first : first + count]
-    d = rows.shape[1]
-    whole = count // 4 * 4
-    for i in range(0, whole, 4):
-        x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
-        for j in range(d):
-            sums[j] += x0[j] * r0 + x1[j] * r1 + x2[j] * r2 + x3[j] * r3
-    for i in range(whole, count):
-        x0, r0 = rows[i], r[i]
-        for j in range(d):
-            sums[j] += x0[j] * r0
-
-
-@sum_kernel
-def add_centred_vector_product(A: Any, first: int, count: int, m: Any, r: Any, sums: Any) -> None:
-    """sums[j] += sum_i (A[first + i, j] - m[j]) r[i] for i < count: centred in registers, so that nothing cancels.
-
-    >>> sums = np.zeros(1)
-    >>> add_centred_vector_product(np.array([[1e9], [1e9 + 1]]), 0, 2, np.array([1e9]), np.ones(2), sums)
+    >>> add_vector_product(np.array([[1e9], [1e9 + 1]]), 0, 2, np.ones(2), sums[:1], np.array([1e9]))
     >>> sums.tolist()
-    [1.0]
+    [44.0, 54.0]
     """
     rows = A[first : first + count]
     d = rows.shape[1]
@@ -227,12 +171,15 @@ def add_centred_vector_product(A: Any, first: int, count: int, m: Any, r: Any, s
         x0, x1, x2, x3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
         r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
         for j in range(d):
-            mj = m[j]
-            sums[j] += (x0[j] - mj) * r0 + (x1[j] - mj) * r1 + (x2[j] - mj) * r2 + (x3[j] - mj) * r3
+            if centre is None:
+                sums[j] += x0[j] * r0 + x1[j] * r1 + x2[j] * r2 + x3[j] * r3
+            else:
+                mj = centre[j]
+                sums[j] += (x0[j] - mj) * r0 + (x1[j] - mj) * r1 + (x2[j] - mj) * r2 + (x3[j] - mj) * r3
     for i in range(whole, count):
         x0, r0 = rows[i], r[i]
         for j in range(d):
-            sums[j] += (x0[j] - m[j]) * r0
+            sums[j] += (x0[j] if centre is None else x0[j] - centre[j]) * r0
 
 
 @sum_kernel

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyml_kernels import bits
 from lazyml_kernels.jit import kernel
 
 
@@ -78,6 +79,60 @@ def segment_sum(A: Any, first_a: int, index: Any, first: int, count: int, acc: A
             x, part = rows[i], acc[k]
             for j in range(x.size):
                 part[j] += x[j]
+
+
+@kernel
+def segment_sum_columns(
+    A: Any, first_a: int, index: Any, first: int, count: int, acc: Any, faults: Any, slot: int
+) -> None:
+    """acc[j, index[first + i, j], :] += A[first_a + i, :] for i < count and each column j; A (n, d), index (n, c), acc
+    (c, size, d): the histograms of all features that a level of a tree needs.
+
+    Row by row, since totals of different columns never wait for each other: 0.63 ns for each of 28 uint8 codes and two
+    values, where a column at a time takes 1.1.
+
+    >>> import numpy as np
+    >>> acc = np.zeros((2, 2, 1))
+    >>> codes = np.array([[1, 0], [1, 1]], np.uint8)
+    >>> segment_sum_columns(np.array([[1.0], [4.0]]), 0, codes, 0, 2, acc, np.zeros(1, np.int64), 0)
+    >>> acc[:, :, 0].tolist()
+    [[0.0, 5.0], [1.0, 4.0]]
+    """
+    rows, codes = A[first_a : first_a + count], index[first : first + count]
+    whole = rows.shape[1] // 2 * 2
+    for c in range(0, whole, 2):
+        _add_two(rows, c, codes, acc, faults, slot)
+    if whole < rows.shape[1]:
+        _add_one(rows, whole, codes, acc, faults, slot)
+
+
+@kernel
+def _add_two(rows: Any, c: int, codes: Any, acc: Any, faults: Any, slot: int) -> None:
+    """The values of columns c and c + 1, which lie beside each other in the totals too."""
+    size, wide, real = acc.shape[1], acc.shape[2], acc.dtype.type
+    for i in range(rows.shape[0]):
+        line, x, y = codes[i], real(rows[i, c]), real(rows[i, c + 1])
+        start = c
+        for j in range(line.size):
+            k = np.int64(line[j])
+            if k < 0 or k >= size:
+                faults[slot] += 1
+            else:
+                bits.add_pair(acc, start + k * wide, x, y)
+            start += size * wide
+
+
+@kernel
+def _add_one(rows: Any, c: int, codes: Any, acc: Any, faults: Any, slot: int) -> None:
+    size = acc.shape[1]
+    for i in range(rows.shape[0]):
+        line, x = codes[i], rows[i, c]
+        for j in range(line.size):
+            k = np.int64(line[j])
+            if k < 0 or k >= size:
+                faults[slot] += 1
+            else:
+                acc[j, k, c] += x
 
 
 @kernel
@@ -155,6 +210,10 @@ def put_side_by_side(A: Any, first: int, count: int, out: Any, column: int) -> A
     [[0.0, 1.0, 2.0]]
     """
     rows = A[first : first + count]
+    if A.shape[1] == 1:  # the loop over one column would take 2.5 ns a row, this 0.5
+        for i in range(count):
+            out[i, column] = rows[i, 0]
+        return column + 1
     for i in range(count):
         x, y = rows[i], out[i]
         for j in range(x.size):

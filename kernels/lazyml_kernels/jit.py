@@ -53,6 +53,11 @@ def sum_kernel(function: Callable[..., Any]) -> Any:
     return numba.njit(**SUM_FLAGS)(function)
 
 
+def sum_part(function: Callable[..., Any]) -> Any:
+    """Compile a part of such a kernel into it: a call would pass each array in seven words and count its references."""
+    return numba.njit(**{**SUM_FLAGS, "forceinline": True})(function)
+
+
 def regrouped(function: Callable[..., Any]) -> Any:
     """Compile one step of a sum or product whose order is free."""
     return numba.njit(**REGROUPED_FLAGS)(function)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from lazyml.codegen.scope import Scope
 from lazyml.expr.node import Node
 from lazyml.plan.levels import is_accumulator
-from lazyml.plan.scratch import by_blas
+from lazyml.plan.scratch import FIXED
 from lazyml.plan.steps import resolve, width
+from lazyml_kernels import widths
 
 
 def _matrix(scope: Scope, node: Node) -> str:
@@ -23,16 +25,23 @@ def _matrix(scope: Scope, node: Node) -> str:
     return f"{name}, {first}"
 
 
+def _by_width(kernel: str, matrix: Node, dtype: np.dtype[Any], most: int) -> str:
+    """The kernel for rows of that width: where a row fits in some vectors of the sums' type, that for so many."""
+    vectors = widths.vectors_of(width(matrix) or 1, dtype.itemsize, most)
+    return f"narrow.{kernel}_{vectors}" if vectors else f"dense.{kernel}"
+
+
 def _row_product(scope: Scope, node: Node) -> None:
     """A @ W, one line a row of the strip."""
     left, right = node.src
     out = scope.stored(node)
     if width(node) is None:
-        scope.writer.line(f"dense.row_dot({_matrix(scope, left)}, m, {scope.input(right, 'vector')}, {out})")
+        kernel = _by_width("row_dot", left, node.dtype, widths.ROW_DOT_VECTORS)
+        scope.writer.line(f"{kernel}({_matrix(scope, left)}, m, {scope.input(right, 'vector')}, {out})")
         return
     module = "columnwise" if node in scope.by_columns else "dense"
-    kernel, form = ("blas_row_product", "matrix") if by_blas(node) else ("row_product", "columns")
-    own = [scope.own_rows(node)] if by_blas(node) and node in scope.by_columns else []
+    kernel, form = ("blas_row_product", "matrix") if node in scope.library else ("row_product", "columns")
+    own = [scope.own_rows(node)] if node in scope.library and node in scope.by_columns else []
     operands = [_matrix(scope, left), "m", scope.input(right, form), *own, out]
     scope.writer.line(f"{module}.{kernel}({', '.join(operands)})")
 
@@ -47,7 +56,7 @@ def _sums_of_block(scope: Scope, node: Node, into_total: str) -> str:
 def _contract_rows(scope: Scope, node: Node) -> None:
     """A' B added to the total."""
     left, right = node.src
-    if by_blas(node):
+    if node in scope.library:
         totals = f"{scope.fixed_scratch(node)}, {scope.total(node)}"
         if resolve(right) in scope.by_columns:
             operands = f"{_matrix(scope, left)}, m, {scope.stored(right)}"
@@ -65,26 +74,29 @@ def _contract_rows(scope: Scope, node: Node) -> None:
         return
     wide, vector = (left, right) if width(right) is None else (right, left)
     sums = _sums_of_block(scope, node, "add_sums")
-    scope.writer.line(f"dense.add_vector_product({_matrix(scope, wide)}, m, {_values(scope, vector)}, {sums})")
+    kernel = _by_width("add_vector_product", wide, FIXED[node.op](node)[1], widths.SUM_VECTORS)
+    scope.writer.line(f"{kernel}({_matrix(scope, wide)}, m, {_values(scope, vector)}, {sums})")
 
 
 def _centred_matmul(scope: Scope, node: Node) -> None:
     x, m, w = node.src
-    small = ", ".join(scope.input(part, "vector") for part in (m, w))
-    scope.writer.line(f"dense.centred_row_dot({_matrix(scope, x)}, m, {small}, {scope.stored(node)})")
+    kernel = _by_width("row_dot", x, node.dtype, widths.ROW_DOT_VECTORS)
+    weights, centre = scope.input(w, "vector"), scope.input(m, "vector")
+    scope.writer.line(f"{kernel}({_matrix(scope, x)}, m, {weights}, {scope.stored(node)}, {centre})")
 
 
 def _centred_contract(scope: Scope, node: Node) -> None:
     x, m, r = node.src
-    operands = f"{_matrix(scope, x)}, m, {scope.input(m, 'vector')}, {_values(scope, r)}"
     sums = _sums_of_block(scope, node, "add_sums")
-    scope.writer.line(f"dense.add_centred_vector_product({operands}, {sums})")
+    kernel = _by_width("add_vector_product", x, FIXED[node.op](node)[1], widths.SUM_VECTORS)
+    operands = f"{_matrix(scope, x)}, m, {_values(scope, r)}, {sums}, {scope.input(m, 'vector')}"
+    scope.writer.line(f"{kernel}({operands})")
 
 
 def _gram(scope: Scope, node: Node) -> None:
     """X' X or X' diag(h) X added to the total, above the diagonal."""
     x, *weights = node.src
-    through_library, single = by_blas(node), x.dtype == np.float32
+    through_library, single = node in scope.library, x.dtype == np.float32
     kernel = f"{'blas_' if through_library else ''}add_{node.op}{'_f4' if through_library and single else ''}"
     operands = [_matrix(scope, x), "m", *(_vector(scope, h) for h in weights)]
     if through_library and weights:
@@ -178,9 +190,17 @@ def _concatenate(scope: Scope, node: Node) -> None:
 def _segment_sum(scope: Scope, node: Node) -> None:
     values, index = node.src
     total = scope.total(node)
+    if index.ndim == 2:
+        if values.ndim == 1:
+            total = f"{total}.reshape(({total}.shape[0], {total}.shape[1], 1))"
+        operands = f"{_matrix(scope, values)}, {_matrix(scope, index)}"
+        scope.writer.line(f"indexed.segment_sum_columns({operands}, m, {total}, {scope.faults(node)})")
+        return
+    vectors = widths.vectors_of(width(values) or 1, node.dtype.itemsize, widths.SEGMENT_SUM_VECTORS)
+    kernel = f"narrow.segment_sum_{vectors}" if vectors else "indexed.segment_sum"
     total = total if node.ndim == 2 else f"{total}.reshape(({total}.size, 1))"
     operands = f"{_matrix(scope, values)}, {_vector(scope, index)}"
-    scope.writer.line(f"indexed.segment_sum({operands}, m, {total}, {scope.faults(node)})")
+    scope.writer.line(f"{kernel}({operands}, m, {total}, {scope.faults(node)})")
 
 
 def _segment_count(scope: Scope, node: Node) -> None:

@@ -11,7 +11,6 @@ from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.interpret import InterpretedTile
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Pass, Plan, Tiling
-from lazyml.plan.scratch import blas_products
 
 Values = NDArray[Any]
 Tile = CompiledTile | InterpretedTile
@@ -23,7 +22,7 @@ class PassFunctions:
 
     def __init__(self, a_pass: Pass, own: Tile, makers: Mapping[Node, Tile]) -> None:
         self.a_pass, self.own, self.makers = a_pass, own, {leaf: makers[leaf] for leaf in a_pass.makes}
-        self.calls_blas = any(isinstance(tile, InterpretedTile) or blas_products(tile.a_pass) for tile in self.tiles)
+        self.calls_blas = any(isinstance(tile, InterpretedTile) or tile.a_pass.library for tile in self.tiles)
         """Whether the linear-algebra library is called: by the interpreter, always."""
 
     @property

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lazyml.codegen.reducers import REDUCERS, extremes
+from lazyml.codegen.reducers import NONE_YET, REDUCERS, extremes
 from lazyml.codegen.scope import Scope
 from lazyml.expr.node import OPS, Node
-from lazyml.plan.columnwise import goes_by_columns
+from lazyml.plan.columnwise import goes_by_columns, value_beside
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Step
 from lazyml.plan.steps import resolve, width
@@ -166,8 +166,8 @@ class LoopWriter:
             self._along_rows_at_once(node)
             return
         if self.matrix:
-            state = self._start(node, self.line)
-            self.element += self._step(node, state, self._operand(node), "j")
+            state = self._start(node, self.line, place=0)
+            self.element += self._step(node, state, self._operand(node), "j", found=True)
             self.line_end.append(f"{out}[i] = {type_name(node)}({state[REDUCERS[node.op].has_place]})")
             return
         value = "0" if REDUCERS[node.op].has_place else self._value(node.src[0])  # of one column: itself, and the first
@@ -178,33 +178,38 @@ class LoopWriter:
 
     def _along_rows_at_once(self, node: Node) -> None:
         """A reduction over the columns, of all rows of the strip: its state is kept for each row."""
-        out = self.scope.stored(node)
-        names = [self.scope.own_rows(node), out] if REDUCERS[node.op].has_place else [out]
+        if any(value_beside(other, self.step) is node for other in self.step.nodes):
+            return  # the state of that one
+        names = [self.scope.stored(node)]
+        if REDUCERS[node.op].has_place:
+            value = value_beside(node, self.step)
+            names.insert(0, self.scope.own_rows(node) if value is None else self.scope.stored(value))
         kept = [f"{name}[i]" for name in names]
         begin: list[str] = []
-        value, place = self._start(node, begin)
-        state = [value, place][: len(kept)]
+        state = self._start(node, begin, place=0)
         self.opening += ["for i in range(m):", *(f"    {line}" for line in begin)]
-        self.opening += [f"    {there} = {local}" for there, local in zip(kept, state, strict=True)]
-        self.element += [f"{local} = {there}" for there, local in zip(kept, state, strict=True)]
-        self.element += self._step(node, (value, place), self._operand(node), "j")
-        self.element += [f"{there} = {local}" for there, local in zip(kept, state, strict=True)]
+        self.opening += [f"    {there} = {local}" for there, local in zip(kept, state, strict=False)]
+        self.element += [f"{local} = {there}" for there, local in zip(kept, state, strict=False)]
+        self.element += self._step(node, state, self._operand(node), "j", found=True)
+        self.element += [f"{there} = {local}" for there, local in zip(kept, state, strict=False)]
 
     def _operand(self, node: Node) -> str:
         """What a reduction takes at each turn: the value, or the product of a contraction of two vectors."""
         return " * ".join(self._value(s) for s in node.src)
 
-    def _start(self, node: Node, lines: list[str]) -> tuple[str, str]:
-        """Locals for the state of a reduction, and the lines that begin it."""
+    def _start(self, node: Node, lines: list[str], place: int = -1) -> tuple[str, str]:
+        """Locals for the state of a reduction, and the lines that begin it. Place -1 is none; along a row, whose first
+        value is no worse than the extreme that the state begins with, it is 0."""
         reducer, dtype = REDUCERS[node.op], self._state_dtype(node)
         value = self.scope.names.new("local")
         least, most = extremes(dtype)
         start = reducer.start.format(T="bool" if dtype.kind == "b" else dtype.name, least=least, most=most)
         lines.append(f"{value} = {start}")
-        place = self.scope.names.new("place") if reducer.has_place else ""
-        if place:
-            lines.append(f"{place} = int64(-1)")
-        return value, place
+        if not reducer.has_place:
+            return value, ""
+        name = self.scope.names.new("place")
+        lines.append(f"{name} = int64({place})")
+        return value, name
 
     def _state_dtype(self, node: Node) -> np.dtype[Any]:
         """float32 values are summed in float32 inside a block; extremes are of the type of what is compared."""
@@ -212,11 +217,12 @@ class LoopWriter:
         of_values = x.dtype.kind == "f" and node.dtype.kind == "f" and is_accumulator(node)
         return x.dtype if of_values or REDUCERS[node.op].start in ("{least}", "{most}") else node.dtype
 
-    def _step(self, node: Node, state: tuple[str, str], value: str, place: str) -> list[str]:
-        """The lines by which one more value changes the state."""
+    def _step(self, node: Node, state: tuple[str, str], value: str, place: str, found: bool = False) -> list[str]:
+        """The lines by which one more value changes the state; `found` where that has a value already."""
         better = self.scope.names.new("better") if REDUCERS[node.op].has_place else ""
         lines = REDUCERS[node.op].steps(node.src[0].dtype)
-        return [line.format(a=state[0], p=state[1], v=value, at=place, b=better) for line in lines]
+        none = "" if found else NONE_YET.format(p=state[1])
+        return [line.format(a=state[0], p=state[1], v=value, at=place, b=better, none=none) for line in lines]
 
     def _row_number(self) -> str:
         """The number, in the whole data, of the row of this turn."""

@@ -15,7 +15,8 @@ import numpy as np
 @dataclass(frozen=True)
 class Reducer:
     """`start`, `step` and `float_step` have slots: {T} the value's type, {least} and {most} its extremes, {v} a value
-    and {at} its place; {a} is the state's value, {p} the place that it was found at, {b} a local of the step's own.
+    and {at} its place; {a} is the state's value, {p} the place that it was found at, {b} a local of the step's own, and
+    {none} says that nothing was found yet, where that may be.
     """
 
     start: str
@@ -28,25 +29,24 @@ class Reducer:
 
 
 def _place_of(better: str) -> tuple[str, ...]:
-    """Keep the first of the best; a nan is better than any number, as in NumPy, and anything is better than nothing."""
-    return (
-        f"{{b}} = ({{v}} {better} {{a}}) | (({{a}} == {{a}}) & ({{v}} != {{v}})) | ({{p}} < 0)",
-        "{a} = {v} if {b} else {a}",
-        "{p} = {at} if {b} else {p}",
-    )
+    """Keep the first of the best."""
+    return f"{{b}} = {better}{{none}}", "{a} = {v} if {b} else {a}", "{p} = {at} if {b} else {p}"
 
+
+NONE_YET = " | ({p} < 0)"
 
 # A sum and a product are vectorised since reduce.add and reduce.multiply leave their order free, which the formulas
 # inside them are not.
-# llvm.minimum and llvm.maximum keep a nan, as NumPy does, and a reduction by them is vectorised.
+# llvm.minimum and llvm.maximum keep a nan, as NumPy does, and a reduction by them is vectorised. A place is that of the
+# first nan, if there is one: neither `v >= a` nor `v < a` is true of a nan.
 REDUCERS: dict[str, Reducer] = {
     "sum": Reducer("{T}(0)", ("{a} = reduce.add({a}, {v})",)),
     "contract_rows": Reducer("{T}(0)", ("{a} = reduce.add({a}, {v})",)),
     "prod": Reducer("{T}(1)", ("{a} = reduce.multiply({a}, {v})",)),
     "min": Reducer("{most}", ("{a} = {v} if {v} < {a} else {a}",), ("{a} = bits.minimum({a}, {v})",)),
     "max": Reducer("{least}", ("{a} = {v} if {v} > {a} else {a}",), ("{a} = bits.maximum({a}, {v})",)),
-    "argmin": Reducer("{most}", _place_of("<"), has_place=True),
-    "argmax": Reducer("{least}", _place_of(">"), has_place=True),
+    "argmin": Reducer("{most}", _place_of("({v} < {a})"), _place_of("((not ({v} >= {a})) & ({a} == {a}))"), True),
+    "argmax": Reducer("{least}", _place_of("({v} > {a})"), _place_of("((not ({v} <= {a})) & ({a} == {a}))"), True),
 }
 
 

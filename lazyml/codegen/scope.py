@@ -20,6 +20,7 @@ class Scope:
 
     def __init__(self, a_pass: Pass) -> None:
         self.in_parts = is_long(a_pass)
+        self.library = a_pass.library
         self.writer = Writer()
         self.block_start: list[str] = []
         self.block_end: list[str] = []

@@ -17,6 +17,7 @@ KERNEL_MODULES = (
     "indexed",
     "lines",
     "jit",
+    "narrow",
     "powers",
     "random",
     "reduce",

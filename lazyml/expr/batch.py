@@ -196,7 +196,7 @@ def _take(node: Node, batch: _Batch) -> Node | None:
 
 def _segment_sum(node: Node, batch: _Batch) -> Node | None:
     values, index = node.src
-    if values.row_axis is None or index in batch.stacked:
+    if values.row_axis is None or index in batch.stacked or index.ndim > 1:
         return None
     return batch.shaped(b.transpose(apply("segment_sum", batch.stacked[values], index, arg=node.arg)), node)
 

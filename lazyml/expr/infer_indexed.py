@@ -14,7 +14,7 @@ INDEXED.update(
     take=lambda node: (int(node.src[0].shape[0]), node.arg is None),
     pick=lambda node: (int(node.src[0].shape[1]), node.arg is None),
     one_hot=lambda node: (int(node.shape[1]), False),
-    segment_sum=lambda node: (int(node.shape[0]), False),
+    segment_sum=lambda node: (int(node.arg), False),
     segment_count=lambda node: (int(node.shape[0]), False),
     columns=lambda node: (int(node.src[0].shape[1]), False),
     put_columns=lambda node: (int(node.shape[1]), False),
@@ -74,17 +74,20 @@ def one_hot(src: tuple[Node, ...], arg: tuple[int, str]) -> Typed:
 
 
 def segment_sum(src: tuple[Node, ...], size: int) -> Typed:
-    """values (n,) or (n, d) summed by index into (size,) or (size, d)."""
+    """values (n,) or (n, d) summed by index (n,) into (size,) or (size, d); by index (n, c) into c of these."""
     values, index = src
     _check_index(index, "segment_sum")
-    _check_vector(index, "segment_sum")
-    if values.row_axis == 1:
-        raise UnsupportedError("rows are summed by their own codes", expected="values, rows first",
-                               found=show_shape(values.shape), fix="sum columns by X @ one_hot(codes, k)")  # fmt: skip
+    if index.ndim not in (1, 2):
+        raise ShapeError("segment_sum takes an index a row, or a line of them", expected="a vector or matrix",
+                         found=show_shape(index.shape))  # fmt: skip
+    if values.row_axis == 1 or index.row_axis == 1:
+        raise UnsupportedError("rows are summed by their own codes", expected="values and index, rows first",
+                               found=f"{show_shape(values.shape)} by {show_shape(index.shape)}",
+                               fix="sum columns by X @ one_hot(codes, k)")  # fmt: skip
     if values.ndim not in (1, 2) or values.shape[0] != index.shape[0]:
         raise ShapeError("values and index are not of the same rows", expected=f"{index.shape[0]!r} rows",
                          found=show_shape(values.shape))  # fmt: skip
-    return (size, *values.shape[1:]), total(values.dtype, over_rows=values.row_axis is not None)
+    return (*index.shape[1:], size, *values.shape[1:]), total(values.dtype, over_rows=values.row_axis is not None)
 
 
 def segment_count(src: tuple[Node, ...], size: int) -> Typed:

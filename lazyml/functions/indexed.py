@@ -92,15 +92,23 @@ def one_hot(index: Any, size: int, dtype: DTypeLike = "float64") -> Any:
 def segment_sum(values: Any, index: Any, size: int) -> Any:
     """For each index from 0 to size - 1 the sum of the values of the rows that have it.
 
+    An index of several columns gives the sums by each of them, together: histograms of gradients by binned features,
+    which a level of a tree needs, are segment_sum(gradients, bins, 255).
+
     Raises IndexRangeError when the run meets another index.
 
-    Shapes: values (n,) and index (n,) give (size,), values (n, d) give (size, d).
+    Shapes: values (n,) and index (n,) give (size,), values (n, d) give (size, d); index (n, c) gives (c, size) and
+    (c, size, d).
 
-    Derivative: take(g, index) in the values.
+    Derivative: take(g, index) in the values, added up over the columns of the index.
 
     >>> import lazyml as lz
     >>> lz.compute(lz.segment_sum(lz.from_array([1.0, 2.0, 4.0]), lz.from_array([1, 0, 1]), 2))
     array([2., 5.])
+    >>> bins = lz.from_array([[1, 0], [0, 0], [1, 1]])
+    >>> lz.compute(lz.segment_sum(lz.from_array([1.0, 2.0, 4.0]), bins, 2))
+    array([[2., 5.],
+           [3., 4.]])
     """
     if not isinstance(values, Array) and not isinstance(index, Array):
         return at_once("segment_sum", np.asarray(values), index, arg=_size(size, "segment_sum"))

@@ -8,7 +8,7 @@ from lazyml.config import Settings
 from lazyml.expr.node import Node
 from lazyml.plan.cut_loops import is_long
 from lazyml.plan.plan import Blocks, Pass, row_bytes
-from lazyml.plan.scratch import FIXED, GRAMS, blas_products, scratch_bytes_per_row
+from lazyml.plan.scratch import FIXED, GRAMS, scratch_bytes_per_row
 from lazyml.plan.steps import width
 
 SMALLEST_BLOCK = 16  # fewer rows do not pay for clearing and adding the block's own totals
@@ -17,6 +17,8 @@ UNPACKED = 10**6
 """Up to so many multiplications OpenBLAS packs nothing: products with 512 x 16, of 64 rows each, take 0.65 of the time
 of those of 256."""
 FEWEST_UNPACKED = 32
+LEAST_OF_BLAS = 64
+"""Rows of a block with such a product, where rows and what is made of them are too wide for the cache."""
 STRIP_ROWS = (32, 16)
 """A strip has a multiple of the first, or the second alone: vectors of a loop come out even. With fewer rows a block is
 one strip."""
@@ -34,9 +36,9 @@ def blocks_of(a_pass: Pass, settings: Settings) -> Blocks:
     each = max((row_bytes(node) for node in a_pass.sources), default=8) + scratch_bytes_per_row(a_pass)
     each = max(each, 1)
     rows = int(np.clip(settings.block_bytes // each // 8 * 8, SMALLEST_BLOCK, settings.block_rows))
-    if largest := max((_products_each(node) for node in blas_products(a_pass)), default=0):
+    if largest := max((_products_each(node) for node in a_pass.library), default=0):
         unpacked = UNPACKED // largest // 8 * 8
-        rows = max(rows, BLAS_BLOCK_ROWS) if unpacked < FEWEST_UNPACKED else min(rows, unpacked)
+        rows = max(rows, BLAS_BLOCK_ROWS) if unpacked < FEWEST_UNPACKED else min(max(rows, LEAST_OF_BLAS), unpacked)
     if is_long(a_pass) or not _goes_by_strips(a_pass):
         return Blocks(rows, rows)
     many, few = STRIP_ROWS
@@ -56,4 +58,4 @@ def _products_each(node: Node) -> int:
 def _goes_by_strips(a_pass: Pass) -> bool:
     """Whether every kernel can go on with its sums from strip to strip."""
     nodes = (node for step in a_pass.steps if step.kind == "kernel" for node in step.nodes)
-    return not blas_products(a_pass) and all(node.op not in FIXED or node.op in SUMMED_BY_STRIPS for node in nodes)
+    return not a_pass.library and all(node.op not in FIXED or node.op in SUMMED_BY_STRIPS for node in nodes)

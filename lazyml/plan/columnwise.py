@@ -19,23 +19,33 @@ WIDEST = 32
 
 BY_ROWS = {*REINDEXED, "one_hot"}
 """Parts of a loop that go through the columns of one row."""
-PLACES = ("argmin", "argmax")
+PLACES = {"argmin": "min", "argmax": "max"}
+"""Reductions to a place, and those to the value there."""
 
 
 def stored_by_columns(steps: Sequence[Step], stored: Sequence[Node], sinks: Sequence[Node]) -> Set[Node]:
     """Of the stored values those that every step which makes or takes them can have by columns."""
     kept, written = set(stored), {resolve(sink) for sink in sinks}
     found = {node for node in stored if 1 < (width(node) or 0) <= WIDEST and node not in written}
-    while True:
-        refused = {node for step in steps for node in _refused(step, kept, found)}
-        if not refused & found:
-            return found
-        found -= refused
+    before = None
+    while found != before:
+        before = set(found)
+        for step in steps:  # what one refuses is out before the next is asked
+            found -= _refused(step, kept, found)
+    return found
 
 
 def goes_by_columns(step: Step, by_columns: Set[Node]) -> bool:
     """Whether the outer loop of a step is the one over columns: where some of its matrices are stored so."""
     return any(node in by_columns for node in _matrices(step))
+
+
+def value_beside(node: Node, step: Step) -> Node | None:
+    """The reduction to the value, where the same step also has the one to its place: they go on together."""
+    op = PLACES.get(node.op)
+    return next(
+        (other for other in step.nodes if other.op == op and (other.src, other.arg) == (node.src, node.arg)), None
+    )
 
 
 def _matrices(step: Step) -> set[Node]:

@@ -9,7 +9,6 @@ from lazyml.expr.node import OPS, Node
 from lazyml.expr.show import formula
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Blocks, Pass, Plan, Spooled, Tiling, Value
-from lazyml.plan.scratch import by_blas
 from lazyml.plan.steps import resolve, width
 
 
@@ -68,6 +67,7 @@ def _headline(plan: Plan) -> str:
         f"peak memory {format_bytes(plan.peak_bytes)} of {format_bytes(plan.budget)} allowed"
         + (f", {format_bytes(pinned)} of it for rows that stay" if pinned else ""),
         f"parameters: {parameters}",
+        *([f"sizes of pages, blocks and strips: {plan.sizes_from}"] if plan.sizes_from else []),
     ])  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def _step_lines(a_pass: Pass, names: _Names) -> list[str]:
         for node in step.nodes:
             if is_accumulator(node):
                 text = formula(node, names)
-                how = " (library product)" if step.kind == "kernel" and by_blas(node) else ""
+                how = " (library product)" if node in a_pass.library else ""
                 lines.append(f"  {label}   {names.number(node, 't')} += {text}{how}")
                 names[totals[node]] = names[node]
             elif node in shown and node not in names:

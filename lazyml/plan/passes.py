@@ -10,14 +10,15 @@ from lazyml.plan.cut_loops import cut_loops
 from lazyml.plan.levels import is_accumulator
 from lazyml.plan.plan import Pass
 from lazyml.plan.prologue import row_domain, stages
-from lazyml.plan.scratch import buffers
+from lazyml.plan.scratch import buffers, by_library
 from lazyml.plan.steps import schedule
 
 
-def cut(outputs: Sequence[Node], repeated: bool = False) -> tuple[Pass, ...]:
+def cut(outputs: Sequence[Node], loop_columns: int, repeated: bool = False) -> tuple[Pass, ...]:
     """The passes, in the order they run. Row-aligned outputs become sinks of the first pass that can make them.
 
-    `repeated` says that the program is called more than once, and so what no parameter touches is worth keeping.
+    Products of up to `loop_columns` columns are loops. `repeated` says that the program is called more than once, and
+    so what no parameter touches is worth keeping.
     """
     place, again = stages(outputs, repeated)
     targets: dict[tuple[int, int], list[Node]] = {}
@@ -28,7 +29,7 @@ def cut(outputs: Sequence[Node], repeated: bool = False) -> tuple[Pass, ...]:
     for index, key in enumerate(keys):
         reason = _reason(key, targets[key], keys[:index], place)
         once = repeated and again.isdisjoint(targets[key])
-        passes.append(make_pass(index, key[1], targets[key], reason, once))
+        passes.append(make_pass(index, key[1], targets[key], reason, once, loop_columns))
     return tuple(passes)
 
 
@@ -38,6 +39,7 @@ def make_pass(
     targets: Sequence[Node],
     reason: str,
     once: bool,
+    loop_columns: int,
     originals: Mapping[Node, Node] | None = None,
 ) -> Pass:
     """Collect what the targets need of the rows, stopping at small values, which are inputs. `originals` says what a
@@ -48,6 +50,7 @@ def make_pass(
     sources = tuple(node for node in order if node.op == "source")
     accumulators = tuple(node for node in order if is_accumulator(node))
     sinks = tuple(node for node in targets if node.row_axis is not None)
+    library = by_library(steps, loop_columns)
     return Pass(
         index=index,
         rows=rows,
@@ -56,7 +59,8 @@ def make_pass(
         steps=steps,
         accumulators=accumulators,
         sinks=sinks,
-        buffers=buffers(steps, sinks),
+        buffers=buffers(steps, sinks, library),
+        library=library,
         reason=reason,
         once=once,
         totals=tuple(named.get(node, node) for node in accumulators),

@@ -65,6 +65,8 @@ class Pass:
     sinks: tuple[Node, ...]
     buffers: tuple[Buffer, ...]
     """What a strip keeps between its steps."""
+    library: frozenset[Node]
+    """The products that go through the linear-algebra library, and not through loops."""
     reason: str
     """Why this pass can not be part of the one before."""
     once: bool
@@ -201,6 +203,8 @@ class Plan:
     """Datasets that stay in memory between passes, as far as there is room."""
     spooled: tuple[Spooled, ...]
     """Datasets that are decoded into temporary files, and read there."""
+    sizes_from: str
+    """Who measured the sizes of pages, blocks and strips, where somebody did."""
     budget: int
     threads: int
 

@@ -48,7 +48,7 @@ def make_plan(
     Raises BudgetError when the stated peak passes the budget.
     """
     order = topological(outputs)
-    passes = cut(outputs, repeated)
+    passes = cut(outputs, settings.loop_columns, repeated)
     for a_pass in passes:
         _check_upright(a_pass)
     kept = kept_values(order, passes) if repeated else ()
@@ -90,7 +90,7 @@ class _Drafts:
             )
 
         handed = choose(self.passes, sources)
-        passes, values = split(self.passes, handed, self.written is not None)
+        passes, values = split(self.passes, handed, self.written is not None, self.settings.loop_columns)
         tilings = tiled(passes, values)
         if values:
             room = Room([left - sum(item.bytes for item in tiling.memory) for tiling in tilings], self.disk())
@@ -109,6 +109,7 @@ class _Drafts:
             resident=self.resident,
             kept=self.kept,
             spooled=tuple(one for node in read if (one := spooled(node, sources[node], left, self.threads))),
+            sizes_from=self.settings.sizes_from,
             budget=self.budget,
             threads=self.threads,
         )

@@ -10,15 +10,10 @@ import numpy as np
 
 from lazyml.expr.node import OPS, Node
 from lazyml.plan.accumulators import ACCUMULATORS
-from lazyml.plan.columnwise import PLACES, goes_by_columns, stored_by_columns
+from lazyml.plan.columnwise import PLACES, goes_by_columns, stored_by_columns, value_beside
 from lazyml.plan.cut_loops import is_long
 from lazyml.plan.plan import Buffer, Pass, Step
 from lazyml.plan.steps import REINDEXED, resolve, width
-
-LOOP_COLUMNS = 2
-"""Up to this many right-hand columns the register-blocked loops beat the library's product; measured (EPYC, 28 and 512
-columns of float32)."""
-
 
 GRAM_LOOP_COLUMNS = 6
 """Up to this many columns the loops of a Gram matrix beat the library's product; measured."""
@@ -35,23 +30,29 @@ def _of_centred(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
 GRAMS = ("gram", "weighted_gram")
 
 
-def by_blas(node: Node) -> bool:
-    """Whether a product is wide enough for the library: both sides of one float dtype, more than a few columns."""
+def by_library(steps: Sequence[Step], loop_columns: int) -> frozenset[Node]:
+    """The products that go through the linear-algebra library: those of more columns than the register-blocked loops
+    are faster at."""
+    products = [node for step in steps if step.kind == "kernel" for node in step.nodes]
+    return frozenset(node for node in products if _by_library(node, loop_columns))
+
+
+def _by_library(node: Node, loop_columns: int) -> bool:
+    """Whether a product is wide enough for the library, and both sides have one float dtype."""
     if node.op in GRAMS:
-        return (width(node.src[0]) or 1) > GRAM_LOOP_COLUMNS
+        return _is_wide_gram(node)
     if OPS[node.op].kind != "product" or len(node.src) != 2:
         return False
     left, right = node.src
     if left.dtype != right.dtype or left.dtype.kind != "f" or node.dtype.kind != "f":
         return False
     if node.op == "contract_rows":
-        return min(width(left) or 1, width(right) or 1) > LOOP_COLUMNS
-    return left.ndim == 2 and right.ndim == 2 and min(int(right.shape[0]), int(right.shape[1])) > LOOP_COLUMNS
+        return min(width(left) or 1, width(right) or 1) > loop_columns
+    return left.ndim == 2 and right.ndim == 2 and min(int(right.shape[0]), int(right.shape[1])) > loop_columns
 
 
-def blas_products(a_pass: Pass) -> list[Node]:
-    """The products that go through the library."""
-    return [node for step in a_pass.steps if step.kind == "kernel" for node in step.nodes if by_blas(node)]
+def _is_wide_gram(node: Node) -> bool:
+    return (width(node.src[0]) or 1) > GRAM_LOOP_COLUMNS
 
 
 def stored_values(steps: Sequence[Step], sinks: Sequence[Node]) -> list[Node]:
@@ -74,8 +75,8 @@ def made_by_inner_loop(node: Node) -> bool:
     return OPS[node.op].kind == "reduction" and width(node.src[0]) is not None
 
 
-def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
-    """Every scratch array of a pass's tile function, in the order it takes them."""
+def buffers(steps: Sequence[Step], sinks: Sequence[Node], library: Set[Node]) -> tuple[Buffer, ...]:
+    """Every scratch array of a pass's tile function, in the order it takes them. `library` are `by_library`."""
     stored = stored_values(steps, sinks)
     turned = stored_by_columns(steps, stored, sinks)
     found = [
@@ -87,16 +88,16 @@ def buffers(steps: Sequence[Step], sinks: Sequence[Node]) -> tuple[Buffer, ...]:
             found += [
                 Buffer((node,), (1,), node.src[0].dtype, per_row=True, own=True)
                 for node in step.nodes
-                if node.op in PLACES and node.row_axis is not None
+                if node.op in PLACES and node.row_axis is not None and value_beside(node, step) is None
             ]
         for node in step.nodes if step.kind == "kernel" else ():
             if node.op in FIXED:
                 shape, dtype = FIXED[node.op](node)
                 if shape:
                     found.append(Buffer((node,), shape, dtype, per_row=False))
-            if node.op == "weighted_gram" and by_blas(node):  # the weighted rows
+            if node.op == "weighted_gram" and node in library:  # the weighted rows
                 found.append(Buffer((node,), _line(node.src[0]), node.src[0].dtype, per_row=True, own=True))
-            if node in turned and by_blas(node):  # the product by rows, which the library is faster at
+            if node in turned and node in library:  # the product by rows, which the library is faster at
                 found.append(Buffer((node,), _line(node), node.dtype, per_row=True, own=True))
     return tuple(found)
 
@@ -135,7 +136,7 @@ def _of_contraction(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _of_gram(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """The block's own sum in loops; through the library one panel of float32. float64 is added where it belongs."""
     dtype, columns = node.src[0].dtype, width(node.src[0]) or 1
-    if not by_blas(node):
+    if not _is_wide_gram(node):
         return (columns, columns), dtype
     return () if dtype == np.float64 else (GRAM_PANEL, columns), dtype
 

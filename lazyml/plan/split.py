@@ -20,7 +20,7 @@ def is_value(node: Node) -> bool:
 
 
 def split(
-    passes: Sequence[Pass], handed: Sequence[Handed], to_file: bool
+    passes: Sequence[Pass], handed: Sequence[Handed], to_file: bool, loop_columns: int
 ) -> tuple[tuple[Pass, ...], tuple[Value, ...]]:
     """The same passes on leaves, with every value made anew wherever it is used, and the values.
 
@@ -33,7 +33,8 @@ def split(
     for number, one in enumerate(handed, 1):
         (formula,) = rebuild([one.value], leaves)
         reason = f"makes {one.value.op}"
-        maker = make_pass(one.made_in, int(one.value.shape[0]), [formula], reason, passes[one.made_in].once)
+        maker = make_pass(one.made_in, int(one.value.shape[0]), [formula], reason, passes[one.made_in].once,
+                          loop_columns)  # fmt: skip
         shape = tuple(int(size) for size in one.value.shape)
         leaf = build.source(SourceKey(KIND, "", f"kept_{number}", shape, one.value.dtype.name))
         is_result = one.value in passes[one.made_in].results and not to_file
@@ -44,7 +45,7 @@ def split(
     for a_pass in passes:
         targets = [*a_pass.totals, *a_pass.results]
         renewed = rebuild(targets, leaves)
-        made = make_pass(a_pass.index, a_pass.rows, renewed, a_pass.reason, a_pass.once,
+        made = make_pass(a_pass.index, a_pass.rows, renewed, a_pass.reason, a_pass.once, loop_columns,
                          dict(zip(renewed, targets, strict=True)))  # fmt: skip
         uses = needed(made.sources, by_leaf)
         files = files_of(made.sources, uses, by_leaf)

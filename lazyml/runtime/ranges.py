@@ -1,8 +1,13 @@
-"""Ranges of numbers that were seen: rows or bytes that were asked for."""
+"""Ranges of numbers: rows that a run covers, and rows or bytes that were asked for."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from typing import Any
+
+import numpy as np
+
+from lazyml.errors import ParameterError
 
 
 class Ranges:
@@ -40,3 +45,13 @@ class Ranges:
         """The end of the range that `at` is in or ends; `at` itself where there is none."""
         place = bisect_right(self._begins, at) - 1
         return max(at, self._ends[place]) if place >= 0 else at
+
+
+def span_of(rows: Any, count: int) -> range:
+    """The rows that a run covers, of `count`."""
+    if rows is None:
+        return range(count)
+    whole = isinstance(rows, slice) and rows.step in (None, 1)
+    if not whole or not all(k is None or isinstance(k, int | np.integer) for k in (rows.start, rows.stop)):
+        raise ParameterError("rows is not a range of rows", expected="rows=slice(a, b)", found=f"rows={rows!r}")
+    return range(*rows.indices(count))

@@ -13,7 +13,9 @@ import json
 import os
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,6 +26,7 @@ from lazyml.solvers.objective import Counts, Objective, whole
 from lazyml.solvers.outcome import Outcome
 
 _VERSION = 1
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile)
 
 
@@ -38,10 +41,14 @@ class Checkpoint:
         Identifies formula and data; a file with another one is refused.
     every : float
         Seconds between two saves, at least.
+    sizes : mapping of str to int
+        How the passes are cut, which decides about the last bits of their sums: kept beside the state (`sizes_of`).
     """
 
-    def __init__(self, path: str | os.PathLike[str], problem: str = "", every: float = 5.0) -> None:
-        self.path, self.problem, self.every = Path(path), problem, every
+    def __init__(
+        self, path: str | os.PathLike[str], problem: str = "", every: float = 5.0, sizes: Mapping[str, int] = NO_SIZES
+    ) -> None:
+        self.path, self.problem, self.every, self.sizes = Path(path), problem, every, sizes
         self._saved = time.monotonic()
         folder = self.path.absolute().parent
         if not folder.is_dir() or self.path.is_dir() or not os.access(folder, os.W_OK):
@@ -70,7 +77,7 @@ class Checkpoint:
         """Replace the file by the state of ``journey``: all of it or nothing."""
         fields, arrays = encode(journey.state)
         about = {"version": _VERSION, "fingerprint": self.fingerprint(solver, objective), "state": fields,
-                 "counts": journey.counts._asdict()}  # fmt: skip
+                 "counts": journey.counts._asdict(), "sizes": dict(self.sizes)}  # fmt: skip
         arrays["history"] = np.array(journey.history, dtype=np.float64).reshape(-1, 4)
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         aside = self.path.with_name(self.path.name + ".partial")
@@ -98,9 +105,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            about = json.loads(arrays["about"].tobytes())
+            arrays, about = _read(self.path)
             found, version = about["fingerprint"], about["version"]
         except _DAMAGE as error:
             self._refuse(error)
@@ -130,6 +135,23 @@ class Checkpoint:
                 found="; ".join(f"{key} {_short(found.get(key))}" for key in differs),
                 fix="use another file, or remove this one to start fresh",
             )
+
+
+def saved_sizes(path: str | os.PathLike[str]) -> dict[str, int]:
+    """How the passes of the run were cut that a file belongs to; nothing where there is none, or it does not say, or is
+    damaged, of which `Checkpoint.load` complains."""
+    try:
+        _, about = _read(Path(path))
+        return {name: int(size) for name, size in about["sizes"].items()}
+    except _DAMAGE:
+        return {}
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file, and what its JSON text says."""
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return arrays, json.loads(arrays["about"].tobytes())
 
 
 def _short(value: Any) -> str:

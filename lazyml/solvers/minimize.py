@@ -17,7 +17,7 @@ from lazyml.array import Array
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
-from lazyml.solvers.checkpoint import Checkpoint
+from lazyml.solvers.checkpoint import Checkpoint, saved_sizes
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.objective import Objective, Params
 from lazyml.solvers.programs import Programs
@@ -113,7 +113,9 @@ def minimize(
     check_limits(tolerance, max_iterations)
     parameters = trained_parameters(loss)
     values = start_values({name: tuple(p.shape) for name, p in parameters.items()}, start)
-    programs = Programs(loss.node, [p.node for p in parameters.values()], memory=memory, threads=threads)
+    sizes = {} if checkpoint is None else saved_sizes(checkpoint)
+    leaves = [p.node for p in parameters.values()]
+    programs = Programs(loss.node, leaves, sizes, memory=memory, threads=threads)
     if programs.first_order.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     reason = f"{type(chosen).__name__}: as asked for"
@@ -122,7 +124,9 @@ def minimize(
     if isinstance(chosen, SubsampledNewton) and programs.kinks.penalty is not None:
         chosen = chosen.for_kinks()
     objective = objective_for(chosen, programs)
-    keep = None if checkpoint is None else Checkpoint(checkpoint, programs.fingerprint, checkpoint_every)
+    keep = None
+    if checkpoint is not None:
+        keep = Checkpoint(checkpoint, programs.fingerprint, checkpoint_every, programs.sizes)
     try:
         with ProgressLine(progress) as line:
             found = run(chosen, objective, objective.flatten(values), tolerance=tolerance,

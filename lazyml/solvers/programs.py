@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +21,7 @@ from lazyml.expr.batch import along
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
 from lazyml.functions import compile, mean, std
+from lazyml.solvers.checkpoint import NO_SIZES
 from lazyml.solvers.curvature import Curvature, find_curvature
 from lazyml.solvers.kinks import Kinks, find_kinks
 from lazyml.solvers.metric import Hessian
@@ -37,11 +39,15 @@ _OTHER = "other "  # no parameter of a user's has a space in its name
 class Programs:
     """A loss, its parameters, and all that can be asked of it.
 
-    ``resources`` are the ``memory`` and ``threads`` of ``lz.compile``.
+    ``saved`` sizes are those of the run that a checkpoint belongs to: `lazyml tune`, or other caches, change the order
+    of sums, and so the last bits of where the run goes. ``resources`` are the ``memory`` and ``threads`` of
+    ``lz.compile``.
     """
 
-    def __init__(self, loss: Node, parameters: Sequence[Node], **resources: Any) -> None:
-        self.loss, self.parameters, self.resources = loss, tuple(parameters), resources
+    def __init__(
+        self, loss: Node, parameters: Sequence[Node], saved: Mapping[str, int] = NO_SIZES, **resources: Any
+    ) -> None:
+        self.loss, self.parameters, self.saved, self.resources = loss, tuple(parameters), saved, resources
         self.last_run: Any = None
 
     @cached_property
@@ -86,7 +92,7 @@ class Programs:
     @cached_property
     def smooth(self) -> Programs:
         """The loss without the penalties that have kinks."""
-        return Programs(self.kinks.smooth, self.parameters, **self.resources)
+        return Programs(self.kinks.smooth, self.parameters, self.saved, **self.resources)
 
     @cached_property
     def twice(self) -> Any:
@@ -131,12 +137,19 @@ class Programs:
         return self.second_order if "second_order" in vars(self) else self.first_order
 
     @property
+    def sizes(self) -> Mapping[str, int]:
+        """How the passes are cut."""
+        return dict(vars(self.first_order.sizes))
+
+    @property
     def fingerprint(self) -> str:
         """Identifies formulas and data."""
         return str(self.first_order.fingerprint)
 
     def _compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
-        return compile([Array(node) for node in nodes], backend=backend, **self.resources)
+        program = compile([Array(node) for node in nodes], backend=backend, **self.resources)
+        sizes = {name: self.saved.get(name, size) for name, size in vars(program.sizes).items()}
+        return program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
 
     def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
         # A loss whose kinks are left to proximal steps may no longer depend on what it penalises.

@@ -77,6 +77,59 @@ def test_in_memory():
         assert one["checks"]["times NumPy"] > 0 and one["checks"]["share of the ceiling"] > 0
 
 
+def test_models():
+    command = [sys.executable, "-m", "benchmarks.models", "--share", "0.002", "--repeats", "1", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reports = json.loads(done.stdout.splitlines()[-1])["sections"]
+    assert [report["section"] for report in reports] == ["k-means", *["models"] * 2, *["Gram"] * 4, "histograms"]
+    assert all(report["failures"] == [] for report in reports)
+    checks = {name for report in reports for name in report["checks"]}
+    peers = ("k-means: times scikit-learn", "histograms: times LightGBM")
+    notes = " ".join(note for report in reports for note in report["notes"])
+    left_out = ("is not installed", "hides its differences")  # of so little data these are noise
+    assert all(name in checks or any(why in notes for why in left_out) for name in peers)
+    assert {"16 models over one, 28 columns", "16 models over one, 512 columns", "histograms: ns a code",
+            "Gram, 512 columns of float32: share of syrk",
+            "Gram, 28 columns of float64: times NumPy"} <= checks  # fmt: skip
+
+
+def test_a_model_that_differs_fails_the_benchmark(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import models
+
+    monkeypatch.setattr(models, "relative", lambda found, expected: 0.5)
+    assert models.main(["--share", "0.001", "--repeats", "1", "--only", "Gram"]) == 1
+    assert "FAILED: Gram, 512 columns of float32: relative error is 0.5" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
+def test_rows(tmp_path):
+    report = run("rows", "--powers", 3, 5, "--repeats", 2, "--folder", tmp_path)
+    for rows in ("1,000", "100,000"):
+        assert {f"{rows} rows, lazyml", f"{rows} rows, read"} <= set(report["seconds"])
+        assert report["checks"][f"{rows} rows: stated peak, bytes"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_that_the_disk_has_no_room_for_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from types import SimpleNamespace
+
+    from benchmarks import rows
+    from benchmarks.harness import Report
+
+    monkeypatch.setattr(rows.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * 29 * 4 * 10**6))
+    assert rows.fits(tmp_path, 10**6) and not rows.fits(tmp_path, 10**6 + 1)
+    report = Report("rows", {})
+    for count, ns, peak in ((10**6, 10.0, 4e6), (10**7, 12.0, 5e6)):
+        found = {"ns a row": ns, "ns a row, plain read": 5.0, "peak above ready, bytes": peak}
+        report.checks |= {f"{count:,} rows: {name}": value for name, value in found.items()}
+    rows.compare(report, [10**6, 10**7])
+    assert report.checks["growth of time"] == 1.2 and report.checks["growth of memory"] == 1.25
+    assert report.checks["growth of read"] == 1
+
+
 def test_overhead():
     report = run("overhead", "--rows", 3 * 4096, "--calls", 2, "--repeats", 2)
     assert {"10 rows", "10 rows, compiled", "10 rows, NumPy", "minibatch, lazyml",
@@ -88,6 +141,9 @@ def test_startup():
     report = run("startup", "--repeats", 1, "--columns", 3)
     assert {"import lazyml", "first result, tiny file", "first result, kernel cached",
             "compiling the logistic pass"} <= set(report["seconds"])  # fmt: skip
+    for peer in ("JAX", "PyTorch"):
+        there = f"first result, {peer}" in report["seconds"]
+        assert there or any(f"{peer} is not installed" in note for note in report["notes"])
 
 
 def test_planning():

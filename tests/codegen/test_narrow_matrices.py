@@ -72,3 +72,24 @@ def test_values_that_a_step_must_have_by_rows(data, kind, rng, sizes):
     right = lz.compute(*outputs, params=values, backend="numpy")
     for one, other in zip(found if len(outputs) > 1 else [found], right if len(outputs) > 1 else [right], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_places_of_lines_that_hold_nothing_better(beside):
+    """All infinite, all nan, a nan first, in the middle or last, ties: NumPy's place, with or without the value.
+
+    The product has codes, of which 7, 8 and 9 become inf, -inf and nan.
+    """
+    codes = np.array([[7, 7, 7, 7], [8, 8, 7, 7], [9, 9, 9, 9], [1, 9, 8, 9], [9, 0, 1, 2], [3, 2, 1, 9], [2, 1, 1, 2],
+                      [0.0, -0.0, 0.0, -0.0]])  # fmt: skip
+    special = ((7, np.inf), (8, -np.inf), (9, np.nan))
+    chosen = np.tile(np.eye(8), (9, 1))
+    values, right = lz.from_array(chosen, "X") @ lz.param("w", (8, 4)), chosen @ codes
+    for code, value in special:
+        values, right = lz.where(values == code, value, values), np.where(right == code, value, right)
+    outputs = [lz.argmin(values, axis=1), lz.argmax(values, axis=1)]
+    outputs += [lz.min(values, axis=1), lz.max(values, axis=1)] if beside else []
+    program = lz.compile(outputs, backend="numba")
+    assert "columnwise." in program.source
+    for found, function in zip(program(w=codes), (np.argmin, np.argmax, np.min, np.max), strict=False):
+        np.testing.assert_array_equal(found, function(right, axis=1))

@@ -44,6 +44,7 @@ TOGETHER = {
 APART = {
     "matrices of rows": [lz.sum(X * v, axis=0), lz.sum(lz.tanh(X @ M.T), axis=1), X.T @ (X * v)],
     "what has no rule": [lz.max(M, axis=0), lz.diag(v), lz.logsumexp(z)],
+    "segment_sum by columns": [lz.segment_sum(z, lz.stack([codes, 2 - codes], axis=1), 3)],
 }  # fmt: skip
 
 

@@ -109,6 +109,8 @@ OPERATORS = {
     "columns": P[:, [2, 0, 0]] * Q + P[:, np.array([True, False, True])] @ M[:2] @ M.T,
     "pick": lz.take_along_axis(P, np.array([[2], [-3]]), axis=1) * Q,
     "segment_sum": lz.segment_sum(P, np.array([1, 1]), 2) * Q + lz.bincount([0, 1], weights=V, minlength=3),
+    "segment_sum by columns": lz.segment_sum(P * ROW, np.array([[1, 0], [1, 1]]), 2)[:, :, 1:] * Q[:, :2, None]
+    + lz.segment_sum(V[:2] * P[:, 0], np.array([[1, 0], [1, 1]]), 3)[1, :2],
     "concatenate": lz.concatenate([P, Q * P], axis=1)[:, 1:4] * lz.stack([V, V * V, V], axis=1),
     "top_k": lz.top_k(lz.reshape(P * P, 6), 3)[0] * ROW,
     "var": lz.var(P, axis=1, keepdims=True) * Q + lz.std(Q, axis=0, ddof=1) + lz.var(P),
@@ -158,6 +160,8 @@ STREAMED = {
     "variance": lz.var(X @ ROW) + lz.sum(lz.std(X * ROW, axis=0)) + lz.var(X * ROW, where=X > 0),
     "variance without a column": lz.var(X * ROW, where=np.array([0.0, 99.0, 0.0]) < X),
     "chosen rows": lz.mean(lz.softplus(X @ ROW)[Y > 0]) + lz.var(X[X[:, 0] > 0] @ ROW) + lz.sum(X[2:5] @ M),
+    "groups by columns": lz.sum(lz.segment_sum(X * ROW, lz.stack([LABELS, LABELS * 0], axis=1), 3) ** 3)
+    + lz.sum(lz.segment_sum(X @ ROW, lz.stack([LABELS * 0, LABELS], axis=1), 3) ** 2),
     "groups": lz.sum(lz.segment_sum(X * ROW, LABELS, 3) ** 2) + lz.mean(lz.take(ROW, LABELS) * (X @ ROW)),
     "extremes": lz.max(X @ ROW) + lz.sum(lz.min(X * ROW, axis=1)) + lz.prod(1 + (X @ ROW) / 9) + lz.max(X * ROW),
     "picked": lz.mean(lz.log_softmax(X @ M.T[:, [0, 1, 0]].T @ M.T)[lz.row_index(X), LABELS]),

@@ -9,8 +9,8 @@ SENTINEL = -77.0
 
 
 @pytest.mark.parametrize("dtype", ("f4", "f8"))
-@pytest.mark.parametrize("k", (2, 3, 8, 16))
-@pytest.mark.parametrize("count", (0, 1, 5, 64))
+@pytest.mark.parametrize("k", (2, 3, 8, 13, 16, 17, 32))
+@pytest.mark.parametrize("count", (0, 1, 5, 64, 83))
 def test_row_products(dtype, k, count):
     rng = np.random.default_rng(1)
     A, W = rng.uniform(0.5, 1, (count + 3, 28)).astype(dtype), rng.uniform(0.5, 1, (28, k)).astype(dtype)
@@ -21,8 +21,11 @@ def test_row_products(dtype, k, count):
     columnwise.row_product(A, 3, count, np.ascontiguousarray(W.T), out)
     np.testing.assert_allclose(out.T, right, rtol=tolerance)
     assert (scratch.ravel()[k * count :] == SENTINEL).all()
-    columnwise.blas_row_product(A, 3, count, W, np.full((count + 2, k), SENTINEL, dtype), out)
-    np.testing.assert_allclose(out.T, right, rtol=tolerance)
+    for spare in (0, 2):  # lines of scratch beyond those of the strip
+        out[:] = SENTINEL
+        columnwise.blas_row_product(A, 3, count, W, np.full((count + spare, k), SENTINEL, dtype), out)
+        np.testing.assert_allclose(out.T, right, rtol=tolerance)
+        assert (scratch.ravel()[k * count :] == SENTINEL).all()
 
 
 @pytest.mark.parametrize("dtype", ("f4", "f8"))

@@ -285,6 +285,23 @@ def segment_sum(s: Session) -> Value:
 
 
 @rule
+def segment_sum_by_columns(s: Session) -> Value:
+    values = s.draw("rows matrix")
+    codes = s.codes(values)
+
+    def plain(v: Any, at: Any) -> Any:
+        out = np.zeros((GROUPS, *v.shape[1:]), as_total(v[:0]).dtype)
+        np.add.at(out, GROUPS - 1 - at.astype(np.int64), as_total(v))
+        return out
+
+    def ours(v: Any, at: Any) -> Any:
+        return lz.segment_sum(v, lz.stack([at, GROUPS - 1 - at], axis=1), GROUPS)[1]
+
+    return made(f"segment_sum({values.text}, [_, {GROUPS} - 1 - {codes.text}])[1]", ours, plain, values, codes,
+                summed=lambda v, at: np.sum(v, axis=0))  # fmt: skip
+
+
+@rule
 def bincount(s: Session) -> Value:
     codes = s.codes(s.draw("rows matrix"))
     return made(f"bincount({codes.text})", lambda at: lz.bincount(at, minlength=GROUPS),

@@ -199,14 +199,16 @@ def codes(draw):
               "bincount": lambda i: np.bincount(i, minlength=4)}  # fmt: skip
 
     def plain(*x):
-        _require(x[-1].dtype.kind in "iu" and (name in ("take", "take_along_axis") or x[-1].ndim == 1))
+        _require(x[-1].dtype.kind in "iu" and (name in ("take", "take_along_axis", "segment_sum") or x[-1].ndim == 1))
         return theirs[name](*x)
 
     return Attempt(name, ours[name], plain, [*values, at])
 
 
 def _segment_sum(x, i):
-    _require(x.ndim in (1, 2) and len(x) == len(i))
+    _require(x.ndim in (1, 2) and i.ndim in (1, 2) and len(x) == len(i))
+    if i.ndim == 2:
+        return np.stack([_segment_sum(x, codes) for codes in i.T])
     out = np.zeros((4, *x.shape[1:]), {"b": "i8", "u": "u8"}.get(x.dtype.kind, f"{x.dtype.kind}8"))
     np.add.at(out, i, x)
     return out

@@ -57,7 +57,7 @@ def files(tmp_path_factory):
     """A tiny file, and two of other sizes for the compiled backend."""
     folder = tmp_path_factory.mktemp("startup")
     rng = np.random.default_rng(1)
-    for rows, columns, dtype in ((100, 3, "f8"), (30_000, 5, "f4"), (20_000, 9, "f4")):
+    for rows, columns, dtype in ((100, 3, "f8"), (30_000, 5, "f4"), (20_000, 7, "f4"), (20_000, 9, "f4")):
         with h5py.File(folder / f"{columns}.h5", "w") as file:
             file["X"] = rng.standard_normal((rows, columns)).astype(dtype)
             file["y"] = (np.arange(rows) % 2).astype(dtype)
@@ -88,5 +88,8 @@ def test_a_second_process_compiles_nothing(files, tmp_path):
     assert (second["hit"], second["said"], second["compiled"]) == (True, True, 0)
     assert first["again"] is True
     assert first["bits"] == second["bits"]
-    other_values = result_of(COMPILED, files(9), 9, 0.5, LAZYML_CACHE_DIR=str(tmp_path / "kernels"))
+    other_values = result_of(COMPILED, files(7), 7, 0.5, LAZYML_CACHE_DIR=str(tmp_path / "kernels"))
     assert (other_values["hit"], other_values["compiled"]) == (True, 0)  # rows, columns and constants are not baked in
+    # But a row of another number of vectors has a kernel of its own.
+    wider = result_of(COMPILED, files(9), 9, 1e-4, LAZYML_CACHE_DIR=str(tmp_path / "kernels"))
+    assert (wider["hit"], wider["compiled"]) == (False, 1)

@@ -51,7 +51,7 @@ class FakePrograms:
 
     def __init__(self, loss):
         self.loss, self.fingerprint = loss, loss.fingerprint
-        self.first_order = SimpleNamespace(rows=loss.rows)
+        self.first_order, self.sizes = SimpleNamespace(rows=loss.rows), {}
 
     def objective(self, **more):
         cost = SimpleNamespace(passes=1, bytes_read=320, seconds=0.01)
@@ -71,7 +71,7 @@ class FakePrograms:
 def compiler(monkeypatch):
     options = {}
 
-    def programs(loss, parameters, **given):
+    def programs(loss, parameters, sizes, **given):
         options.update(given)
         assert parameters == ["node of b", "node of w"]
         return FakePrograms(loss)

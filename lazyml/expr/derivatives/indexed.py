@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from lazyml.errors import UnsupportedError
@@ -38,7 +40,15 @@ def pick(node: Node, g: Node) -> Cotangents:
 
 def segment_sum(node: Node, g: Node) -> Cotangents:
     values, index = node.src
-    return apply("take", like_rows(g, values), index), None
+    g = like_rows(g, values)
+    if index.ndim == 1:
+        return apply("take", g, index), None
+    line = (None,) * (g.ndim - 1)
+    parts = [
+        apply("take", apply("index", g, arg=(j, *line)), apply("index", index, arg=(None, j)))
+        for j in range(int(index.shape[1]))
+    ]
+    return functools.reduce(b.add, parts), None
 
 
 def columns(node: Node, g: Node) -> Cotangents:

@@ -26,9 +26,12 @@ def _checked(node: Node, index: Any) -> Any:
 
 
 def _segment_sum(node: Node, values: Any, index: Any) -> Any:
-    out = np.zeros((node.arg, *np.shape(values)[1:]), node.dtype)
-    np.add.at(out, _checked(node, index), values)
-    return out
+    index = _checked(node, index)
+    lines = index.T if index.ndim == 2 else index[None]
+    out = np.zeros((len(lines), node.arg, *np.shape(values)[1:]), node.dtype)
+    for total, codes in zip(out, lines, strict=True):
+        np.add.at(total, codes, values)
+    return out if index.ndim == 2 else out[0]
 
 
 def _one_hot(node: Node, index: Any) -> Any:
@@ -106,7 +109,7 @@ row("search_right", "gather", infer.search, _search("right"), none, "loop:search
     Doc("how many of the sorted edges x are not above y", "0", "searchsorted([1.0, 2.0], 2.0, side='right')"))
 row("segment_sum", "scatter", infer.segment_sum, _segment_sum, d.segment_sum, "kernel:segment_sum", 1,
     "segment_sum({0}, {1}, {arg})",
-    Doc("the sum of x over the rows of each code y", "g at the row's code",
+    Doc("the sum of x over the rows of each code y; for each column of codes", "g at the row's code",
         "segment_sum([1.0, 2.0, 4.0], [1, 0, 1], 2)"))
 row("segment_count", "scatter", infer.segment_count,
     lambda node, index: np.bincount(_checked(node, index), minlength=node.arg), none, "kernel:segment_count", 1,

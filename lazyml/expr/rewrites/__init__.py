@@ -13,6 +13,7 @@ from lazyml.expr.rewrites.fold_constants import fold_constants
 from lazyml.expr.rewrites.gram import gram
 from lazyml.expr.rewrites.moments import moments
 from lazyml.expr.rewrites.one_hot import one_hot
+from lazyml.expr.rewrites.one_type import one_type
 from lazyml.expr.rewrites.pull_factors import pull_factors
 from lazyml.expr.rewrites.rows_first import rows_first
 from lazyml.expr.rewrites.simplify import simplify
@@ -39,6 +40,7 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("pull_factors", pull_factors),
     ("gram", gram),
     ("centre", centre),
+    ("one_type", one_type),
 )
 NAMES = tuple(name for name, _ in REWRITES)
 
@@ -49,6 +51,7 @@ NEEDS = {
     "chains": PRODUCTS,
     "gram": PRODUCTS,
     "centre": PRODUCTS,
+    "one_type": PRODUCTS,
 }
 """Operators without which a rewrite has nothing to do: a long formula of others is not walked for it."""
 
