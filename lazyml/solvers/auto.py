@@ -13,10 +13,13 @@ from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.newton import Newton
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.sample import rows_to_draw
+from lazyml.solvers.structure import row_leaves
 from lazyml.solvers.subsampled import SubsampledNewton
 
 DENSE = 1000
 """Parameters up to which a Hessian is formed: beyond, its memory and the work of its passes grow out of proportion."""
+WORK = 10**10
+"""Multiply-adds of a Hessian at most, some tenths of a second; of a sample more, where passes are as long."""
 UNSTRUCTURED = 64
 """Parameters up to which the Hessian of a loss without margins is formed, along every unit vector."""
 
@@ -27,7 +30,8 @@ class Auto:
 
     - a squared loss: ``Direct``, one pass;
     - rows enough to sample: ``SubsampledNewton``, a pass an iteration, few of them;
-    - else ``Newton``, where the memory allowed holds a pass with a Hessian.
+    - else ``Newton``, where the memory allowed holds a pass with a Hessian;
+    - neither where Hessians would be more work than the passes they save.
 
     Otherwise ``Fista`` where there is a penalty with kinks, and ``Lbfgs``.
 
@@ -56,6 +60,10 @@ class Auto:
             return without, f"{of_first_order}: {about}{penalty}; the sum over rows has no curvature"
         rows, why = rows_to_draw(smooth)
         quadratic = bool(columns) and smooth.curvature.quadratic
+        data_rows = max((int(node.shape[0]) for node in row_leaves(smooth.loss)), default=0)
+        most = max(WORK, 5 * data_rows * programs.size if rows else 0)
+        if not quadratic and (rows or data_rows) * programs.size**2 > most:
+            return without, f"{of_first_order}: {about}{penalty}; Hessians would take longer than the passes they save"
         if rows and columns and not quadratic:
             return SubsampledNewton(), f"subsampled Newton: {about}{penalty}; {rows:,} rows show its curvature"
         if not self._fits(smooth):

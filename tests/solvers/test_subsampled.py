@@ -168,6 +168,7 @@ def test_what_is_not_sampled_says_why(classes, change, why):
     ("few rows", "Newton", "2,000 rows are too few to sample"),
     ("hidden layer", "Lbfgs", "the loss has 30 parameters; tanh(array @ W) @ c is not"),
     ("scale", "Newton", "the loss has 10 parameters; 2,000 rows are too few"),
+    ("wide", "Lbfgs", "Hessians would take longer"),
     ("many classes", "Lbfgs", "12 margins are too many"),
     ("many parameters", "Lbfgs", "1,201 parameters are too many for a Hessian"),
     ("little memory", "Lbfgs", "the memory allowed does not hold"),
@@ -183,6 +184,8 @@ def test_auto_chooses_and_says_why(classes, case, solver, reason):
     if case == "scale":
         s, r = lz.param("s"), lz.from_array(X) @ lz.param("w", 8) + lz.param("b") - lz.from_array(y)
         loss = lz.mean(r**2 * lz.exp(-s) + s)
+    if case == "wide":
+        loss = logistic(np.ones((20_000, 900), "f4"), np.ones(20_000, "f4"))
     if case == "many classes":
         loss = lz.mean(lz.logsumexp(lz.from_array(X) @ lz.param("W", (8, 12)), axis=1))
     if case == "little memory":
