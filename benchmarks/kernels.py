@@ -24,7 +24,7 @@ import scipy.special
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import Contestant, Report, Timing, interleave
-from lazyml_kernels import dense, error_function, gram, indexed, jit, powers, scalar
+from lazyml_kernels import dense, error_function, gram, indexed, jit, narrow, powers, scalar, widths
 
 ELEMENTS, BLOCK_BYTES, SEGMENTS, BINS = 2048, 1 << 17, 100, 32
 RUN_SECONDS = 2e-3
@@ -200,9 +200,14 @@ def products(d: int, dtype: str) -> dict[str, Product]:
     segments, faults = rng.integers(0, SEGMENTS, n), np.zeros(1, np.int64)
     found: dict[str, Product] = {
         "sum": (repeated(plain_sum, A, np.zeros(1, real)), n * d),
-        "row_dot": (repeated(dense.row_dot, A, 0, n, w, r.copy()), 2 * n * d),
-        "add_vector_product": (repeated(dense.add_vector_product, A, 0, n, r, np.zeros(d, real)), 2 * n * d),
+        "row_dot, loops": (repeated(dense.row_dot, A, 0, n, w, r.copy()), 2 * n * d),
+        "add_vector_product, loops": (repeated(dense.add_vector_product, A, 0, n, r, np.zeros(d, real)), 2 * n * d),
     }
+    if vectors := widths.vectors_of(d, real(0).itemsize, widths.ROW_DOT_VECTORS):
+        found["row_dot in vectors"] = repeated(narrow.ROW_DOTS[vectors], A, 0, n, w, r.copy()), 2 * n * d
+    if vectors := widths.vectors_of(d, real(0).itemsize, widths.SUM_VECTORS):
+        kernel = repeated(narrow.SUMS[vectors], A, 0, n, r, np.zeros(d, real))
+        found["add_vector_product in vectors"] = kernel, 2 * n * d
     for k in (4, 16):
         W, B, out = np.ones((k, d), real), np.ones((n, k), real), np.empty((n, k), real)
         found[f"row_product k={k}"] = repeated(dense.row_product, A, 0, n, W, out), 2 * n * d * k
@@ -215,9 +220,11 @@ def products(d: int, dtype: str) -> dict[str, Product]:
         panel = np.empty((gram.panel_columns(d), d), real)
         through_library = repeated(gram.blas_add_gram_f4, A, 0, n, panel, total)
     found["gram through the library"] = through_library, n * d * (d + 1)
-    found[f"segment_sum, {SEGMENTS} segments"] = (
-        repeated(indexed.segment_sum, A, 0, segments, 0, n, np.zeros((SEGMENTS, d)), faults, 0), n * d
-    )  # fmt: skip
+    grouped = A, 0, segments, 0, n, np.zeros((SEGMENTS, d)), faults, 0
+    found[f"segment_sum, {SEGMENTS} segments, loops"] = repeated(indexed.segment_sum, *grouped), n * d
+    if vectors := widths.vectors_of(d, 8, widths.SEGMENT_SUM_VECTORS):
+        kernel = repeated(narrow.SEGMENT_SUMS[vectors], *grouped)
+        found[f"segment_sum, {SEGMENTS} segments, in vectors"] = kernel, n * d
     edges, index = np.linspace(0, 1, BINS + 1).astype(real), np.empty(n * d, np.int64)
     counts = np.zeros(BINS + 1, np.int64)
     found[f"histogram, {BINS} bins"] = repeated(histogram, A, edges, index, counts, faults), 0

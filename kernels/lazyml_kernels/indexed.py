@@ -222,6 +222,26 @@ def put_side_by_side(A: Any, first: int, count: int, out: Any, column: int) -> A
 
 
 @kernel
+def _even_place(edges: Any, v: Any) -> int:
+    """The k with edges[k] <= v < edges[k + 1], guessed as if edges were evenly spaced, as those of a histogram are.
+
+    -1 where the guess is more than one off. Halving takes 30 ns for 32 edges, each step waiting for the one before.
+    """
+    last = edges.size - 1
+    if last < 2 or not (edges[0] <= v and v < edges[last]):
+        return -1
+    low, span = np.float64(edges[0]), np.float64(edges[last]) - np.float64(edges[0])
+    if not span < np.inf:
+        return -1
+    k = min(int((np.float64(v) - low) / span * last), last - 1)
+    if v < edges[k]:
+        k -= 1
+    elif v >= edges[k + 1]:
+        k += 1
+    return k if k >= 0 and edges[k] <= v and v < edges[k + 1] else -1
+
+
+@kernel
 def search_left(edges: Any, v: Any) -> Any:
     """How many edges, sorted upwards, are below v; a nan comes after all.
 
@@ -234,6 +254,9 @@ def search_left(edges: Any, v: Any) -> Any:
         while high > 0 and edges[high - 1] != edges[high - 1]:
             high -= 1
         return high
+    k = _even_place(edges, v)
+    if k >= 0 and edges[k] < v:
+        return k + 1
     while low < high:
         middle = (low + high) // 2
         if edges[middle] < v:
@@ -254,6 +277,9 @@ def search_right(edges: Any, v: Any) -> Any:
     low, high = 0, edges.size
     if v != v:
         return high
+    k = _even_place(edges, v)
+    if k >= 0:
+        return k + 1
     while low < high:
         middle = (low + high) // 2
         if v < edges[middle] or edges[middle] != edges[middle]:
