@@ -127,3 +127,39 @@ class OutputExistsError(LazymlError, FileExistsError):
 
 class CheckpointError(LazymlError, ValueError):
     """A checkpoint that is damaged, or that belongs to another problem."""
+
+
+class DataError(LazymlError, ValueError):
+    """Values in the data that a model is not defined for: missing ones, negative counts, weights that are all zero."""
+
+
+class InferenceError(LazymlError, AttributeError):
+    """Standard errors and their kin where there are none: a penalised fit, or data that are no longer at hand."""
+
+
+class UnfittedError(LazymlError, ValueError, AttributeError):
+    """An estimator that is used before it was fitted."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit that stopped before its minimum.
+
+    Attributes
+    ----------
+    gap : float
+        How far the objective is above its minimum, estimated: what one more Newton step takes off it.
+    result : Any
+        The solver's Result.
+    """
+
+    def __init__(self, message: str, gap: float = float("nan"), result: Any = None) -> None:
+        super().__init__(message)
+        self.gap, self.result = gap, result
+
+
+class SeparationWarning(ConvergenceWarning):
+    """Classes that a hyperplane parts, so that the likelihood has no maximum."""
+
+
+class DataConversionWarning(UserWarning):
+    """Data that were taken in another shape than they were given in."""

@@ -1,0 +1,24 @@
+"""Linear models as estimators: a loss of the margin and a penalty each, fitted by ``lz.minimize``.
+
+``checking`` takes data, ``estimator`` is what scikit-learn expects, ``model`` is objective, fit and prediction;
+``families`` is the table of generalised linear models, ``inference`` and ``summary`` what they tell besides;
+``regressors``, ``glms`` and ``classifiers`` are the estimators.
+"""
+
+from lazyml.models.linear.classifiers import LinearSVC, LogisticRegression
+from lazyml.models.linear.glms import GammaRegressor, GeneralizedLinearModel, PoissonRegressor, TweedieRegressor
+from lazyml.models.linear.regressors import ElasticNet, Lasso, LinearRegression, LinearSVR, Ridge
+
+__all__ = [
+    "ElasticNet",
+    "GammaRegressor",
+    "GeneralizedLinearModel",
+    "Lasso",
+    "LinearRegression",
+    "LinearSVC",
+    "LinearSVR",
+    "LogisticRegression",
+    "PoissonRegressor",
+    "Ridge",
+    "TweedieRegressor",
+]

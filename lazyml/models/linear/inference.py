@@ -1,0 +1,240 @@
+"""What a fitted likelihood tells besides its coefficients: standard errors, deviance, information criteria.
+
+With A the expected information ``D' diag(s mu'^2 / V) D`` of D = (X, 1), and scores ``u = (y - mu) mu' / V``:
+
+    nonrobust    phi A^-1
+    HC0          A^-1 (D' diag(s u^2) D) A^-1
+    HC1          HC0 * n / (n - k)
+
+n is the sum of the weights, k the rank of A, and phi is 1, or Pearson's chi^2 / (n - k) where the family has a
+dispersion. The first use makes it all in two passes over the data of the fit, of centred columns, so that large means
+cost no digits. A penalty would bias all of these, so that penalised fits have none.
+
+Source: McCullagh and Nelder, 1989, section 2.5 and chapter 9; White, Econometrica 48 (1980) 817; MacKinnon and White,
+Journal of Econometrics 29 (1985) 305.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+import lazyml as lz
+from lazyml.errors import InferenceError, ParameterError
+from lazyml.models.linear.families import Family, Link
+from lazyml.models.linear.model import Data, LinearModel
+from lazyml.models.linear.summary import summary_table
+from lazyml.solvers.metric import inverse_root
+
+COVARIANCES = ("nonrobust", "HC0", "HC1")
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """What two passes at the fitted coefficients tell; the intercept is the last parameter where there is one."""
+
+    covariance: np.ndarray
+    deviance: float
+    null_deviance: float
+    log_likelihood: float
+    dispersion: float
+    rows: float
+    rank: int
+
+
+class Inferring(LinearModel):
+    """Inference for models that are a family and a link."""
+
+    inexact: ClassVar[bool] = False
+    """Whether z values are those of Student's t, since the variance is estimated beside the mean."""
+
+    def _family(self) -> tuple[Family, Link]:
+        raise NotImplementedError
+
+    def _inferred(self) -> Inference:
+        """Made once a fit."""
+        self._check_fitted()
+        covariance = getattr(self, "cov_type", "nonrobust")
+        if covariance not in COVARIANCES:
+            raise ParameterError("unknown cov_type", expected=", ".join(COVARIANCES), found=covariance)
+        made = self.__dict__.get("_inference")
+        if made is None or made[0] != covariance:
+            made = covariance, self._infer(covariance)
+            self._inference = made
+        return made[1]
+
+    def _infer(self, covariance: str) -> Inference:
+        data: Data | None = self.__dict__.get("_data")
+        if data is None:
+            raise InferenceError("the data of the fit are no longer at hand: a pickle does not carry them",
+                                 fix="ask for std_errors_ once before pickling")  # fmt: skip
+        if self._penalty(data):
+            raise InferenceError(f"a penalised {type(self).__name__} has no standard errors: the penalty biases them",
+                                 fix="fit without one: C=np.inf, alpha=0")  # fmt: skip
+        return infer(data, *self._family(), np.ravel(self.coef_), float(np.ravel(self.intercept_)[0]),
+                     self.fit_intercept, covariance, {"memory": self.memory, "threads": self.threads})  # fmt: skip
+
+    @property
+    def covariance_(self) -> np.ndarray:
+        """The covariance of the coefficients, and of the intercept last, (d + 1, d + 1)."""
+        return self._inferred().covariance
+
+    @property
+    def std_errors_(self) -> np.ndarray:
+        """Standard errors of the coefficients (d,)."""
+        return np.sqrt(np.diagonal(self.covariance_))[: self.n_features_in_]
+
+    @property
+    def intercept_std_error_(self) -> float:
+        """The standard error of the intercept; nan where there is none."""
+        return float(np.sqrt(self.covariance_[-1, -1])) if self.fit_intercept else float("nan")
+
+    @property
+    def z_values_(self) -> np.ndarray:
+        """Coefficients by their standard errors (d,); t values for squared losses."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.ravel(self.coef_) / self.std_errors_
+
+    @property
+    def p_values_(self) -> np.ndarray:
+        """Two-sided, of the coefficients being 0 (d,)."""
+        return 2 * self._tail(-np.abs(self.z_values_))
+
+    def conf_int(self, level: float = 0.95) -> np.ndarray:
+        """Confidence intervals of the coefficients (d, 2). Raises ParameterError for a level that is none."""
+        if not 0 < level < 1:
+            raise ParameterError("not a confidence level", expected="a number between 0 and 1", found=level)
+        from scipy.special import ndtri, stdtrit
+
+        inferred, upper = self._inferred(), (1 + level) / 2
+        width = stdtrit(inferred.rows - inferred.rank, upper) if self.inexact else ndtri(upper)
+        return np.ravel(self.coef_)[:, None] + np.array([-width, width]) * self.std_errors_[:, None]
+
+    @property
+    def deviance_(self) -> float:
+        """Twice the loss in log-likelihood to a model that fits every row."""
+        return self._inferred().deviance
+
+    @property
+    def null_deviance_(self) -> float:
+        """The deviance of the best constant mean."""
+        return self._inferred().null_deviance
+
+    @property
+    def dispersion_(self) -> float:
+        """phi: 1, or Pearson's chi^2 / (n - k)."""
+        return self._inferred().dispersion
+
+    @property
+    def log_likelihood_(self) -> float:
+        """At the fit. Raises InferenceError for Tweedie models of powers that have no closed form."""
+        value = self._inferred().log_likelihood
+        if np.isnan(value):
+            raise InferenceError(f"{type(self).__name__} has no likelihood in closed form", fix="compare deviances")
+        return value
+
+    @property
+    def aic_(self) -> float:
+        """``2 k - 2 log likelihood``, k the number of coefficients and the intercept."""
+        return 2 * self._inferred().rank - 2 * self.log_likelihood_
+
+    @property
+    def bic_(self) -> float:
+        """``k log n - 2 log likelihood``."""
+        inferred = self._inferred()
+        return inferred.rank * np.log(inferred.rows) - 2 * self.log_likelihood_
+
+    def summary(self, level: float = 0.95) -> str:
+        """A table of coefficients, errors, z, p and intervals, as statsmodels prints one."""
+        return summary_table(self, self._inferred(), level)
+
+    def _tail(self, z: Any) -> Any:
+        """The share of the distribution of z values below z."""
+        from scipy.special import ndtr, stdtr
+
+        inferred = self._inferred()
+        return stdtr(inferred.rows - inferred.rank, z) if self.inexact else ndtr(z)
+
+
+def infer(
+    data: Data, family: Family, link: Link, coef: np.ndarray, intercept: float, has_intercept: bool,
+    covariance: str, options: dict[str, Any],
+) -> Inference:  # fmt: skip
+    """Everything, at these coefficients."""
+    s: Any = 1.0 if data.weights is None else data.weights
+    t, y = lz.param("t"), data.y.astype("float64")
+    z = data.X @ coef + (intercept + t)
+    mu = link.inverse(z if data.offset is None else z + data.offset)
+    slope, variance = lz.jvp(mu, t, 1.0), family.variance(mu)
+    score = (y - mu) * slope / variance
+    centre = lz.mean(data.X, axis=0) if has_intercept else np.zeros(len(coef))
+    D = data.X - centre
+    totals = {
+        "information": _gram(D, s * slope**2 / variance, has_intercept),
+        "meat": _gram(D, s * score**2, has_intercept) if covariance != "nonrobust" else 0.0,
+        "pearson": lz.sum(s * (y - mu) ** 2 / variance),
+        "deviance": lz.sum(s * family.deviance(y, mu)),
+        "mean": lz.sum(s * y),
+        "centre": centre,
+    }
+    found = lz.compute(totals, params={"t": 0.0}, **options)
+    inverse, rank = _inverse(_assembled(found["information"]), data)
+    phi = found["pearson"] / max(data.total - rank, 1) if family.dispersion else 1.0
+    sandwich = phi * inverse
+    if covariance != "nonrobust":
+        sandwich = inverse @ _assembled(found["meat"]) @ inverse
+        sandwich = sandwich * (data.total / (data.total - rank) if covariance == "HC1" else 1.0)
+    if has_intercept:  # from the intercept of centred columns to that of the columns as they are
+        back = np.eye(len(sandwich))
+        back[-1, :-1] = -found["centre"]
+        sandwich = back @ sandwich @ back.T
+    null = _null_deviance(data, family, link, found["mean"] / data.total, options)
+    likelihood = float("nan")
+    if family.log_likelihood is not None:
+        width = found["deviance"] / data.total if family.name == "gaussian" else phi  # the likelihood's own estimate
+        likelihood = float(lz.compute(lz.sum(s * family.log_likelihood(y, mu, width)), params={"t": 0.0}, **options))
+    return Inference(sandwich, float(found["deviance"]), null, likelihood, float(phi), data.total, rank)
+
+
+def _gram(D: Any, h: Any, has_intercept: bool) -> tuple[Any, ...]:
+    """``(D, 1)' diag(h) (D, 1)`` in blocks."""
+    square = D.T @ (h[:, None] * D)
+    return (square, D.T @ h, lz.sum(h)) if has_intercept else (square,)
+
+
+def _assembled(blocks: tuple[Any, ...]) -> np.ndarray:
+    if len(blocks) == 1:
+        return np.asarray(blocks[0])
+    square, side, corner = blocks
+    return np.block([[square, side[:, None]], [side[None, :], np.reshape(corner, (1, 1))]])
+
+
+def _inverse(information: np.ndarray, data: Data) -> tuple[np.ndarray, int]:
+    """The inverse and the rank; what collinear and constant columns leave undetermined gets nan."""
+    diagonal = np.diagonal(information)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    values, vectors = np.linalg.eigh(information / scale[:, None] / scale)
+    kept = values > len(values) * 1e-12 * max(values.max(initial=0.0), 1e-300)
+    rank = int(kept.sum())
+    if rank == len(values):
+        root = inverse_root(information)
+        return root.T @ root, rank
+    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / scale[:, None] / scale
+    lost = (np.abs(vectors[:, ~kept]) > 1e-6).any(axis=1)
+    inverse[lost, :] = inverse[:, lost] = np.nan
+    return inverse, rank
+
+
+def _null_deviance(data: Data, family: Family, link: Link, mean: float, options: dict[str, Any]) -> float:
+    """Of a constant mean; with an offset, of the best intercept beside it."""
+    y, mu = data.y.astype("float64"), mean * lz.ones_like(data.y, "float64")
+    if data.offset is not None:
+        b = lz.param("b")
+        loss = family.margin_loss(link)
+        start = {"b": float(link.forward(mean)) - float(lz.compute(data.mean(data.offset)))}
+        fit = lz.minimize(data.mean(loss(b + data.offset, y)), start, "newton", progress=False, **options)
+        mu = link.inverse(float(fit.params["b"]) + data.offset)
+    rows = family.deviance(y, mu)
+    return float(lz.compute(lz.sum(rows if data.weights is None else data.weights * rows), **options))
