@@ -1,9 +1,10 @@
 """What a fitted likelihood tells besides its coefficients: standard errors, deviance, information criteria.
 
-With A the expected information ``D' diag(s mu'^2 / V) D`` of D = (X, 1), and scores ``u = (y - mu) mu' / V``:
+With D = (X, 1), scores ``u = (y - mu) mu' / V``, the expected information ``A = D' diag(s mu'^2 / V) D`` and the
+observed one ``B = D' diag(-s du/dz) D``, which are the same for a family's canonical link:
 
     nonrobust    phi A^-1
-    HC0          A^-1 (D' diag(s u^2) D) A^-1
+    HC0          B^-1 (D' diag(s u^2) D) B^-1
     HC1          HC0 * n / (n - k)
 
 n is the sum of the weights, k the rank of A, and phi is 1, or Pearson's chi^2 / (n - k) where the family has a
@@ -173,17 +174,20 @@ def infer(
     D = data.X - centre
     totals = {
         "information": _gram(D, s * slope**2 / variance, has_intercept),
-        "meat": _gram(D, s * score**2, has_intercept) if covariance != "nonrobust" else 0.0,
         "pearson": lz.sum(s * (y - mu) ** 2 / variance),
         "deviance": lz.sum(s * family.deviance(y, mu)),
         "mean": lz.sum(s * y),
         "centre": centre,
     }
+    if covariance != "nonrobust":
+        totals["observed"] = _gram(D, -s * lz.jvp(score, t, 1.0), has_intercept)
+        totals["meat"] = _gram(D, s * score**2, has_intercept)
     found = lz.compute(totals, params={"t": 0.0}, **options)
-    inverse, rank = _inverse(_assembled(found["information"]), data)
+    inverse, rank = _inverse(_assembled(found["information"]))
     phi = found["pearson"] / max(data.total - rank, 1) if family.dispersion else 1.0
     sandwich = phi * inverse
     if covariance != "nonrobust":
+        inverse, _ = _inverse(_assembled(found["observed"]))
         sandwich = inverse @ _assembled(found["meat"]) @ inverse
         sandwich = sandwich * (data.total / (data.total - rank) if covariance == "HC1" else 1.0)
     if has_intercept:  # from the intercept of centred columns to that of the columns as they are
@@ -211,7 +215,7 @@ def _assembled(blocks: tuple[Any, ...]) -> np.ndarray:
     return np.block([[square, side[:, None]], [side[None, :], np.reshape(corner, (1, 1))]])
 
 
-def _inverse(information: np.ndarray, data: Data) -> tuple[np.ndarray, int]:
+def _inverse(information: np.ndarray) -> tuple[np.ndarray, int]:
     """The inverse and the rank; what collinear and constant columns leave undetermined gets nan."""
     diagonal = np.diagonal(information)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
