@@ -99,7 +99,9 @@ def numbers(given: Any, what: str) -> np.ndarray:
     try:
         array = np.asarray(given)
     except ValueError as error:
-        raise ShapeError(f"{what} is not an array", expected="numbers in rows of one length", found=str(error)) from None
+        raise ShapeError(
+            f"{what} is not an array", expected="numbers in rows of one length", found=str(error)
+        ) from None
     if array.dtype.kind == "c":
         raise DomainError("Complex data not supported", expected="real numbers", found=f"{what} of {array.dtype}")
     if array.dtype.kind in "iu" or array.dtype in (np.float32, np.float64):

@@ -65,7 +65,9 @@ class Classifier(LinearModel):
             table = sizes.sum() / (len(classes) * np.where(sizes > 0, sizes, 1.0))
         else:
             if unknown := [label for label in chosen if label not in classes]:
-                raise ParameterError("class_weight has a class that y has not", expected=classes.tolist(), found=unknown[0])
+                raise ParameterError(
+                    "class_weight has a class that y has not", expected=classes.tolist(), found=unknown[0]
+                )
             table = np.array([float(chosen.get(label, 1.0)) for label in classes.tolist()])
             if not (np.isfinite(table) & (table >= 0)).all():
                 raise ParameterError("class weights are not all >= 0", found=chosen)

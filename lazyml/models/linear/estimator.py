@@ -67,11 +67,13 @@ class Estimator:
     def _check_fitted(self) -> None:
         """Raise unless ``fit`` was called: scikit-learn's error too, where scikit-learn is loaded."""
         if not self.__sklearn_is_fitted__():
-            kind = UnfittedError
+            kind: type[UnfittedError] = UnfittedError
             if sklearn := sys.modules.get("sklearn.exceptions"):
                 kind = type("UnfittedError", (UnfittedError, sklearn.NotFittedError), {})
             raise kind(f"this {type(self).__name__} is not fitted yet", fix="call fit(X, y) first")
 
 
 def _same(value: Any, default: Any) -> bool:
-    return value is default or (type(value) is type(default) and isinstance(value, (int, float, str)) and value == default)
+    return value is default or (
+        type(value) is type(default) and isinstance(value, (int, float, str)) and value == default
+    )

@@ -161,7 +161,7 @@ def tweedie(power: float) -> Family:
     above. No likelihood where it has no closed form."""
     named = {0: gaussian, 1: poisson, 2: gamma, 3: inverse_gaussian}
     if power in named:
-        return named[power]()
+        return named[int(power)]()
     if not isinstance(power, (int, float)) or not (power <= 0 or power > 1):
         raise ParameterError("no Tweedie distribution has this power", expected="a number <= 0 or >= 1", found=power)
     p = float(power)

@@ -55,7 +55,7 @@ class Inferring(LinearModel):
         raise NotImplementedError
 
     def _inferred(self) -> Inference:
-        """Made once a fit."""
+        """What two passes over the data of the fit tell, made when it is first asked for."""
         self._check_fitted()
         covariance = getattr(self, "cov_type", "nonrobust")
         if covariance not in COVARIANCES:
@@ -64,7 +64,8 @@ class Inferring(LinearModel):
         if made is None or made[0] != covariance:
             made = covariance, self._infer(covariance)
             self._inference = made
-        return made[1]
+        inferred: Inference = made[1]
+        return inferred
 
     def _infer(self, covariance: str) -> Inference:
         data: Data | None = self.__dict__.get("_data")
@@ -80,7 +81,7 @@ class Inferring(LinearModel):
     @property
     def covariance_(self) -> np.ndarray:
         """The covariance of the coefficients, and of the intercept last, (d + 1, d + 1)."""
-        return self._inferred().covariance
+        return np.asarray(self._inferred().covariance)
 
     @property
     def std_errors_(self) -> np.ndarray:
@@ -96,12 +97,12 @@ class Inferring(LinearModel):
     def z_values_(self) -> np.ndarray:
         """Coefficients by their standard errors (d,); t values for squared losses."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.ravel(self.coef_) / self.std_errors_
+            return np.asarray(np.ravel(self.coef_) / self.std_errors_)
 
     @property
     def p_values_(self) -> np.ndarray:
         """Two-sided, of the coefficients being 0 (d,)."""
-        return 2 * self._tail(-np.abs(self.z_values_))
+        return np.asarray(2 * self._tail(-np.abs(self.z_values_)))
 
     def conf_int(self, level: float = 0.95) -> np.ndarray:
         """Confidence intervals of the coefficients (d, 2). Raises ParameterError for a level that is none."""
@@ -111,7 +112,7 @@ class Inferring(LinearModel):
 
         inferred, upper = self._inferred(), (1 + level) / 2
         width = stdtrit(inferred.rows - inferred.rank, upper) if self.inexact else ndtri(upper)
-        return np.ravel(self.coef_)[:, None] + np.array([-width, width]) * self.std_errors_[:, None]
+        return np.asarray(np.ravel(self.coef_)[:, None] + np.array([-width, width]) * self.std_errors_[:, None])
 
     @property
     def deviance_(self) -> float:
@@ -145,7 +146,7 @@ class Inferring(LinearModel):
     def bic_(self) -> float:
         """``k log n - 2 log likelihood``."""
         inferred = self._inferred()
-        return inferred.rank * np.log(inferred.rows) - 2 * self.log_likelihood_
+        return float(inferred.rank * np.log(inferred.rows) - 2 * self.log_likelihood_)
 
     def summary(self, level: float = 0.95) -> str:
         """A table of coefficients, errors, z, p and intervals, as statsmodels prints one."""

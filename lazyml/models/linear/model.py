@@ -5,8 +5,8 @@
     z = X @ w + b + offset
 
 with weights ``s`` (1 when not given; a weight of k is k rows), penalty factors ``f`` (1, or the deviations of the
-columns with ``standardize``), and no penalty on the intercept ``b``. With k outputs, as for classes, w is (d, k), b (k,)
-and z (n, k).
+columns with ``standardize``), and no penalty on the intercept ``b``. With k outputs, as for classes, w is (d, k),
+b (k,) and z (n, k).
 """
 
 from __future__ import annotations
@@ -39,8 +39,14 @@ class Data:
     total: float = 0.0
 
     @property
-    def X(self) -> lz.Array:
+    def X(self) -> lz.Array:  # noqa: N802  (the matrix of every text)
         return self.features.X
+
+    def column_means(self, columns: Any) -> Any:
+        """The means (d,) of columns (n, d) by weights."""
+        if self.weights is None:
+            return lz.mean(columns, axis=0)
+        return lz.sum(self.weights[:, None] * columns, axis=0) / self.total
 
     def mean(self, rows: Any) -> Any:
         """The mean over rows by weights."""
@@ -68,8 +74,20 @@ class Penalty:
         return bool(self.l2 or self.l1)
 
 
+class Fitted:
+    """What every fit sets."""
+
+    coef_: np.ndarray
+    intercept_: Any
+    n_iter_: int
+    n_passes_: float
+    result_: Result
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
+
 @dataclasses.dataclass(eq=False, repr=False, kw_only=True)
-class LinearModel(Estimator):
+class LinearModel(Estimator, Fitted):
     """What linear models have in common.
 
     Parameters
@@ -143,11 +161,7 @@ class LinearModel(Estimator):
                 raise ParameterError("not a factor a column", expected=f"{data.features.columns} numbers >= 0",
                                      found=self.penalty_factor)  # fmt: skip
         if self.standardize:
-            mean = data.mean(data.X) if data.weights is None else lz.sum(data.weights[:, None] * data.X, axis=0)
-            mean = lz.mean(data.X, axis=0) if data.weights is None else mean / data.total
-            squares = (data.X - mean) ** 2
-            spread = lz.mean(squares, axis=0) if data.weights is None else (
-                lz.sum(data.weights[:, None] * squares, axis=0) / data.total)  # fmt: skip
+            spread = data.column_means((data.X - data.column_means(data.X)) ** 2)
             deviation = np.sqrt(lz.compute(spread, memory=self.memory, threads=self.threads))
             factor = deviation if factor is None else factor * deviation
         return factor
@@ -170,7 +184,9 @@ class LinearModel(Estimator):
         """The solver's result; data that are not finite are named, and a fit that did not converge warns."""
         options = {"memory": self.memory, "threads": self.threads, "progress": False}
         try:
-            result = lz.minimize(formula, start, self.solver, tolerance=self.tol, max_iterations=self.max_iter, **options)
+            result = lz.minimize(
+                formula, start, self.solver, tolerance=self.tol, max_iterations=self.max_iter, **options
+            )
         except NonFiniteError as error:
             raise checking.blame(data.features) or error from error
         if not result.converged:
@@ -216,9 +232,9 @@ def _warning(formula: Any, result: Result, options: dict[str, Any]) -> Convergen
             pass
     if result.outcome is Outcome.UNBOUNDED:
         return SeparationWarning(
-            "the data are separable: the classes lie on two sides of a hyperplane, so that the likelihood grows without "
-            "end with the coefficients; they, and what follows from them, mean nothing. Use a penalty (C=1.0, alpha=1.0), "
-            f"or leave out what separates them. {result.message}", gap, result)  # fmt: skip
+            "the data are separable: some direction of the coefficients fits ever better without end, as where a "
+            "hyperplane parts two classes; the coefficients, and what follows from them, mean nothing. Use a penalty "
+            f"(C=1.0, alpha=1.0), or leave out the columns that separate. {result.message}", gap, result)  # fmt: skip
     return ConvergenceWarning(f"{result.message}. The objective is about {gap:.2g} above its minimum.", gap, result)
 
 
