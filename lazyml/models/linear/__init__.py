@@ -7,12 +7,13 @@
 
 from lazyml.models.linear.classifiers import LinearSVC, LogisticRegression
 from lazyml.models.linear.glms import GammaRegressor, GeneralizedLinearModel, PoissonRegressor, TweedieRegressor
-from lazyml.models.linear.regressors import ElasticNet, Lasso, LinearRegression, LinearSVR, Ridge
+from lazyml.models.linear.regressors import ElasticNet, HuberRegressor, Lasso, LinearRegression, LinearSVR, Ridge
 
 __all__ = [
     "ElasticNet",
     "GammaRegressor",
     "GeneralizedLinearModel",
+    "HuberRegressor",
     "Lasso",
     "LinearRegression",
     "LinearSVC",

@@ -124,6 +124,10 @@ class LinearModel(Estimator, Fitted):
         """Where the intercept begins."""
         return 0.0
 
+    def _data_term(self, data: Data, loss: Loss, z: lz.Array) -> tuple[Any, dict[str, Any]]:
+        """What the objective has of the data, and where parameters begin that are not coefficients."""
+        return data.mean(loss(z, data.y)), {}
+
     # --- fitting ---------------------------------------------------------------------------------------------------
 
     def _open(self, X: Any, y: Any) -> Features:
@@ -175,8 +179,9 @@ class LinearModel(Estimator, Fitted):
         if data.offset is not None:
             z = z + data.offset
         penalty = self._penalty(data)
-        formula = data.mean(loss(z, data.y)) + penalty.formula(w, self._factor(data) if penalty else None)
-        result = self._run(formula, data, self._start(data, w.shape, shape))
+        fit, more = self._data_term(data, loss, z)
+        formula = fit + penalty.formula(w, self._factor(data) if penalty else None)
+        result = self._run(formula, data, {**more, **self._start(data, w.shape, shape)})
         self.result_, self.n_iter_, self.n_passes_ = result, max(1, result.n_iter), result.passes
         return result.params["w"], result.params.get("b", np.zeros(shape))
 
