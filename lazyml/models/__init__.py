@@ -1,4 +1,5 @@
-"""Models that are declared: a TOML file, or a mapping, of formulas; trained, stored, applied and evaluated.
+"""Models: estimators as scikit-learn has them (``linear``), and declared ones: a TOML file, or a mapping, of formulas;
+trained, stored, applied and evaluated.
 
 >>> from lazyml.models import parse_formula
 >>> parse_formula("2 ** (1 + 2) / 4", {})
@@ -18,15 +19,41 @@ from lazyml.models.definition import (
     parse_reference,
 )
 from lazyml.models.fitted import FittedModel, load_fitted
+from lazyml.models.linear import (
+    ElasticNet,
+    GammaRegressor,
+    GeneralizedLinearModel,
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
+    LinearSVC,
+    LinearSVR,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    TweedieRegressor,
+)
 from lazyml.models.parser import parse_formula
 
 __all__ = [
     "BuiltModel",
     "DataReference",
+    "ElasticNet",
     "FittedModel",
+    "GammaRegressor",
+    "GeneralizedLinearModel",
+    "HuberRegressor",
+    "Lasso",
+    "LinearRegression",
+    "LinearSVC",
+    "LinearSVR",
+    "LogisticRegression",
     "ModelDefinition",
     "ParamDeclaration",
+    "PoissonRegressor",
+    "Ridge",
     "SolverSettings",
+    "TweedieRegressor",
     "build",
     "definition_from_mapping",
     "evaluate",

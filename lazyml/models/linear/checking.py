@@ -7,6 +7,7 @@ Rows and columns count from 0.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ def features(given: Any) -> Features:
         if lazy.ndim != 2:
             raise ShapeError("X is not a matrix", expected="(rows, columns)", found=lazy.shape,
                              fix="Reshape your data: X[:, None] is a matrix of one column")  # fmt: skip
+        if math.isnan(lazy.shape[0]):
+            raise ShapeError("how many rows a condition chooses is not known", found=lazy.name,
+                             fix="store them first, or give the condition as sample_weight")  # fmt: skip
         _check_sizes(lazy.shape)
         return Features(lazy)
     if getattr(given, "format", None) in _SPARSE or hasattr(given, "toarray"):
@@ -66,12 +70,12 @@ def features(given: Any) -> Features:
                          "X.reshape(1, -1) if it is a single row")  # fmt: skip
     _check_sizes(X.shape)
     names = column_names(given)
-    with np.errstate(all="ignore"):
-        finite = np.isfinite(np.sum(X, dtype=np.float64)) or np.isfinite(X).all()
-    if not finite:
-        row, column = np.argwhere(~np.isfinite(X))[0]
-        raise _not_finite("X", X[row, column], int(row), _column(names, int(column)))
-    return Features(lz.from_array(X, "X"), names, True)
+    found = Features(lz.from_array(X, "X"), names, True)
+    missing = X.dtype.kind == "f" and not lz.compute(lz.all(lz.isfinite(found.X)))
+    error = blame(found) if missing else None
+    if error is not None:
+        raise error
+    return found
 
 
 _SPARSE = ("csr", "csc", "coo", "dok", "lil", "bsr", "dia")
@@ -257,14 +261,15 @@ def check_targets(y: lz.Array, weights: lz.Array | None, offset: lz.Array | None
 
 
 def blame(found: Features) -> LazymlError | None:
-    """The error for a value in X that is missing or infinite, naming its column and the first row; None if there is
-    none. Two passes."""
+    """The error for a value in X that is missing or infinite, naming its column and the first row; None where all are
+    finite. Two passes."""
     bad = ~lz.isfinite(found.X)
     columns = lz.compute(lz.any(bad, axis=0))
     if not columns.any():
         return None
     column = int(columns.argmax())
-    row, value = int(lz.compute(lz.argmax(bad[:, column]))), "NaN or infinity"
+    row = int(lz.compute(lz.argmax(bad[:, column])))
+    value = lz.compute(found.X[:, column][row : row + 1])[0]
     return _not_finite("X", value, row, _column(found.names, column))
 
 

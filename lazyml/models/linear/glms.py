@@ -150,10 +150,10 @@ class GeneralizedLinearModel(GeneralizedLinear):
         minimise  sum_i s_i d(y_i, mu_i) / (2 sum_i s_i) + alpha (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2)
 
     with d the deviance and mu the inverse link of z. ``family`` is gaussian, binomial (y from 0 to 1), poisson, gamma,
-    inverse_gaussian, tweedie (``power``) or negative_binomial (V = mu + ``dispersion`` mu^2); ``link`` is identity, log,
-    logit, probit, cloglog, inverse, sqrt, or "auto" for the family's usual one. ``alpha`` is 0 unless told otherwise, so
-    that standard errors are there. Raises ParameterError for a family or link that is none, DataError for y outside the
-    family's values. Source: McCullagh and Nelder, 1989.
+    inverse_gaussian, tweedie (``power``) or negative_binomial (V = mu + ``dispersion`` mu^2); ``link`` is identity,
+    log, logit, probit, cloglog, inverse, sqrt, or "auto" for the family's usual one. ``alpha`` is 0 unless told
+    otherwise, so that standard errors are there. Raises ParameterError for a family or link that is none, DataError for
+    y outside the family's values. Source: McCullagh and Nelder, 1989.
 
     >>> import numpy as np
     >>> X = np.array([[0.0], [0.0], [1.0], [1.0]])

@@ -27,7 +27,6 @@ from lazyml.errors import InferenceError, ParameterError
 from lazyml.models.linear.families import Family, Link
 from lazyml.models.linear.model import Data, LinearModel
 from lazyml.models.linear.summary import summary_table
-from lazyml.solvers.metric import inverse_root
 
 COVARIANCES = ("nonrobust", "HC0", "HC1")
 
@@ -86,7 +85,7 @@ class Inferring(LinearModel):
     @property
     def std_errors_(self) -> np.ndarray:
         """Standard errors of the coefficients (d,)."""
-        return np.sqrt(np.diagonal(self.covariance_))[: self.n_features_in_]
+        return np.asarray(np.sqrt(np.diagonal(self.covariance_))[: self.n_features_in_])
 
     @property
     def intercept_std_error_(self) -> float:
@@ -224,8 +223,8 @@ def _inverse(information: np.ndarray) -> tuple[np.ndarray, int]:
     kept = values > len(values) * 1e-12 * max(values.max(initial=0.0), 1e-300)
     rank = int(kept.sum())
     if rank == len(values):
-        root = inverse_root(information)
-        return root.T @ root, rank
+        half = np.linalg.inv(np.linalg.cholesky(information / scale[:, None] / scale)) / scale
+        return half.T @ half, rank
     inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / scale[:, None] / scale
     lost = (np.abs(vectors[:, ~kept]) > 1e-6).any(axis=1)
     inverse[lost, :] = inverse[:, lost] = np.nan

@@ -75,8 +75,9 @@ class Penalty:
 
 
 class Fitted:
-    """What every fit sets."""
+    """What every fit sets; ``_data`` stays for what is asked for later, and is not pickled."""
 
+    _data: Data
     coef_: np.ndarray
     intercept_: Any
     n_iter_: int

@@ -89,9 +89,9 @@ class LinearRegression(SquaredLoss):
 
         minimise  sum_i s_i (y_i - x_i'w - b)^2
 
-    One pass over the data. Columns that others determine get the coefficients of least change from zero. Standard
-    errors, t and p values by ``std_errors_``, ``summary()`` and their kin, made when they are asked for;
-    ``cov_type`` is "nonrobust", "HC0" or "HC1".
+    One pass over the data. Where columns determine each other, some of the coefficients that fit equally well. Standard
+    errors, t and p values by ``std_errors_``, ``summary()`` and their kin, made when they are asked for, of columns that
+    others determine nan; ``cov_type`` is "nonrobust", "HC0" or "HC1".
 
     Parameters beside these are those of ``LinearModel``; fitted attributes are ``coef_`` (d,), ``intercept_``,
     ``n_iter_``, ``n_passes_``, ``result_``, ``n_features_in_`` and ``feature_names_in_``.
@@ -212,7 +212,7 @@ class HuberRegressor(Regressor):
     >>> import numpy as np
     >>> model = HuberRegressor().fit(np.arange(8.0)[:, None], [0.1, 0.9, 2.1, 2.9, 4.1, 4.9, 6.1, 70.0])
     >>> model.coef_.round(2).tolist(), model.outliers_.tolist()[-2:]
-    ([0.99], [False, True])
+    ([1.02], [False, True])
     """
 
     epsilon: float = dataclasses.field(default=1.35, kw_only=True)
