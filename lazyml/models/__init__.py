@@ -30,6 +30,7 @@ from lazyml.models.linear import (
     LinearSVR,
     LogisticRegression,
     PoissonRegressor,
+    QuantileRegressor,
     Ridge,
     TweedieRegressor,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "ModelDefinition",
     "ParamDeclaration",
     "PoissonRegressor",
+    "QuantileRegressor",
     "Ridge",
     "SolverSettings",
     "TweedieRegressor",

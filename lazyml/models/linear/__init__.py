@@ -2,11 +2,12 @@
 
 ``checking`` takes data, ``estimator`` is what scikit-learn expects, ``model`` is objective, fit and prediction;
 ``families`` is the table of generalised linear models, ``inference`` and ``summary`` what they tell besides;
-``regressors``, ``glms`` and ``classifiers`` are the estimators.
+``regressors``, ``glms``, ``quantiles`` and ``classifiers`` are the estimators.
 """
 
 from lazyml.models.linear.classifiers import LinearSVC, LogisticRegression
 from lazyml.models.linear.glms import GammaRegressor, GeneralizedLinearModel, PoissonRegressor, TweedieRegressor
+from lazyml.models.linear.quantiles import QuantileRegressor
 from lazyml.models.linear.regressors import ElasticNet, HuberRegressor, Lasso, LinearRegression, LinearSVR, Ridge
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LinearSVR",
     "LogisticRegression",
     "PoissonRegressor",
+    "QuantileRegressor",
     "Ridge",
     "TweedieRegressor",
 ]

@@ -8,7 +8,6 @@ Rows and columns count from 0.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from lazyml.errors import (
     ShapeError,
 )
 from lazyml.models.definition import parse_reference
+from lazyml.models.linear.estimator import warn
 
 _NAMES_DIFFER = "The feature names should match those that were passed during fit.\n"
 
@@ -48,8 +48,11 @@ class Features:
         return int(self.X.shape[1])
 
 
-def features(given: Any) -> Features:
-    """X, checked: two axes, at least a row and a column, numbers, none of them missing where they are in memory."""
+def features(given: Any, **resources: Any) -> Features:
+    """X, checked: two axes, at least a row and a column, numbers, none of them missing where they are in memory.
+
+    Here and below ``resources`` are ``memory`` and ``threads`` of the passes.
+    """
     lazy = _lazy(given)
     if lazy is not None:
         if lazy.ndim != 2:
@@ -71,8 +74,8 @@ def features(given: Any) -> Features:
     _check_sizes(X.shape)
     names = column_names(given)
     found = Features(lz.from_array(X, "X"), names, True)
-    missing = X.dtype.kind == "f" and not lz.compute(lz.all(lz.isfinite(found.X)))
-    error = blame(found) if missing else None
+    missing = X.dtype.kind == "f" and not lz.compute(lz.all(lz.isfinite(found.X)), **resources)
+    error = blame(found, **resources) if missing else None
     if error is not None:
         raise error
     return found
@@ -162,8 +165,8 @@ def in_memory_column(given: Any, what: str, as_numbers: bool = True) -> np.ndarr
         raise ParameterError("this estimator requires y to be passed, but the target y is None")
     array = numbers(given, what) if as_numbers else np.asarray(given)
     if array.ndim == 2 and array.shape[1] == 1 and what == "y":
-        warnings.warn(DataConversionWarning("A column-vector y was passed when a 1d array was expected. Please change "
-                      "the shape of y to (n_samples,), for example using ravel()."), stacklevel=5)  # fmt: skip
+        warn(DataConversionWarning("A column-vector y was passed when a 1d array was expected. Please change the shape "
+                                   "of y to (n_samples,), for example using ravel()."))  # fmt: skip
         array = array[:, 0]
     if array.ndim != 1:
         raise ShapeError(f"{what} should be a 1d array", expected="(rows,)", found=array.shape)
@@ -176,7 +179,7 @@ def _check_rows(shape: Sequence[int], rows: int, what: str) -> None:
                          fix="give one value a row")  # fmt: skip
 
 
-def labels(given: Any, rows: int) -> tuple[np.ndarray, lz.Array]:
+def labels(given: Any, rows: int, **resources: Any) -> tuple[np.ndarray, lz.Array]:
     """The classes in order, and the number of each row's class.
 
     Labels in memory may be anything that sorts; in files they are whole numbers, which one pass counts.
@@ -192,13 +195,13 @@ def labels(given: Any, rows: int) -> tuple[np.ndarray, lz.Array]:
     _check_rows(lazy.shape, rows, "y")
     if lazy.dtype.kind == "b":
         lazy = lazy.astype("int8")
-    low, high, whole = lz.compute(lz.min(lazy), lz.max(lazy), lz.all(lz.floor(lazy) == lazy))
+    low, high, whole = lz.compute(lz.min(lazy), lz.max(lazy), lz.all(lz.floor(lazy) == lazy), **resources)
     if not (whole and np.isfinite(low) and high - low < _MOST_CLASSES):
         raise DataError("the labels are not whole numbers of a few values: Unknown label type: continuous",
                         expected=f"whole numbers that span less than {_MOST_CLASSES}",
                         found=f"from {low} to {high}")  # fmt: skip
     shifted = (lazy - low).astype("int64")
-    present = np.flatnonzero(lz.compute(lz.bincount(shifted, minlength=int(high - low) + 1)))
+    present = np.flatnonzero(lz.compute(lz.bincount(shifted, minlength=int(high - low) + 1), **resources))
     table = np.zeros(int(high - low) + 1, dtype=np.int64)
     table[present] = np.arange(len(present))
     index = shifted if len(present) == len(table) else lz.take(table, shifted)
@@ -234,42 +237,56 @@ class Domain:
         return "numbers" if self.low == -np.inf else f"values {'>' if self.strict else '>='} {self.low:g}"
 
 
-def check_targets(y: lz.Array, weights: lz.Array | None, offset: lz.Array | None, domain: Domain, who: str) -> float:
-    """The sum of the weights, after one pass over y, weights and offset that checks them."""
+@dataclass(frozen=True)
+class Targets:
+    """What a pass over y, weights and offset tells: the sum of the weights, and means by weights."""
+
+    total: float
+    mean: float
+    mean_offset: float
+
+
+def check_targets(
+    y: lz.Array, weights: lz.Array | None, offset: lz.Array | None, domain: Domain, who: str, **resources: Any
+) -> Targets:
+    """Check what goes with X, in one pass. Raises DataError for values that are not finite, for y outside the domain,
+    for weights that are negative or all zero."""
     parts = {"y": y, "sample_weight": weights, "offset": offset}
     ends = {name: (lz.min(part), lz.max(part)) for name, part in parts.items() if part is not None}
-    total = lz.sum(weights.astype("float64")) if weights is not None else lz.sum(lz.ones_like(y, "float64"))
-    found, weight = lz.compute({"ends": ends, "total": total}).values()
+    s = lz.ones_like(y, "float64") if weights is None else weights.astype("float64")
+    sums = [lz.sum(s), lz.sum(s * y), 0.0 if offset is None else lz.sum(s * offset)]
+    found, (total, of_y, of_offset) = lz.compute([ends, sums], **resources)
+
+    def first(condition: Any) -> int:
+        return int(lz.compute(lz.argmax(condition), **resources))
+
     for name, (low, high) in found.items():
         if not (np.isfinite(low) and np.isfinite(high)):
-            part = parts[name]
-            row = int(lz.compute(lz.argmax(~lz.isfinite(part))))
-            raise _not_finite(name, low if not np.isfinite(low) else high, row)
+            raise _not_finite(name, high if np.isfinite(low) else low, first(~lz.isfinite(parts[name])))
     if weights is not None and found["sample_weight"][0] < 0:
-        row = int(lz.compute(lz.argmax(weights < 0)))
         raise DataError("sample weights are negative", expected="weights >= 0",
-                        found=f"{found['sample_weight'][0]:g} at least; the first one in row {row}")  # fmt: skip
-    if weight == 0:
+                        found=f"{found['sample_weight'][0]:g} at least; the first one in row {first(weights < 0)}",
+                        )  # fmt: skip
+    if total == 0:
         raise DataError("the sample weights are all zero", expected="at least one row with a weight > 0")
     low, high = found["y"]
     if low < domain.low or (domain.strict and low <= domain.low) or high > domain.high:
-        outside = (y <= domain.low) if domain.strict else (y < domain.low) | (y > domain.high)
-        row = int(lz.compute(lz.argmax(outside)))
+        row = first((y <= domain.low) if domain.strict else (y < domain.low) | (y > domain.high))
         raise DataError(f"y has values that {who} is not defined for", expected=str(domain),
                         found=f"from {low:g} to {high:g}; the first one in row {row}")  # fmt: skip
-    return float(weight)
+    return Targets(float(total), float(of_y / total), float(of_offset / total))
 
 
-def blame(found: Features) -> LazymlError | None:
+def blame(found: Features, **resources: Any) -> LazymlError | None:
     """The error for a value in X that is missing or infinite, naming its column and the first row; None where all are
     finite. Two passes."""
     bad = ~lz.isfinite(found.X)
-    columns = lz.compute(lz.any(bad, axis=0))
+    columns = lz.compute(lz.any(bad, axis=0), **resources)
     if not columns.any():
         return None
     column = int(columns.argmax())
-    row = int(lz.compute(lz.argmax(bad[:, column])))
-    value = lz.compute(found.X[:, column][row : row + 1])[0]
+    row = int(lz.compute(lz.argmax(bad[:, column]), **resources))
+    value = lz.compute(found.X[:, column][row : row + 1], **resources)[0]
     return _not_finite("X", value, row, _column(found.names, column))
 
 

@@ -33,7 +33,7 @@ class Classifier(LinearModel):
         are none, ShapeError, DtypeError, ParameterError; warns with SeparationWarning and ConvergenceWarning.
         """
         found = self._open(X, y)
-        classes, index = checking.labels(y, found.rows)
+        classes, index = checking.labels(y, found.rows, **self._resources)
         if offset is not None and len(classes) > 2:
             raise ParameterError("an offset is for two classes", expected="no offset", found=f"{len(classes)} classes")
         data = self._data_of(found, index, sample_weight, offset, checking.Domain())
@@ -48,7 +48,7 @@ class Classifier(LinearModel):
         """The weight of each class. Raises DataError where only one has any."""
         weights = 1.0 if data.weights is None else data.weights
         rows = lz.ones_like(data.y, "float64") * weights
-        sizes = np.asarray(lz.compute(lz.bincount(data.y, rows, minlength=len(classes))))
+        sizes = np.asarray(lz.compute(lz.bincount(data.y, rows, minlength=len(classes)), **self._resources))
         if (sizes > 0).sum() < 2:
             raise DataError("there is only one class", expected="rows, with weights > 0, of two classes at least",
                             found=f"only {classes[sizes.argmax()]!r}")  # fmt: skip
@@ -72,8 +72,13 @@ class Classifier(LinearModel):
             if not (np.isfinite(table) & (table >= 0)).all():
                 raise ParameterError("class weights are not all >= 0", found=chosen)
         rows = lz.take(table, data.y)
-        return dataclasses.replace(data, weights=rows if data.weights is None else data.weights * rows,
-                                   total=float(sizes @ table))  # fmt: skip
+        total = float(sizes @ table)
+        return dataclasses.replace(
+            data,
+            weights=rows if data.weights is None else data.weights * rows,
+            total=total,
+            mean_y=float(np.arange(len(table)) @ (sizes * table)) / total,
+        )
 
     def decision_function(self, X: Any, offset: Any = None) -> Any:
         """The margins: (n,), positive for the second class, or (n, k); a formula for data that are not in memory."""
@@ -91,12 +96,12 @@ class Classifier(LinearModel):
         """The share of rows, by weight, whose class is predicted."""
         z, _ = self._margin(X)
         rows = int(z.shape[0])
-        classes, index = checking.labels(y, rows)
+        classes, index = checking.labels(y, rows, **self._resources)
         place = np.array([np.flatnonzero(self.classes_ == c)[0] if c in self.classes_ else -1 for c in classes])
         predicted = (z > 0).astype("int64") if z.ndim == 1 else lz.argmax(z, axis=1)
         right = (predicted == lz.take(place, index)).astype("float64")
         s: Any = lz.ones_like(right) if sample_weight is None else checking.column(sample_weight, rows, "sample_weight")
-        good, total = lz.compute(lz.sum(s * right), lz.sum(s * lz.ones_like(right)))
+        good, total = lz.compute(lz.sum(s * right), lz.sum(s * lz.ones_like(right)), **self._resources)
         return float(good / total)
 
 

@@ -34,14 +34,13 @@ class GeneralizedLinear(Regressor, Inferring):
 
     def _start_intercept(self, data: Data) -> float:
         """The link of the mean of y, less the mean offset."""
-        offset = 0.0 if data.offset is None else data.mean(data.offset)
-        mean, shift = lz.compute([data.mean(data.y), offset], memory=self.memory, threads=self.threads)
+        mean, link = data.mean_y, self._family()[1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            start = self._family()[1].forward(float(mean))
+            start = link.forward(mean)
         if not np.isfinite(start):
-            raise DataError(f"the mean of y is {mean:g}, where the {self._family()[1].name} link has no value",
+            raise DataError(f"the mean of y is {mean:g}, where the {link.name} link has no value",
                             fix="choose another link or family, or leave a constant y alone")  # fmt: skip
-        return float(start - shift)
+        return float(start - data.mean_offset)
 
     def _penalty(self, data: Data) -> Penalty:
         alpha = getattr(self, "alpha", 0.0)
@@ -51,19 +50,18 @@ class GeneralizedLinear(Regressor, Inferring):
         return Penalty(l2=alpha * (1 - ratio), l1=alpha * ratio)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """D^2, the share of the deviance of the best constant that is explained, in two passes."""
+        """D^2, the share of the deviance of the best constant that is explained, in one pass."""
         family, link = self._family()
         z, _ = self._margin(X, offset)
         rows = int(z.shape[0])
         y = checking.column(y, rows, "y")
         weights = None if sample_weight is None else checking.column(sample_weight, rows, "sample_weight")
-        total = checking.check_targets(y, weights, None, family.domain, type(self).__name__)
+        mean = checking.check_targets(y, weights, None, family.domain, type(self).__name__, **self._resources).mean
         s: Any = 1.0 if weights is None else weights
         y = y.astype("float64")
-        constant = lz.sum(s * y) / total * lz.ones_like(y)
+        constant = mean * lz.ones_like(y)
         left, all_of_it = lz.compute(
-            lz.sum(s * family.deviance(y, link.inverse(z))), lz.sum(s * family.deviance(y, constant)),
-            memory=self.memory, threads=self.threads,
+            lz.sum(s * family.deviance(y, link.inverse(z))), lz.sum(s * family.deviance(y, constant)), **self._resources,
         )  # fmt: skip
         return float(1 - left / all_of_it) if all_of_it else float(left == 0)
 

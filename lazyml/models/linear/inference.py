@@ -75,7 +75,7 @@ class Inferring(LinearModel):
             raise InferenceError(f"a penalised {type(self).__name__} has no standard errors: the penalty biases them",
                                  fix="fit without one: C=np.inf, alpha=0")  # fmt: skip
         return infer(data, *self._family(), np.ravel(self.coef_), float(np.ravel(self.intercept_)[0]),
-                     self.fit_intercept, covariance, {"memory": self.memory, "threads": self.threads})  # fmt: skip
+                     self.fit_intercept, covariance, self._resources)  # fmt: skip
 
     @property
     def covariance_(self) -> np.ndarray:
@@ -176,7 +176,6 @@ def infer(
         "information": _gram(D, s * slope**2 / variance, has_intercept),
         "pearson": lz.sum(s * (y - mu) ** 2 / variance),
         "deviance": lz.sum(s * family.deviance(y, mu)),
-        "mean": lz.sum(s * y),
         "centre": centre,
     }
     if covariance != "nonrobust":
@@ -194,7 +193,7 @@ def infer(
         back = np.eye(len(sandwich))
         back[-1, :-1] = -found["centre"]
         sandwich = back @ sandwich @ back.T
-    null = _null_deviance(data, family, link, found["mean"] / data.total, options)
+    null = _null_deviance(data, family, link, data.mean_y, options)
     likelihood = float("nan")
     if family.log_likelihood is not None:
         width = found["deviance"] / data.total if family.name == "gaussian" else phi  # the likelihood's own estimate
@@ -237,7 +236,7 @@ def _null_deviance(data: Data, family: Family, link: Link, mean: float, options:
     if data.offset is not None:
         b = lz.param("b")
         loss = family.margin_loss(link)
-        start = {"b": float(link.forward(mean)) - float(lz.compute(data.mean(data.offset)))}
+        start = {"b": float(link.forward(mean)) - data.mean_offset}
         fit = lz.minimize(data.mean(loss(b + data.offset, y)), start, "newton", progress=False, **options)
         mu = link.inverse(float(fit.params["b"]) + data.offset)
     rows = family.deviance(y, mu)

@@ -12,7 +12,6 @@ b (k,) and z (n, k).
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ import lazyml as lz
 from lazyml.errors import BudgetError, ConvergenceWarning, NonFiniteError, ParameterError, SeparationWarning, ShapeError
 from lazyml.models.linear import checking
 from lazyml.models.linear.checking import Features
-from lazyml.models.linear.estimator import Estimator
+from lazyml.models.linear.estimator import Estimator, warn
 from lazyml.solvers import Outcome, Result
 
 Loss = Callable[[Any, Any], Any]
@@ -37,6 +36,8 @@ class Data:
     weights: lz.Array | None = None
     offset: lz.Array | None = None
     total: float = 0.0
+    mean_y: float = 0.0
+    mean_offset: float = 0.0
 
     @property
     def X(self) -> lz.Array:  # noqa: N802  (the matrix of every text)
@@ -115,6 +116,10 @@ class LinearModel(Estimator, Fitted):
     memory: Any = None
     threads: Any = None
 
+    @property
+    def _resources(self) -> dict[str, Any]:
+        return {"memory": self.memory, "threads": self.threads}
+
     # --- what a model says of itself -------------------------------------------------------------------------------
 
     def _penalty(self, data: Data) -> Penalty:
@@ -133,7 +138,7 @@ class LinearModel(Estimator, Fitted):
 
     def _open(self, X: Any, y: Any) -> Features:
         """X, checked, and the state that it leaves."""
-        found = checking.features(X)
+        found = checking.features(X, **self._resources)
         if y is None:
             raise ParameterError("this estimator requires y to be passed, but the target y is None")
         if self.warm_start and getattr(self, "n_features_in_", found.columns) != found.columns:
@@ -154,8 +159,8 @@ class LinearModel(Estimator, Fitted):
         """The data of a fit, with targets and weights checked."""
         weights = None if sample_weight is None else checking.column(sample_weight, found.rows, "sample_weight")
         shift = None if offset is None else checking.column(offset, found.rows, "offset")
-        total = checking.check_targets(y, weights, shift, domain, type(self).__name__)
-        return Data(found, y, weights, shift, total)
+        targets = checking.check_targets(y, weights, shift, domain, type(self).__name__, **self._resources)
+        return Data(found, y, weights, shift, targets.total, targets.mean, targets.mean_offset)
 
     def _factor(self, data: Data) -> np.ndarray | None:
         """How much each coefficient is penalised: one pass where columns are standardised."""
@@ -167,7 +172,7 @@ class LinearModel(Estimator, Fitted):
                                      found=self.penalty_factor)  # fmt: skip
         if self.standardize:
             spread = data.column_means((data.X - data.column_means(data.X)) ** 2)
-            deviation = np.sqrt(lz.compute(spread, memory=self.memory, threads=self.threads))
+            deviation = np.sqrt(lz.compute(spread, **self._resources))
             factor = deviation if factor is None else factor * deviation
         return factor
 
@@ -188,15 +193,15 @@ class LinearModel(Estimator, Fitted):
 
     def _run(self, formula: Any, data: Data, start: dict[str, np.ndarray]) -> Result:
         """The solver's result; data that are not finite are named, and a fit that did not converge warns."""
-        options = {"memory": self.memory, "threads": self.threads, "progress": False}
+        options = {**self._resources, "progress": False}
         try:
             result = lz.minimize(
                 formula, start, self.solver, tolerance=self.tol, max_iterations=self.max_iter, **options
             )
         except NonFiniteError as error:
-            raise checking.blame(data.features) or error from error
+            raise checking.blame(data.features, **self._resources) or error from error
         if not result.converged:
-            warnings.warn(_warning(formula, result, options), stacklevel=4)
+            warn(_warning(formula, result, options))
         return result
 
     def _start(self, data: Data, shape: tuple[int, ...], outputs: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -212,7 +217,7 @@ class LinearModel(Estimator, Fitted):
     def _margin(self, X: Any, offset: Any = None) -> tuple[Any, bool]:
         """``X @ coef_.T + intercept_`` as a formula, and whether X is in memory."""
         self._check_fitted()
-        found = checking.features(X)
+        found = checking.features(X, **self._resources)
         checking.check_same_columns(found, self)
         coef, intercept = self.coef_, self.intercept_
         if coef.ndim == 2:
@@ -224,7 +229,7 @@ class LinearModel(Estimator, Fitted):
 
     def _give(self, formula: Any, in_memory: bool) -> Any:
         """A prediction: its value for data in memory, the formula for others."""
-        return lz.compute(formula, memory=self.memory, threads=self.threads) if in_memory else formula
+        return lz.compute(formula, **self._resources) if in_memory else formula
 
 
 def _warning(formula: Any, result: Result, options: dict[str, Any]) -> ConvergenceWarning:

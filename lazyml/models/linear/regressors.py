@@ -70,7 +70,7 @@ class Regressor(LinearModel):
         s: Any = 1.0 if sample_weight is None else checking.column(sample_weight, rows, "sample_weight")
         weight = rows if sample_weight is None else lz.sum(s)
         mean = lz.sum(s * y) / weight
-        left, all_of_it = lz.compute(lz.sum(s * (y - self._mean(z)) ** 2), lz.sum(s * (y - mean) ** 2))
+        left, all_of_it = lz.compute(lz.sum(s * (y - self._mean(z)) ** 2), lz.sum(s * (y - mean) ** 2), **self._resources)
         return float(1 - left / all_of_it) if all_of_it else float(left == 0)
 
 
@@ -225,29 +225,23 @@ class HuberRegressor(Regressor):
         return Penalty(l2=2 * self.alpha / data.total)
 
     def _data_term(self, data: Data, loss: Any, z: Any) -> tuple[Any, dict[str, Any]]:
-        start = self._start_scale(data)
-        sigma = lz.exp(lz.param("log_scale")) + _SCALE_FLOOR * start
+        deviation = np.sqrt(lz.compute(data.mean((data.y - data.mean_y) ** 2), **self._resources))
+        start = float(deviation) if deviation > 0 else 1.0
+        self._least_scale = 1e-10 * start
+        sigma = lz.exp(lz.param("log_scale")) + self._least_scale
         r = (z - data.y) / sigma
         bent = lz.where(abs(r) <= self.epsilon, r**2, 2 * self.epsilon * abs(r) - self.epsilon**2)
         return sigma * (1 + data.mean(bent)), {"log_scale": np.log(start)}
-
-    def _start_scale(self, data: Data) -> float:
-        """The deviation of y, or 1 where that is 0."""
-        deviation = np.sqrt(lz.compute(data.mean((data.y - data.mean(data.y)) ** 2)))
-        return float(deviation) if deviation > 0 else 1.0
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Self:
         """As ``LinearRegression.fit``."""
         super().fit(X, y, sample_weight, offset)
         data = self._data
-        self.scale_ = float(np.exp(self.result_.params["log_scale"]) + _SCALE_FLOOR * self._start_scale(data))
+        self.scale_ = float(np.exp(self.result_.params["log_scale"])) + self._least_scale
         z = data.X @ self.coef_ + self.intercept_
         z = z if data.offset is None else z + data.offset
         self.outliers_ = self._give(abs(data.y - z) > self.scale_ * self.epsilon, data.features.in_memory)
         return self
-
-
-_SCALE_FLOOR = 1e-10
 
 
 def inverse_strength(C: Any, data: Data) -> float:
