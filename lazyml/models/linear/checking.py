@@ -190,22 +190,28 @@ def labels(given: Any, rows: int, **resources: Any) -> tuple[np.ndarray, lz.Arra
         _check_rows(array.shape, rows, "y")
         if array.dtype.kind in "fc":
             _check_labels(array)
-        classes, index = np.unique(array, return_inverse=True)
+        try:
+            classes, index = np.unique(array, return_inverse=True)
+        except TypeError as error:
+            raise DtypeError("labels of several kinds have no order", expected="all numbers or all texts",
+                             found=str(error)) from None  # fmt: skip
         return classes, lz.from_array(index.astype(np.int64), "y")
     _check_rows(lazy.shape, rows, "y")
     if lazy.dtype.kind == "b":
         lazy = lazy.astype("int8")
     low, high, whole = lz.compute(lz.min(lazy), lz.max(lazy), lz.all(lz.floor(lazy) == lazy), **resources)
+    low, high = float(low), float(high)  # the difference of two int8 need not be one
     if not (whole and np.isfinite(low) and high - low < _MOST_CLASSES):
         raise DataError("the labels are not whole numbers of a few values: Unknown label type: continuous",
                         expected=f"whole numbers that span less than {_MOST_CLASSES}",
-                        found=f"from {low} to {high}")  # fmt: skip
-    shifted = (lazy - low).astype("int64")
-    present = np.flatnonzero(lz.compute(lz.bincount(shifted, minlength=int(high - low) + 1), **resources))
-    table = np.zeros(int(high - low) + 1, dtype=np.int64)
+                        found=f"from {low:g} to {high:g}")  # fmt: skip
+    size = int(high - low) + 1
+    shifted = lazy.astype("int64") - int(low)
+    present = np.flatnonzero(lz.compute(lz.bincount(shifted, minlength=size), **resources))
+    table = np.zeros(size, dtype=np.int64)
     table[present] = np.arange(len(present))
-    index = shifted if len(present) == len(table) else lz.take(table, shifted)
-    return (present + low).astype(lazy.dtype), index
+    index = shifted if len(present) == size else lz.take(table, shifted)
+    return (present + int(low)).astype(lazy.dtype), index
 
 
 _MOST_CLASSES = 1000

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 import lazyml as lz
-from lazyml.errors import DataError, InferenceError, ParameterError
+from lazyml.errors import DataError, DtypeError, InferenceError, ParameterError
 from lazyml.models.linear import checking
 from lazyml.models.linear.families import LINKS, Family, Link, binomial
 from lazyml.models.linear.inference import Inference, Inferring
@@ -51,7 +51,7 @@ class Classifier(LinearModel):
         sizes = np.asarray(lz.compute(lz.bincount(data.y, rows, minlength=len(classes)), **self._resources))
         if (sizes > 0).sum() < 2:
             raise DataError("there is only one class", expected="rows, with weights > 0, of two classes at least",
-                            found=f"only {classes[sizes.argmax()]!r}")  # fmt: skip
+                            found=f"only {classes.tolist()[sizes.argmax()]!r}")  # fmt: skip
         return sizes
 
     def _with_class_weights(self, data: Data, classes: np.ndarray, sizes: np.ndarray) -> Data:
@@ -64,11 +64,10 @@ class Classifier(LinearModel):
                 raise ParameterError("unknown class_weight", expected='"balanced" or a mapping', found=repr(chosen))
             table = sizes.sum() / (len(classes) * np.where(sizes > 0, sizes, 1.0))
         else:
-            if unknown := [label for label in chosen if label not in classes]:
-                raise ParameterError(
-                    "class_weight has a class that y has not", expected=classes.tolist(), found=unknown[0]
-                )
-            table = np.array([float(chosen.get(label, 1.0)) for label in classes.tolist()])
+            known = classes.tolist()
+            if unknown := [label for label in chosen if label not in known]:
+                raise ParameterError("class_weight has a class that y has not", expected=known, found=unknown[0])
+            table = np.array([float(chosen.get(label, 1.0)) for label in known])
             if not (np.isfinite(table) & (table >= 0)).all():
                 raise ParameterError("class weights are not all >= 0", found=chosen)
         rows = lz.take(table, data.y)
@@ -90,6 +89,10 @@ class Classifier(LinearModel):
         index = (z > 0).astype("int64") if z.ndim == 1 else lz.argmax(z, axis=1)
         if in_memory:
             return self.classes_[self._give(index, True)]
+        if self.classes_.dtype.kind not in "biuf":
+            raise DtypeError("labels that are no numbers are not streamed", expected="a model of whole numbers",
+                             found=f"classes {self.classes_.tolist()[:5]}",
+                             fix="use decision_function or predict_proba, or number the classes")  # fmt: skip
         return lz.take(self.classes_, index)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -97,7 +100,8 @@ class Classifier(LinearModel):
         z, _ = self._margin(X)
         rows = int(z.shape[0])
         classes, index = checking.labels(y, rows, **self._resources)
-        place = np.array([np.flatnonzero(self.classes_ == c)[0] if c in self.classes_ else -1 for c in classes])
+        known = {label: number for number, label in enumerate(self.classes_.tolist())}
+        place = np.array([known.get(label, -1) for label in classes.tolist()])
         predicted = (z > 0).astype("int64") if z.ndim == 1 else lz.argmax(z, axis=1)
         right = (predicted == lz.take(place, index)).astype("float64")
         s: Any = lz.ones_like(right) if sample_weight is None else checking.column(sample_weight, rows, "sample_weight")

@@ -68,12 +68,12 @@ class Inferring(LinearModel):
 
     def _infer(self, covariance: str) -> Inference:
         data: Data | None = self.__dict__.get("_data")
+        if self._penalised:
+            raise InferenceError(f"a penalised {type(self).__name__} has no standard errors: the penalty biases them",
+                                 fix="fit without one: C=np.inf, alpha=0")  # fmt: skip
         if data is None:
             raise InferenceError("the data of the fit are no longer at hand: a pickle does not carry them",
                                  fix="ask for std_errors_ once before pickling")  # fmt: skip
-        if self._penalty(data):
-            raise InferenceError(f"a penalised {type(self).__name__} has no standard errors: the penalty biases them",
-                                 fix="fit without one: C=np.inf, alpha=0")  # fmt: skip
         return infer(data, *self._family(), np.ravel(self.coef_), float(np.ravel(self.intercept_)[0]),
                      self.fit_intercept, covariance, self._resources)  # fmt: skip
 
@@ -101,17 +101,12 @@ class Inferring(LinearModel):
     @property
     def p_values_(self) -> np.ndarray:
         """Two-sided, of the coefficients being 0 (d,)."""
-        return np.asarray(2 * self._tail(-np.abs(self.z_values_)))
+        return np.asarray(self.two_sided(self.z_values_))
 
     def conf_int(self, level: float = 0.95) -> np.ndarray:
         """Confidence intervals of the coefficients (d, 2). Raises ParameterError for a level that is none."""
-        if not 0 < level < 1:
-            raise ParameterError("not a confidence level", expected="a number between 0 and 1", found=level)
-        from scipy.special import ndtri, stdtrit
-
-        inferred, upper = self._inferred(), (1 + level) / 2
-        width = stdtrit(inferred.rows - inferred.rank, upper) if self.inexact else ndtri(upper)
-        return np.asarray(np.ravel(self.coef_)[:, None] + np.array([-width, width]) * self.std_errors_[:, None])
+        width = self.half_width(level) * self.std_errors_
+        return np.asarray(np.ravel(self.coef_)[:, None] + np.outer(width, [-1, 1]))
 
     @property
     def deviance_(self) -> float:
@@ -151,12 +146,21 @@ class Inferring(LinearModel):
         """A table of coefficients, errors, z, p and intervals, as statsmodels prints one."""
         return summary_table(self, self._inferred(), level)
 
-    def _tail(self, z: Any) -> Any:
-        """The share of the distribution of z values below z."""
+    def half_width(self, level: float) -> float:
+        """Half of a confidence interval, in standard errors. Raises ParameterError for a level that is none."""
+        if not 0 < level < 1:
+            raise ParameterError("not a confidence level", expected="a number between 0 and 1", found=level)
+        from scipy.special import ndtri, stdtrit
+
+        inferred, upper = self._inferred(), (1 + level) / 2
+        return float(stdtrit(inferred.rows - inferred.rank, upper) if self.inexact else ndtri(upper))
+
+    def two_sided(self, z: Any) -> Any:
+        """The p value of z values: how likely values as far from 0 are if the coefficient is 0."""
         from scipy.special import ndtr, stdtr
 
-        inferred = self._inferred()
-        return stdtr(inferred.rows - inferred.rank, z) if self.inexact else ndtr(z)
+        inferred, below = self._inferred(), -np.abs(z)
+        return 2 * (stdtr(inferred.rows - inferred.rank, below) if self.inexact else ndtr(below))
 
 
 def infer(
@@ -183,7 +187,10 @@ def infer(
         totals["meat"] = _gram(D, s * score**2, has_intercept)
     found = lz.compute(totals, params={"t": 0.0}, **options)
     inverse, rank = _inverse(_assembled(found["information"]))
-    phi = found["pearson"] / max(data.total - rank, 1) if family.dispersion else 1.0
+    if data.total <= rank and (family.dispersion or covariance == "HC1"):
+        raise InferenceError("as many coefficients as rows leave no variance to estimate", expected="more rows",
+                             found=f"{data.total:g} rows and {rank} coefficients")  # fmt: skip
+    phi = found["pearson"] / (data.total - rank) if family.dispersion else 1.0
     sandwich = phi * inverse
     if covariance != "nonrobust":
         inverse, _ = _inverse(_assembled(found["observed"]))

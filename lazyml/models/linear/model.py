@@ -79,6 +79,7 @@ class Fitted:
     """What every fit sets; ``_data`` stays for what is asked for later, and is not pickled."""
 
     _data: Data
+    _penalised: bool
     coef_: np.ndarray
     intercept_: Any
     n_iter_: int
@@ -185,6 +186,7 @@ class LinearModel(Estimator, Fitted):
         if data.offset is not None:
             z = z + data.offset
         penalty = self._penalty(data)
+        self._penalised = bool(penalty)
         fit, more = self._data_term(data, loss, z)
         formula = fit + penalty.formula(w, self._factor(data) if penalty else None)
         result = self._run(formula, data, {**more, **self._start(data, w.shape, shape)})

@@ -18,11 +18,8 @@ def summary_table(model: Any, inferred: Any, level: float) -> str:
     rows = list(zip(labels, *columns, strict=True))
     if model.fit_intercept:
         value, error = float(np.ravel(model.intercept_)[0]), model.intercept_std_error_
-        z = value / error if error else np.nan
-        half = (model.conf_int(level)[:, 1] - columns[0]) / columns[1] if len(labels) else np.array([np.nan])
-        width = float(half[np.isfinite(half)][0]) * error if np.isfinite(half).any() else np.nan
-        tail = float(2 * model._tail(-abs(z)))
-        rows.insert(0, ("intercept", value, error, z, tail, value - width, value + width))
+        z, width = value / error if error else np.nan, model.half_width(level) * error
+        rows.insert(0, ("intercept", value, error, z, float(model.two_sided(z)), value - width, value + width))
     side = f"{100 * (1 - level) / 2:g}%", f"{100 * (1 + level) / 2:g}%"
     lines = [type(model).__name__.center(WIDTH).rstrip(), "=" * WIDTH, *_head(model, inferred), "-" * WIDTH]
     lines.append(f"{'':<16}{'coef':>12}{'std err':>10}{letter:>10}{f'P>|{letter}|':>8}{side[0]:>11}{side[1]:>11}")

@@ -120,6 +120,10 @@ def test_labels_that_are_none():
         LogisticRegression().fit(X, Y + 0.5)
     with pytest.raises(DataError, match="continuous"):
         LogisticRegression().fit(X, lz.from_array(Y + 0.5))
+    with pytest.raises(DtypeError, match="no order"):
+        LogisticRegression().fit(X, np.array([1, "a", None, 1, 1, 1, 1, 1], dtype=object))
+    with pytest.raises(DtypeError, match="not streamed"):
+        LogisticRegression().fit(X, BOTH.astype(str)).predict(lz.from_array(X))
     with pytest.raises(ParameterError, match="class_weight has a class"):
         LogisticRegression(class_weight={7: 2.0}).fit(X, BOTH)
 

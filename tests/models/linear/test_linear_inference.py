@@ -196,6 +196,11 @@ def test_a_penalised_fit_has_no_errors_and_says_why():
         LogisticRegression(C=np.inf).fit([[0.0], [1.0], [2.0], [1.5], [0.5], [0.7]], [0, 1, 2, 0, 1, 2]).std_errors_  # noqa: B018
 
 
+def test_as_many_coefficients_as_rows_have_no_errors():
+    with pytest.raises(InferenceError, match="no variance"):
+        LinearRegression().fit([[1.0], [2.0]], [1.0, 3.0]).summary()
+
+
 def test_a_pickle_carries_what_was_asked_for_and_not_the_data():
     model = LinearRegression().fit(*diabetes())
     bare = pickle.loads(pickle.dumps(model))
