@@ -70,7 +70,7 @@ class Inferring(LinearModel):
         data: Data | None = self.__dict__.get("_data")
         if self._penalised:
             raise InferenceError(f"a penalised {type(self).__name__} has no standard errors: the penalty biases them",
-                                 fix="fit without one: C=np.inf, alpha=0")  # fmt: skip
+                                 fix="fit without one, and without bounds: C=np.inf, alpha=0")  # fmt: skip
         if data is None:
             raise InferenceError("the data of the fit are no longer at hand: a pickle does not carry them",
                                  fix="ask for std_errors_ once before pickling")  # fmt: skip

@@ -20,6 +20,7 @@ import numpy as np
 import lazyml as lz
 from lazyml.errors import BudgetError, ConvergenceWarning, NonFiniteError, ParameterError, SeparationWarning, ShapeError
 from lazyml.models.linear import checking
+from lazyml.models.linear.bounds import Bounds, fit_within
 from lazyml.models.linear.checking import Features
 from lazyml.models.linear.estimator import Estimator, warn
 from lazyml.solvers import Outcome, Result
@@ -61,15 +62,13 @@ class Penalty:
     l2: float = 0.0
     l1: float = 0.0
 
-    def formula(self, w: lz.Array, factor: np.ndarray | None) -> Any:
-        """The penalty of w (d,) or (d, k), or 0."""
-        f: Any = 1.0 if factor is None else factor if w.ndim == 1 else factor[:, None]
-        value: Any = 0.0
-        if self.l2:
-            value = value + 0.5 * self.l2 * lz.sum((f * w) ** 2)
-        if self.l1:
-            value = value + self.l1 * lz.sum(f * abs(w))
-        return value
+    def smooth(self, w: Any, factor: Any) -> Any:
+        """The squares, of w and factors that go with it."""
+        return 0.5 * self.l2 * lz.sum((factor * w) ** 2) if self.l2 else 0.0
+
+    def kinks(self, w: Any, factor: Any) -> Any:
+        """The absolute values."""
+        return self.l1 * lz.sum(factor * abs(w)) if self.l1 else 0.0
 
     def __bool__(self) -> bool:
         return bool(self.l2 or self.l1)
@@ -101,6 +100,8 @@ class LinearModel(Estimator, Fitted):
         Coefficients are those of the columns as they are.
     penalty_factor : array (d,), optional
         How strongly each coefficient is penalised; 0 leaves it free.
+    bounds : pair, optional
+        Lowest and highest coefficients, each a number or one a column, as in ``(0, np.inf)``.
     warm_start : bool
         Whether a fit begins where the one before it ended.
     solver, tol, max_iter, memory, threads
@@ -110,6 +111,7 @@ class LinearModel(Estimator, Fitted):
     fit_intercept: bool = True
     standardize: bool = False
     penalty_factor: Any = None
+    bounds: Any = None
     solver: Any = "auto"
     tol: float = 1e-6
     max_iter: int = 1000
@@ -181,15 +183,33 @@ class LinearModel(Estimator, Fitted):
         """The coefficients (d,) or (d, k) and intercepts () or (k,) that make the objective least."""
         shape = (outputs,) if outputs else ()
         w, b = lz.param("w", (data.features.columns, *shape)), lz.param("b", shape)
-        z = data.X @ w
-        z = z + b if self.fit_intercept else z
-        if data.offset is not None:
-            z = z + data.offset
         penalty = self._penalty(data)
-        self._penalised = bool(penalty)
-        fit, more = self._data_term(data, loss, z)
-        formula = fit + penalty.formula(w, self._factor(data) if penalty else None)
-        result = self._run(formula, data, {**more, **self._start(data, w.shape, shape)})
+        factor = self._factor(data) if penalty else None
+        f: Any = 1.0 if factor is None else factor[:, None] if outputs else factor
+        self._penalised = bool(penalty) or self.bounds is not None
+
+        def smooth(at: Any) -> tuple[Any, dict[str, Any]]:
+            z = data.X @ at + b if self.fit_intercept else data.X @ at
+            fit, more = self._data_term(data, loss, z if data.offset is None else z + data.offset)
+            return fit + penalty.smooth(at, f), more
+
+        whole, more = smooth(w)
+        start = {**more, **self._start(data, w.shape, shape)}
+        if self.bounds is None:
+            result = self._run(whole + penalty.kinks(w, f), data, start)
+        else:
+            bounds = Bounds.of(self.bounds, w.shape)
+            slope = lz.compile(lz.grad(whole, w), **self._resources)
+            result = fit_within(
+                bounds,
+                lambda free, held, begin: self._run(
+                    smooth(free * w + held)[0] + penalty.kinks(w, f * free), data, begin
+                ),
+                lambda params: slope(**params),
+                penalty.l1 * f * np.ones(w.shape),
+                start,
+                self.tol,
+            )
         self.result_, self.n_iter_, self.n_passes_ = result, max(1, result.n_iter), result.passes
         return result.params["w"], result.params.get("b", np.zeros(shape))
 

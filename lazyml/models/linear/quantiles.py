@@ -57,6 +57,8 @@ class QuantileRegressor(Regressor):
         not_negative(alpha=self.alpha, quantile=self.quantile)
         if not 0 < self.quantile < 1:
             raise ParameterError("not a quantile", expected="a number between 0 and 1", found=self.quantile)
+        if self.bounds is not None:
+            raise ParameterError("quantile regression has no bounds", expected="bounds=None", found=self.bounds)
         return Penalty(l1=float(self.alpha))
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Self:
@@ -69,7 +71,7 @@ class QuantileRegressor(Regressor):
         weights = penalty.l1 * (np.ones(data.features.columns) if factor is None else factor)
         rows, wanted, count = data.features.rows, max(NEAR, 50 * (data.features.columns + 1)), 1
         self.n_passes_ = 0.0
-        at = np.zeros(data.features.columns + 1) if rows <= wanted else self._smooth(data, factor)
+        at = np.zeros(data.features.columns + 1) if rows <= wanted else self._smooth(data, 1.0 if factor is None else factor)
         found, proven = self._round(data, at, wanted, weights)
         while not proven and wanted < rows:
             at, count, wanted = at if found is None else found, count + 1, 2 * wanted
@@ -118,7 +120,7 @@ class QuantileRegressor(Regressor):
         u = data.y - (data.X @ at[:-1] + at[-1])
         return u if data.offset is None else u - data.offset
 
-    def _smooth(self, data: Data, factor: np.ndarray | None) -> np.ndarray:
+    def _smooth(self, data: Data, factor: Any) -> np.ndarray:
         """About the minimum, with rho bent within a width of 0, ever narrower."""
         w, b = lz.param("w", data.features.columns), lz.param("b")
         u = data.y - (data.X @ w + b if self.fit_intercept else data.X @ w)
@@ -130,7 +132,7 @@ class QuantileRegressor(Regressor):
         for width in _SMOOTH:
             h = width * deviation
             bent = 0.5 * lz.where(abs(u) <= h, u**2 / (2 * h), abs(u) - h / 2) + (self.quantile - 0.5) * u
-            formula = data.mean(bent) / deviation + Penalty(l1=self.alpha / deviation).formula(w, factor)
+            formula = data.mean(bent) / deviation + Penalty(l1=self.alpha / deviation).kinks(w, factor)
             try:
                 fit = lz.minimize(formula, start, self.solver, tolerance=_SMOOTH_TOLERANCE,
                                   max_iterations=self.max_iter, progress=False, **self._resources)  # fmt: skip
