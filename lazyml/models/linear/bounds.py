@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from lazyml.errors import ParameterError
+from lazyml.errors import ConvergenceWarning, ParameterError
+from lazyml.models.linear.estimator import warn
 from lazyml.solvers import Result
 
 _PATIENCE = 3
@@ -59,7 +60,7 @@ def fit_within(
     """
     held = np.zeros(start["w"].shape, dtype=np.int64)  # -1 and 1 at the lower and upper bound
     best, patience, passes, iterations = held.size + 1, _PATIENCE, 0.0, 0
-    while True:
+    for _ in range(_MOST):
         at = np.where(held < 0, bounds.low, np.where(held > 0, bounds.high, 0.0))
         result = fit((held == 0).astype(np.float64), at, start)
         w = np.where(held == 0, result.params["w"], at)
@@ -67,8 +68,9 @@ def fit_within(
         passes, iterations = passes + result.passes + 1, iterations + result.n_iter
         wrong, side = _violations(bounds, held, w, gradient(params), slopes, tolerance * max(1.0, abs(result.value)))
         count = int(wrong.sum())
-        if not count or iterations > _MOST * max(1, result.n_iter):
-            return dataclasses.replace(result, params=params, passes=passes, n_iter=iterations)
+        found = dataclasses.replace(result, params=params, passes=passes, n_iter=iterations)
+        if not count:
+            return found
         if count < best:
             best, patience = count, _PATIENCE
         elif patience:
@@ -78,6 +80,9 @@ def fit_within(
             wrong = np.zeros_like(wrong)
             wrong.flat[last] = True
         held, start = np.where(wrong, side, held), params
+    message = f"not converged: {count} coefficients change between their bounds and between them after {_MOST} fits"
+    warn(ConvergenceWarning(message, result=found))
+    return dataclasses.replace(found, converged=False, message=message)
 
 
 def _violations(
