@@ -66,9 +66,11 @@ def fit_within(
         w = np.where(held == 0, result.params["w"], at)
         params = {**result.params, "w": np.clip(w, bounds.low, bounds.high)}
         passes, iterations = passes + result.passes + 1, iterations + result.n_iter
-        wrong, side = _violations(bounds, held, w, gradient(params), slopes, tolerance * max(1.0, abs(result.value)))
+        value = result.value + float(np.sum(slopes * np.abs(at)))
+        slope = gradient({**params, "w": w})
+        wrong, side = _violations(bounds, held, w, slope, slopes, tolerance * max(1.0, abs(value)))
         count = int(wrong.sum())
-        found = dataclasses.replace(result, params=params, passes=passes, n_iter=iterations)
+        found = dataclasses.replace(result, params=params, value=value, passes=passes, n_iter=iterations)
         if not count:
             return found
         if count < best:
