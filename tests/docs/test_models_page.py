@@ -15,4 +15,4 @@ def test_the_examples_run(code, tmp_path, monkeypatch):
 
 
 def test_every_estimator_is_there():
-    assert {name for name in linear.__all__ if f"`{name}`" in PAGE} == set(linear.__all__)
+    assert set(linear.__all__) <= set(re.findall(r"`(\w+)[(`]", PAGE))

@@ -210,8 +210,8 @@ def labels(given: Any, rows: int, **resources: Any) -> tuple[np.ndarray, lz.Arra
     present = np.flatnonzero(lz.compute(lz.bincount(shifted, minlength=size), **resources))
     table = np.zeros(size, dtype=np.int64)
     table[present] = np.arange(len(present))
-    index = shifted if len(present) == size else lz.take(table, shifted)
-    return (present + int(low)).astype(lazy.dtype), index
+    numbered = shifted if len(present) == size else lz.take(table, shifted)
+    return (present + int(low)).astype(lazy.dtype), numbered
 
 
 _MOST_CLASSES = 1000

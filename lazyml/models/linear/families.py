@@ -109,6 +109,9 @@ def _inverse_gaussian_likelihood(y: Any, mu: Any, phi: float) -> Any:
     return -0.5 * ((y - mu) ** 2 / (phi * mu**2 * y) + lz.log(2 * np.pi * phi * y**3))
 
 
+_LEAST = 1e-16  # variance of a truth value: below, its rows tell nothing, and 1 - mu has lost its digits
+
+
 def _binomial_loss(y: Any, mu: Any) -> Any:
     return -lz.xlogy(y, mu) - lz.xlogy(1 - y, 1 - mu)
 
@@ -122,7 +125,7 @@ def gaussian() -> Family:
 def binomial() -> Family:
     """V = mu (1 - mu); y from 0 to 1."""
     return Family(
-        "binomial", "logit", lambda mu: mu * (1 - mu), _binomial_loss,
+        "binomial", "logit", lambda mu: lz.maximum(mu * (1 - mu), _LEAST), _binomial_loss,
         lambda y, mu: 2 * (_binomial_loss(y, mu) - _binomial_loss(y, y)), Domain(0.0, high=1.0),
         lambda y, mu, phi: -_binomial_loss(y, mu),
         by_margin={

@@ -186,20 +186,21 @@ def infer(
         totals["observed"] = _gram(D, -s * lz.jvp(score, t, 1.0), has_intercept)
         totals["meat"] = _gram(D, s * score**2, has_intercept)
     found = lz.compute(totals, params={"t": 0.0}, **options)
-    inverse, rank = _inverse(_assembled(found["information"]))
+    inverse, rank, lost = _inverse(_assembled(found["information"]))
     if data.total <= rank and (family.dispersion or covariance == "HC1"):
         raise InferenceError("as many coefficients as rows leave no variance to estimate", expected="more rows",
                              found=f"{data.total:g} rows and {rank} coefficients")  # fmt: skip
     phi = found["pearson"] / (data.total - rank) if family.dispersion else 1.0
     sandwich = phi * inverse
     if covariance != "nonrobust":
-        inverse, _ = _inverse(_assembled(found["observed"]))
+        inverse, _, _ = _inverse(_assembled(found["observed"]))
         sandwich = inverse @ _assembled(found["meat"]) @ inverse
         sandwich = sandwich * (data.total / (data.total - rank) if covariance == "HC1" else 1.0)
     if has_intercept:  # from the intercept of centred columns to that of the columns as they are
         back = np.eye(len(sandwich))
         back[-1, :-1] = -found["centre"]
         sandwich = back @ sandwich @ back.T
+    sandwich[lost, :] = sandwich[:, lost] = np.nan
     null = _null_deviance(data, family, link, data.mean_y, options)
     likelihood = float("nan")
     if family.log_likelihood is not None:
@@ -221,8 +222,8 @@ def _assembled(blocks: tuple[Any, ...]) -> np.ndarray:
     return np.block([[square, side[:, None]], [side[None, :], np.reshape(corner, (1, 1))]])
 
 
-def _inverse(information: np.ndarray) -> tuple[np.ndarray, int]:
-    """The inverse and the rank; what collinear and constant columns leave undetermined gets nan."""
+def _inverse(information: np.ndarray) -> tuple[np.ndarray, int, np.ndarray]:
+    """The inverse, the rank, and which coefficients collinear and constant columns leave undetermined."""
     diagonal = np.diagonal(information)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(information / scale[:, None] / scale)
@@ -230,11 +231,10 @@ def _inverse(information: np.ndarray) -> tuple[np.ndarray, int]:
     rank = int(kept.sum())
     if rank == len(values):
         half = np.linalg.inv(np.linalg.cholesky(information / scale[:, None] / scale)) / scale
-        return half.T @ half, rank
+        return half.T @ half, rank, np.zeros(rank, dtype=bool)
     inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / scale[:, None] / scale
     lost = (np.abs(vectors[:, ~kept]) > 1e-6).any(axis=1)
-    inverse[lost, :] = inverse[:, lost] = np.nan
-    return inverse, rank
+    return inverse, rank, lost
 
 
 def _null_deviance(data: Data, family: Family, link: Link, mean: float, options: dict[str, Any]) -> float:

@@ -28,6 +28,7 @@ from lazyml.solvers import Outcome, Result
 NEAR = 2000
 """Rows that go into the linear program one by one, or 50 a parameter where that is more; twice as many each time that
 these were too few."""
+_SLICE = 4_000_000  # numbers that are read at once to choose rows from
 _SMOOTH = (1.0, 0.1)  # widths of the smooth fits, in deviations of y
 _SMOOTH_TOLERANCE = 1e-4
 
@@ -71,7 +72,11 @@ class QuantileRegressor(Regressor):
         weights = penalty.l1 * (np.ones(data.features.columns) if factor is None else factor)
         rows, wanted, count = data.features.rows, max(NEAR, 50 * (data.features.columns + 1)), 1
         self.n_passes_ = 0.0
-        at = np.zeros(data.features.columns + 1) if rows <= wanted else self._smooth(data, 1.0 if factor is None else factor)
+        at = (
+            np.zeros(data.features.columns + 1)
+            if rows <= wanted
+            else self._smooth(data, 1.0 if factor is None else factor)
+        )
         found, proven = self._round(data, at, wanted, weights)
         while not proven and wanted < rows:
             at, count, wanted = at if found is None else found, count + 1, 2 * wanted
@@ -84,6 +89,7 @@ class QuantileRegressor(Regressor):
         if wanted >= data.features.rows:
             return self._program(data, at, np.inf, weights), True
         band = float(self._read(lz.quantile(abs(self._residual(data, at)), wanted / data.features.rows)))
+        band *= 1 + 1e-7  # or the row that it is the residual of might be near in one program and far in the next
         found = self._program(data, at, band, weights)
         if found is None:
             return None, False
@@ -93,7 +99,7 @@ class QuantileRegressor(Regressor):
 
     def _read(self, outputs: Any) -> Any:
         """The values of formulas, and their passes counted."""
-        program = lz.compile(outputs, **self._resources)
+        program: Any = lz.compile(outputs, **self._resources)
         values = program()
         self.n_passes_ += program.last_run.passes
         return values
@@ -146,19 +152,28 @@ class QuantileRegressor(Regressor):
         u = self._residual(data, at)
         s: Any = lz.ones_like(data.y, "float64") if data.weights is None else data.weights.astype("float64")
         s = s / data.total
-        columns: dict[str, Any] = {"X": data.X, "u": u + data.X @ at[:-1] + at[-1], "s": s}
-        far: Any = 0.0
+        slopes = np.zeros(len(at))
         if band < np.inf:
-            near = abs(u) <= band
-            pull = lz.where(near, 0.0, s * lz.where(u >= 0, -self.quantile, 1 - self.quantile))
-            columns = {name: part[near] for name, part in columns.items()}
-            far = [data.X.T @ pull, lz.sum(pull)]
-        found, far = self._read([columns, far])
-        error = None if np.isfinite(found["X"]).all() else checking.blame(data.features, **self._resources)
+            pull = lz.where(abs(u) <= band, 0.0, s * lz.where(u >= 0, -self.quantile, 1 - self.quantile))
+            of_w, of_b = self._read([data.X.T @ pull, lz.sum(pull)])
+            slopes = np.append(of_w, of_b * self.fit_intercept)
+        X, u, s = self._near(data, {"X": data.X, "u": u, "s": s}, band)
+        error = None if np.isfinite(X).all() else checking.blame(data.features, **self._resources)
         if error is not None:
             raise error
-        slopes = np.zeros(len(at)) if band == np.inf else np.append(far[0], far[1] * self.fit_intercept)
-        return _solve(found["X"], found["u"], found["s"], self.quantile, slopes, weights, self.fit_intercept)
+        return _solve(X, u + X @ at[:-1] + at[-1], s, self.quantile, slopes, weights, self.fit_intercept)
+
+    def _near(self, data: Data, columns: dict[str, lz.Array], band: float) -> list[np.ndarray]:
+        """The rows with residuals ``u`` within the band, read in slices: one pass."""
+        step = max(1, _SLICE // (data.features.columns + 3))
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
+        for first in range(0, data.features.rows, step):
+            read = lz.compute({name: c[first : first + step] for name, c in columns.items()}, **self._resources)
+            near = np.abs(read["u"]) <= band if band < np.inf else np.ones(len(read["u"]), dtype=bool)
+            for name, values in read.items():
+                parts[name].append(values[near])
+        self.n_passes_ += 1
+        return [np.concatenate(part) for part in parts.values()]
 
 
 def _solve(

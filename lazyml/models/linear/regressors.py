@@ -70,7 +70,9 @@ class Regressor(LinearModel):
         s: Any = 1.0 if sample_weight is None else checking.column(sample_weight, rows, "sample_weight")
         weight = rows if sample_weight is None else lz.sum(s)
         mean = lz.sum(s * y) / weight
-        left, all_of_it = lz.compute(lz.sum(s * (y - self._mean(z)) ** 2), lz.sum(s * (y - mean) ** 2), **self._resources)
+        left, all_of_it = lz.compute(
+            lz.sum(s * (y - self._mean(z)) ** 2), lz.sum(s * (y - mean) ** 2), **self._resources
+        )
         return float(1 - left / all_of_it) if all_of_it else float(left == 0)
 
 

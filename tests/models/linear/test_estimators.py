@@ -37,7 +37,9 @@ def test_a_grid_search_over_a_pipeline():
     X, y = cancer()
     found = []
     for make in (LogisticRegression, Theirs):
-        search = GridSearchCV(make_pipeline(StandardScaler(), make()), {make.__name__.lower() + "__C": [0.001, 0.1, 10]})
+        search = GridSearchCV(
+            make_pipeline(StandardScaler(), make()), {make.__name__.lower() + "__C": [0.001, 0.1, 10]}
+        )
         search.fit(X, y)
         found.append((search.best_params_, search.cv_results_["mean_test_score"]))
     assert found[0][0] == found[1][0]

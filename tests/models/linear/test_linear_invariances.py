@@ -102,7 +102,9 @@ def test_least_squares_of_a_file_reads_it_once(h5, streamed, rng):
     assert ElasticNet(0.1).fit(f"{path}:X", f"{path}:y").n_passes_ == 1
 
 
-@pytest.mark.parametrize("labels", [np.array([-1, 1]), np.array([3, 7, 12]), np.array([2.0, 4.0]), np.array([-100, 100], 'i1')])
+@pytest.mark.parametrize(
+    "labels", [np.array([-1, 1]), np.array([3, 7, 12]), np.array([2.0, 4.0]), np.array([-100, 100], "i1")]
+)
 def test_labels_of_files_are_whole_numbers(labels, h5, rng):
     X, y = noisy(rng)
     labelled = labels[np.digitize(y, np.quantile(y, np.arange(1, len(labels)) / len(labels)))]

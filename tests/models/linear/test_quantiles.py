@@ -27,7 +27,9 @@ def test_the_minimum_of_scikit_learn(options, rng):
     assert m.result_.value == pytest.approx(objective(m, X, y, weights))
 
 
-@pytest.mark.parametrize("options", [{"alpha": 0}, {"quantile": 0.2, "alpha": 0.02}, {"alpha": 0, "fit_intercept": False}])
+@pytest.mark.parametrize(
+    "options", [{"alpha": 0}, {"quantile": 0.2, "alpha": 0.02}, {"alpha": 0, "fit_intercept": False}]
+)
 @pytest.mark.parametrize("near", [60, 500])
 def test_rows_near_a_smooth_fit_are_enough(options, near, rng, monkeypatch):
     X, y = noisy(rng, n=3001)
