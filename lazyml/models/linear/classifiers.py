@@ -188,7 +188,8 @@ class LinearSVC(Classifier):
         minimise  C sum_i s_i max(0, 1 - y_i z_i)^2 + |w|^2 / 2,    y = -1, 1
 
     The intercept is not penalised, unlike liblinear's and scikit-learn's. ``class_weight`` as in
-    ``LogisticRegression``. All classes are fitted in the same passes. Source: Fan et al., J. Mach. Learn. Res. 9 (2008) 1871.
+    ``LogisticRegression``. All classes are fitted in the same passes.
+    Source: Fan et al., J. Mach. Learn. Res. 9 (2008) 1871.
 
     >>> import numpy as np
     >>> model = LinearSVC().fit(np.array([[0.0], [1.0], [3.0], [4.0]]), [0, 0, 1, 1])

@@ -61,7 +61,8 @@ class GeneralizedLinear(Regressor, Inferring):
         y = y.astype("float64")
         constant = mean * lz.ones_like(y)
         left, all_of_it = lz.compute(
-            lz.sum(s * family.deviance(y, link.inverse(z))), lz.sum(s * family.deviance(y, constant)), **self._resources,
+            lz.sum(s * family.deviance(y, link.inverse(z))), lz.sum(s * family.deviance(y, constant)),
+            **self._resources,
         )  # fmt: skip
         return float(1 - left / all_of_it) if all_of_it else float(left == 0)
 

@@ -92,7 +92,7 @@ def test_targets_outside_the_family(model, y, row, expected):
 def test_a_missing_target_is_named_by_its_row(stored):
     y = Y.copy()
     y[6] = np.nan
-    with pytest.raises(DataError, match="y contains NaN or inf(.|\n)*first in row 6"):
+    with pytest.raises(DataError, match=r"y contains NaN or inf(.|\n)*first in row 6"):
         LinearRegression().fit(X, lz.from_array(y) if stored else y)
 
 
@@ -109,7 +109,7 @@ def test_weights_that_are_none(model):
 
 @pytest.mark.parametrize("model", [LogisticRegression(), LinearSVC()])
 def test_a_single_class(model):
-    with pytest.raises(DataError, match="only one class(.|\n)*'yes'"):
+    with pytest.raises(DataError, match=r"only one class(.|\n)*'yes'"):
         model.fit(X, ["yes"] * 8)
     with pytest.raises(DataError, match="only one class"):
         model.fit(X, BOTH, sample_weight=BOTH)
@@ -149,7 +149,7 @@ def test_features_that_are_none(given, kind, text):
 
 def test_sparse_data_are_refused():
     sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises(DtypeError, match="sparse data(.|\n)*toarray"):
+    with pytest.raises(DtypeError, match=r"sparse data(.|\n)*toarray"):
         LinearRegression().fit(sparse.csr_array(X), Y)
 
 

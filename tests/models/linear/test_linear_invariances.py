@@ -31,11 +31,15 @@ MODELS = {
 }
 
 
-@pytest.fixture(params=MODELS)
-def problem(request, rng):
-    model, target = MODELS[request.param]
+def made(name, rng):
+    model, target = MODELS[name]
     X, y = noisy(rng)
     return type(model)(**{**model.get_params(), "tol": 1e-9}), X, target(y)
+
+
+@pytest.fixture(params=MODELS)
+def problem(request, rng):
+    return made(request.param, rng)
 
 
 def coefficients(model, *data):
@@ -57,8 +61,9 @@ def test_the_order_of_rows_does_not_matter(problem, rng):
     np.testing.assert_allclose(coefficients(model, X, y), shuffled, rtol=1e-7, atol=1e-8)
 
 
-def test_files_of_any_layout_give_the_same_model_and_threads_the_same_bits(problem, tmp_path, sizes):
-    model, X, y = problem
+@pytest.mark.parametrize("name", ["least squares", "elastic net", "balanced", "poisson"])
+def test_files_of_any_layout_give_the_same_model_and_threads_the_same_bits(name, rng, tmp_path, sizes):
+    model, X, y = made(name, rng)
     sizes(page_bytes=2048)
     inside = coefficients(model, X, y)
     predicted = model.predict(X)
