@@ -74,6 +74,7 @@ class Program:
 
     def _set(self, outputs: Sequence[Node], tree: trees.Tree, options: Options) -> None:
         self._given, self._tree, self._options = tuple(outputs), tree, options
+        self._build = trees.builder(tree)
         self._planned = self.last_run = None
 
     @property
@@ -225,9 +226,9 @@ class Program:
     def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name, or in trees."""
         results, _ = self._run(params, rows, {})
-        kept, pairs = self.plan.kept, zip(self._ready.outputs, self._given, strict=True)
-        values = [_outward(results[node], given.row_axis == 1, node in kept) for node, given in pairs]
-        return trees.unflatten(self._tree, values)
+        ready = self._ready
+        kept, places = ready.plan.kept, zip(results, ready.outputs, self._given, strict=True)
+        return self._build(iter([_outward(value, given.row_axis == 1, node in kept) for value, node, given in places]))
 
     def profile(self, /, *, rows: Any = None, repeats: int = 1, **params: Any) -> Profile:
         """Run `repeats` times, with the arguments of a call, and say where the time went: what each pass spent on
@@ -276,8 +277,8 @@ class Program:
             wanted = list(zip(nodes, places, strict=True))
             results, stats = self._run(params, None, open_sinks(files, plan, wanted, ready.written, overwrite))
             files.commit()
-        totals = [node for node in ready.outputs if node.row_axis is None]
-        values = tuple(_outward(results[node], False, node in plan.kept) for node in totals)
+        pairs = zip(results, ready.outputs, strict=True)
+        values = tuple(_outward(value, False, node in plan.kept) for value, node in pairs if node.row_axis is None)
         stored = Stored(**vars(stats), values=values)
         self.last_run = stored
         return stored
@@ -295,34 +296,35 @@ class Program:
 
     def _run(
         self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink]
-    ) -> tuple[dict[Node, Any], RunStats]:
-        """The values of the outputs, and what the run did."""
+    ) -> tuple[list[Any], RunStats]:
+        """The values of the outputs, None for those that went to files, and what the run did."""
         begin = time.perf_counter()
-        ready, plan = self._ready, self.plan
-        spans = tuple(span_of(rows, a_pass.rows) for a_pass in plan.passes)
-        counts = [np.asarray(len(span), np.int64) for span in spans]
-        known = ready.constants | bind(plan.parameters, params) | dict(zip(ready.row_counts, counts, strict=True))
+        ready = self._ready
+        plan = ready.plan
+        spans = tuple([span_of(rows, a_pass.rows) for a_pass in plan.passes])
+        known = ready.given(spans) | bind(plan.parameters, params)
         run = Run(known, spans, file_sinks)
         kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()
         try:
             done = self._prologue(run) if plan.kept else 0
-            self._run_passes(run, done, self.passes)
+            self._run_passes(run, done, len(plan.passes))
         except FileChangedError:
             ready.release(known=False)
             raise
         finally:
             run.release()
-        evaluate_small(plan.small[-1], run.known)
-        results = {**run.results, **{node: run.known[node] for node in ready.outputs if node.row_axis is None}}
-        stated = [value for node, value in run.known.items() if node.op != "row_count"]
-        peak = run.peak + sum([value.nbytes for value in (*stated, *run.results.values())])
-        peak += ready.remembered.nbytes(besides=spans) + ready.pins.nbytes
+        evaluate_small(plan.small[-1], known)
+        results = [known[node] if node.row_axis is None else run.results.get(node) for node in ready.outputs]
+        pinned = ready.pins.nbytes
+        peak = run.peak + sum([value.nbytes for node, value in known.items() if node.op != "row_count"])
+        peak += sum([value.nbytes for value in run.results.values()])
+        peak += ready.remembered.nbytes(besides=spans) + pinned
         seconds = time.perf_counter() - begin
-        stats = RunStats(len(run.by_pass), run.bytes_read, seconds, peak, ready.threads, kernels_there,
-                         ready.pins.nbytes, kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes,
-                         spooled_bytes=run.spooled_bytes, before=tuple(run.before),
-                         by_pass=tuple(run.by_pass), facts=ready.facts(kernels_there))  # fmt: skip
+        stats = RunStats(len(run.by_pass), run.bytes_read, seconds, peak, ready.threads, kernels_there, pinned,
+                         kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes, spooled_bytes=run.spooled_bytes,
+                         before=tuple(run.before), by_pass=tuple(run.by_pass),
+                         facts=ready.facts(kernels_there, pinned))  # fmt: skip
         self.last_run = stats
         return results, stats
 
@@ -345,13 +347,14 @@ class Program:
     def _run_passes(self, run: Run, first: int, last: int) -> None:
         """Passes first .. last, without those whose totals are known. Before the first, chunks are decoded that all of
         them read from temporary files: no row value is in memory then."""
-        if first == 0 and self.plan.spooled:
-            due = [a_pass for a_pass in self.plan.passes if not _known(a_pass, run)]
+        plan = self._ready.plan
+        if first == 0 and plan.spooled:
+            due = [a_pass for a_pass in plan.passes if not _known(a_pass, run)]
             spans = {node: run.spans[a_pass.index] for a_pass in due for node in a_pass.reads}
-            wanted = [one for one in self.plan.spooled if one.node in spans and not self._ready.pins.has_all(one.node)]
+            wanted = [one for one in plan.spooled if one.node in spans and not self._ready.pins.has_all(one.node)]
             run.hold(spool([(one, spans[one.node]) for one in wanted]))
-        for a_pass in self.plan.passes[first:last]:
-            evaluate_small(self.plan.small[a_pass.index], run.known)
+        for a_pass in plan.passes[first:last]:
+            evaluate_small(plan.small[a_pass.index], run.known)
             if not _known(a_pass, run):
                 self._run_pass(run, a_pass)
 

@@ -46,6 +46,8 @@ class Run:
 
     def sinks_for(self, a_pass: Pass) -> dict[Node, Sink]:
         """Where the results of a pass go."""
+        if not a_pass.results:
+            return {}
         rows = len(self.spans[a_pass.index])
         shapes = {node: (rows, *(int(size) for size in node.shape[1:])) for node in a_pass.results}
         return {n: self.file_sinks.get(n) or MemorySink(shape, n.dtype) for n, shape in shapes.items()}
@@ -70,20 +72,23 @@ class Run:
     def finish(self, a_pass: Pass, outcome: PassResult, sinks: Mapping[Node, Sink], made: Sequence[MadePages]) -> None:
         """Take what a pass gave, and let go of what no later one needs."""
         self.known.update(zip(a_pass.totals, outcome.totals, strict=True))
-        self.results.update((node, sink.result) for node, sink in sinks.items() if isinstance(sink, MemorySink))
+        self.results.update([(node, sink.result) for node, sink in sinks.items() if isinstance(sink, MemorySink)])
         self.by_pass.append(outcome.stats)
         self.bytes_read += outcome.bytes_read
-        held = {id(place): place.nbytes for place in (*made, *self.values.values())}
-        frames = sum(sink.nbytes for sink in self.file_sinks.values())
-        self.peak = max(self.peak, outcome.held_bytes + sum(held.values()) + frames)
+        held = outcome.held_bytes
+        if made or self.values or self.file_sinks:
+            places = {id(place): place.nbytes for place in (*made, *self.values.values())}
+            held += sum(places.values()) + sum(sink.nbytes for sink in self.file_sinks.values())
+        self.peak = max(self.peak, held)
         for place in made:
             place.made()
         self.release(a_pass.index)
 
     def release(self, index: int | None = None) -> None:
         """Let go of the values that no pass after number `index` reads; of all when none is given."""
-        for leaf in [leaf for leaf, last in self._until.items() if index is None or last <= index]:
-            self.values.pop(leaf).release()
-            del self._until[leaf]
+        if self.values:
+            for leaf in [leaf for leaf, last in self._until.items() if index is None or last <= index]:
+                self.values.pop(leaf).release()
+                del self._until[leaf]
         if index is None:
             self._decoded.clear()
