@@ -161,8 +161,8 @@ class Planned:
     def facts(self, prepared: bool, pinned: int) -> Facts:
         """What is said of a run beside its numbers: whether rows could stay in memory, and what computed."""
         total = self.pins.total
-        stays, compiled = 0 < pinned == total, self.backend == "numba"
-        return Facts(0 if pinned == total else self._budget_of_all, stays, compiled, prepared)
+        budget = 0 if pinned == total else self._budget_of_all
+        return Facts(budget, 0 < pinned == total, self.backend == "numba", prepared)
 
     @cached_property
     def _budget_of_all(self) -> int:

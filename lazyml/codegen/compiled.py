@@ -120,10 +120,8 @@ class CompiledTile:
                     values[k] = rows
                 for k in at.start:
                     values[k] = first
-                for k, value in zip(at.source, pages, strict=False):
-                    values[k] = value
-                for k, value in zip(at.sink, sinks, strict=False):
-                    values[k] = value
+                values[at.source] = pages
+                values[at.sink] = sinks
                 for k in at.columns:
                     values[k] = values[k].reshape(-1)
                 for k, index in at.total:
@@ -170,8 +168,8 @@ class _Places(NamedTuple):
     start: list[int]
     block: list[int]
     strip: list[int]
-    source: list[int]
-    sink: list[int]
+    source: slice
+    sink: slice
     faults: list[int]
     columns: list[int]
     """Sources whose (n, 1) is one value a row."""
@@ -192,14 +190,18 @@ class _Places(NamedTuple):
         def at(*kinds: str) -> list[int]:
             return [k for k, argument in numbered if argument.kind in kinds]
 
+        def run(kind: str) -> slice:
+            places = at(kind)  # one after the other
+            return slice(places[0], places[-1] + 1) if places else slice(0, 0)
+
         arguments = source.arguments
         return cls(
             rows=at("rows"),
             start=at("start"),
             block=at("block"),
             strip=at("strip"),
-            source=at("source"),
-            sink=at("sink"),
+            source=run("source"),
+            sink=run("sink"),
             faults=at("faults"),
             columns=[k for k in at("source") if arguments[k].form == "vector"],
             total=[(k, arguments[k].index) for k in at("total")],
