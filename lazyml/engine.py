@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import html
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,8 @@ class Program:
     source : str, the generated tile functions
     """
 
-    last_run: RunStats | None
     _planned: Planned | None
+    _last: RunStats | Callable[[], RunStats] | None
 
     def __init__(self, outputs: Sequence[Node], tree: trees.Tree, **options: Any) -> None:
         """The outputs, the tree of results with the places of the outputs as leaves, and the fields of `Options`."""
@@ -75,7 +76,15 @@ class Program:
     def _set(self, outputs: Sequence[Node], tree: trees.Tree, options: Options) -> None:
         self._given, self._tree, self._options = tuple(outputs), tree, options
         self._build = trees.builder(tree)
-        self._planned = self.last_run = None
+        self._planned = self._last = None
+
+    @property
+    def last_run(self) -> RunStats | None:
+        """What the last call did; None before it. It is made when it is asked for: a small call takes as long."""
+        last = self._last
+        if callable(last):
+            self._last = last = last()
+        return last
 
     @property
     def _ready(self) -> Planned:
@@ -244,7 +253,9 @@ class Program:
         """
         if not isinstance(repeats, int) or repeats < 1:
             raise ParameterError("not a number of runs", expected="repeats >= 1", found=repr(repeats))
-        return Profile(tuple(self._run(params, rows, {})[1] for _ in range(repeats)))
+        runs = tuple(self._run(params, rows, {})[1]() for _ in range(repeats))
+        self._last = runs[-1]
+        return Profile(runs)
 
     def store(
         self, path: str | None = None, name: str | Sequence[str] | None = None,
@@ -263,7 +274,7 @@ class Program:
         storage = storage_of([by_output.get(at) for at in range(len(self._given))], dtype, compression, level, shuffle)
         program = self if storage == self._options.storage else self._again(self._given, storage=storage)
         stored = program._store([place_of(path, one) for one in names], params or {}, overwrite)
-        self.last_run = stored
+        self._last = stored
         return stored
 
     def _store(self, places: Sequence[Place], params: Mapping[str, Any], overwrite: bool) -> Stored:
@@ -279,8 +290,8 @@ class Program:
             files.commit()
         pairs = zip(results, ready.outputs, strict=True)
         values = tuple(_outward(value, False, node in plan.kept) for value, node in pairs if node.row_axis is None)
-        stored = Stored(**vars(stats), values=values)
-        self.last_run = stored
+        stored = Stored(**vars(stats()), values=values)
+        self._last = stored
         return stored
 
     def release(self) -> None:
@@ -296,14 +307,14 @@ class Program:
 
     def _run(
         self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink]
-    ) -> tuple[list[Any], RunStats]:
+    ) -> tuple[list[Any], Callable[[], RunStats]]:
         """The values of the outputs, None for those that went to files, and what the run did."""
         begin = time.perf_counter()
         ready = self._ready
         plan = ready.plan
         spans = tuple([span_of(rows, a_pass.rows) for a_pass in plan.passes])
         known = ready.given(spans) | bind(plan.parameters, params)
-        run = Run(known, spans, file_sinks)
+        run = Run(known, spans, file_sinks, begin)
         kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()
         try:
@@ -316,17 +327,11 @@ class Program:
             run.release()
         evaluate_small(plan.small[-1], known)
         results = [known[node] if node.row_axis is None else run.results.get(node) for node in ready.outputs]
+        run.over()
         pinned = ready.pins.nbytes
-        peak = run.peak + sum([value.nbytes for node, value in known.items() if node.op != "row_count"])
-        peak += sum([value.nbytes for value in run.results.values()])
-        peak += ready.remembered.nbytes(besides=spans) + pinned
-        seconds = time.perf_counter() - begin
-        stats = RunStats(len(run.by_pass), run.bytes_read, seconds, peak, ready.threads, kernels_there, pinned,
-                         kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes, spooled_bytes=run.spooled_bytes,
-                         before=tuple(run.before), by_pass=tuple(run.by_pass),
-                         facts=ready.facts(kernels_there, pinned))  # fmt: skip
-        self.last_run = stats
-        return results, stats
+        run.peak += ready.remembered.nbytes(besides=spans) + pinned
+        self._last = partial(run.stats, ready.threads, kernels_there, pinned, ready.facts(kernels_there, pinned))
+        return results, self._last
 
     def _prologue(self, run: Run) -> int:
         """Make what no parameter touches known: from an earlier call, or by the passes that run once. How many passes

@@ -65,7 +65,8 @@ class PassClock:
     """Seconds and bytes of one pass, but for loading, which staging counts. Workers are numbered from 0."""
 
     def __init__(self) -> None:
-        self.begin = self._over = time.perf_counter()
+        self.begin = self._over = self._end = time.perf_counter()
+        self._merged = 0
         self._workers: list[Worked] = []
 
     def ended(self, worked: Worked) -> None:
@@ -76,13 +77,22 @@ class PassClock:
         """All workers have ended."""
         self._over = time.perf_counter()
 
-    def stages(self, merged: int) -> list[Stage]:
-        """Once totals have been made of `merged` bytes of partials."""
+    def merged(self, size: int) -> None:
+        """Totals have been made of partials of so many bytes: the pass is over."""
+        self._merged, self._end = size, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole pass."""
+        return self._end - self.begin
+
+    def stages(self) -> list[Stage]:
+        """What the pass took, when it is over."""
         workers, over = self._workers, self._over
         found = [
             Stage("wait", sum([over - one.ended for one in workers])),
             Stage("compute", sum([one.compute for one in workers]), sum([one.computed for one in workers])),
-            Stage("merge", time.perf_counter() - over, merged),
+            Stage("merge", self._end - over, self._merged),
         ]
         written = sum([one.written for one in workers])
         return [*found, Stage("write", sum([one.write for one in workers]), written)] if written else found

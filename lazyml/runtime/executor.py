@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -26,12 +27,12 @@ TileCall = Callable[[int, int, Sequence[Values], Sequence[Values], Sequence[Valu
 
 
 class PassResult(NamedTuple):
-    """What a pass gave, and what it took."""
+    """What a pass gave, and what it took: `stats` is called when somebody asks, as for most passes nobody does."""
 
     totals: tuple[Values, ...]
     bytes_read: int
     held_bytes: int
-    stats: PassStats
+    stats: Callable[[], PassStats]
 
 
 def run_pass(
@@ -50,7 +51,7 @@ def run_pass(
         for node in a_pass.accumulators:
             check_rows(node, 0)
         partials = tuple([state.stack(1) for state in a_pass.empty_states])
-        return PassResult(_merged(a_pass, partials), 0, 0, PassStats(a_pass.index, 0.0, 1, 1, ()))
+        return PassResult(_merged(a_pass, partials), 0, 0, partial(PassStats, a_pass.index, 0.0, 1, 1, ()))
     partials = tuple([state.stack(tiling.groups) for state in a_pass.empty_states])
     merged = sum([stack.nbytes for stack in partials])
     tickets, clock = itertools.count(), PassClock()  # next() on a count is atomic
@@ -86,16 +87,16 @@ def run_pass(
         clock.over()
         held = staging.held_bytes + merged
     totals = _merged(a_pass, partials)
-    return PassResult(totals, staging.bytes_read, held, _stats(a_pass, tiling, staging, clock, merged))
+    clock.merged(merged)
+    return PassResult(totals, staging.bytes_read, held, partial(_stats, a_pass.index, tiling, staging, clock))
 
 
-def _stats(a_pass: Pass, tiling: Tiling, staging: Staging, clock: PassClock, merged: int) -> PassStats:
-    """What a pass took that is over now."""
+def _stats(index: int, tiling: Tiling, staging: Staging, clock: PassClock) -> PassStats:
+    """What a pass took that is over."""
     stages = staging.by_source
-    parts = (*itertools.chain(*stages), *staging.advising, *clock.stages(merged))
+    parts = (*itertools.chain(*stages), *staging.advising, *clock.stages())
     by_source = tuple(map(SourceStats.of, staging.sources, stages))
-    wall = time.perf_counter() - clock.begin
-    return PassStats(a_pass.index, wall, tiling.workers, tiling.groups, parts, by_source)
+    return PassStats(index, clock.seconds, tiling.workers, tiling.groups, parts, by_source)
 
 
 def _merged(a_pass: Pass, partials: Partial) -> tuple[Values, ...]:

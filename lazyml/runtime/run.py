@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
+from lazyml.runtime.bottleneck import Facts
 from lazyml.runtime.clock import PassStats
 from lazyml.runtime.executor import PassResult
 from lazyml.runtime.sinks import FileSink, MemorySink, Sink
 from lazyml.runtime.spooling import Decoded
+from lazyml.runtime.stats import RunStats
 from lazyml.runtime.values import KeptInFile, KeptInMemory, KeptValue, MadePages
 from lazyml.sources.spooled import Contents
 
@@ -23,8 +26,14 @@ class Run:
     """One call: what is known so far, the row values that are kept, and what it cost."""
 
     def __init__(
-        self, known: dict[Node, Values], spans: tuple[range, ...], file_sinks: Mapping[Node, FileSink]
+        self,
+        known: dict[Node, Values],
+        spans: tuple[range, ...],
+        file_sinks: Mapping[Node, FileSink],
+        begin: float,
     ) -> None:
+        """A call that began at `begin`, on these rows of each pass; `known` is added to."""
+        self._begin, self.seconds = begin, 0.0
         self.known, self.spans, self.file_sinks = known, spans, file_sinks
         self.results: dict[Node, Any] = {}
         self.values: dict[Node, KeptValue] = {}
@@ -32,7 +41,7 @@ class Run:
         self.bytes_read = self.peak = self.kept_bytes = self.spilled_bytes = 0
         self.spooled_bytes = 0
         self.before: list[PassStats] = []
-        self.by_pass: list[PassStats] = []
+        self.by_pass: list[Callable[[], PassStats]] = []
         self._decoded: list[Contents] = []
 
     def hold(self, decoded: Sequence[Decoded]) -> None:
@@ -92,3 +101,17 @@ class Run:
                 del self._until[leaf]
         if index is None:
             self._decoded.clear()
+
+    def over(self) -> None:
+        """Count all small values and results, and let go of them: what is left is what `stats` says."""
+        stated = [value.nbytes for node, value in self.known.items() if node.op != "row_count"]
+        self.peak += sum(stated) + sum([value.nbytes for value in self.results.values()])
+        self.seconds = time.perf_counter() - self._begin
+        self.known, self.results, self.file_sinks = {}, {}, {}
+
+    def stats(self, threads: int, kernels_there: bool, pinned: int, facts: Facts) -> RunStats:
+        """What the run did."""
+        return RunStats(len(self.by_pass), self.bytes_read, self.seconds, self.peak, threads, kernels_there, pinned,
+                        kept_bytes=self.kept_bytes, spilled_bytes=self.spilled_bytes, spooled_bytes=self.spooled_bytes,
+                        before=tuple(self.before), by_pass=tuple(make() for make in self.by_pass),
+                        facts=facts)  # fmt: skip

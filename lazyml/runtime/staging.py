@@ -62,7 +62,7 @@ class Staging:
         self._ahead_bytes, self._cached_share, self._readahead = ahead_bytes, cached_share, settings.readahead_bytes
         self._pages: dict[int, SourcePages] = {}  # by place, of the sources of which there is no view
         self._stages: list[tuple[Stage, ...]] = [()] * len(self.sources)
-        self._closed_bytes = 0
+        self._closed_bytes, self._advised = 0, 0.0
         self._reader: ReadAhead | None = None
         self._window: _Window | None = None
 
@@ -121,7 +121,8 @@ class Staging:
     @property
     def advising(self) -> tuple[Stage, ...]:
         """What it took to tell the system what to read ahead, which may read meanwhile; nothing where none is read."""
-        return (Stage("read", sum(self._window.seconds)),) if self._window is not None and self.bytes_read else ()
+        seconds = self._advised if self._window is None else sum(self._window.seconds)
+        return (Stage("read", seconds),) if seconds and self.bytes_read else ()
 
     @property
     def held_bytes(self) -> int:
@@ -150,8 +151,11 @@ class Staging:
                     pages.close(failed or first_error is not None)
                 except Exception as error:
                     first_error = first_error or error
+            if self._window is not None:
+                self._advised, self._window = sum(self._window.seconds), None
             if self._reader is not None:
                 self._reader.close()
+        self._shares = ()
         if first_error is not None and not failed:
             raise first_error
 
