@@ -10,8 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from lazyml import trees
 from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.functions import Tile
@@ -39,7 +37,7 @@ from lazyml.runtime.output_file import OutputFiles
 from lazyml.runtime.outputs import Place, open_sinks, place_of
 from lazyml.runtime.profile import Profile
 from lazyml.runtime.ranges import span_of
-from lazyml.runtime.run import Run
+from lazyml.runtime.run import Run, outward
 from lazyml.runtime.sinks import FileSink
 from lazyml.runtime.spooling import spool
 from lazyml.runtime.stats import RunStats, Stored
@@ -237,7 +235,7 @@ class Program:
         results, _ = self._run(params, rows, {})
         ready = self._ready
         kept, places = ready.plan.kept, zip(results, ready.outputs, self._given, strict=True)
-        return self._build(iter([_outward(value, given.row_axis == 1, node in kept) for value, node, given in places]))
+        return self._build(iter([outward(value, given.row_axis == 1, node in kept) for value, node, given in places]))
 
     def profile(self, /, *, rows: Any = None, repeats: int = 1, **params: Any) -> Profile:
         """Run `repeats` times, with the arguments of a call, and say where the time went: what each pass spent on
@@ -289,7 +287,7 @@ class Program:
             results, stats = self._run(params, None, open_sinks(files, plan, wanted, ready.written, overwrite))
             files.commit()
         pairs = zip(results, ready.outputs, strict=True)
-        values = tuple(_outward(value, False, node in plan.kept) for value, node in pairs if node.row_axis is None)
+        values = tuple(outward(value, False, node in plan.kept) for value, node in pairs if node.row_axis is None)
         stored = Stored(**vars(stats()), values=values)
         self._last = stored
         return stored
@@ -354,13 +352,13 @@ class Program:
         them read from temporary files: no row value is in memory then."""
         plan = self._ready.plan
         if first == 0 and plan.spooled:
-            due = [a_pass for a_pass in plan.passes if not _known(a_pass, run)]
+            due = [a_pass for a_pass in plan.passes if not run.knows(a_pass)]
             spans = {node: run.spans[a_pass.index] for a_pass in due for node in a_pass.reads}
             wanted = [one for one in plan.spooled if one.node in spans and not self._ready.pins.has_all(one.node)]
             run.hold(spool([(one, spans[one.node]) for one in wanted]))
         for a_pass in plan.passes[first:last]:
             evaluate_small(plan.small[a_pass.index], run.known)
-            if not _known(a_pass, run):
+            if not run.knows(a_pass):
                 self._run_pass(run, a_pass)
 
     def _run_pass(self, run: Run, a_pass: Pass) -> None:
@@ -395,18 +393,6 @@ def _restore(graph: list[tuple[Any, ...]], outputs: Sequence[int], tree: trees.T
     program = Program.__new__(Program)
     program._set([nodes[at] for at in outputs], tree, options)
     return program
-
-
-def _known(a_pass: Pass, run: Run) -> bool:
-    """Whether a pass need not run, since an earlier call made its totals."""
-    return a_pass.once and all(node in run.known for node in a_pass.totals)
-
-
-def _outward(value: Any, flip: bool, kept: bool) -> Any:
-    """Scalars as NumPy scalars, as NumPy itself gives them; what was turned rows-first is turned back; of what is kept
-    for later calls, a copy."""
-    array = value.T if flip else value
-    return array[()] if array.ndim == 0 else np.array(array) if kept or not array.flags.writeable else array
 
 
 def compute(outputs: Sequence[Node]) -> tuple[Any, ...]:

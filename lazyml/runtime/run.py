@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
@@ -78,6 +79,10 @@ class Run:
         self.values[leaf], self._until[leaf] = kept, value.until
         return kept
 
+    def knows(self, a_pass: Pass) -> bool:
+        """Whether a pass need not run, since an earlier call made its totals."""
+        return a_pass.once and all(node in self.known for node in a_pass.totals)
+
     def finish(self, a_pass: Pass, outcome: PassResult, sinks: Mapping[Node, Sink], made: Sequence[MadePages]) -> None:
         """Take what a pass gave, and let go of what no later one needs."""
         self.known.update(zip(a_pass.totals, outcome.totals, strict=True))
@@ -115,3 +120,10 @@ class Run:
                         kept_bytes=self.kept_bytes, spilled_bytes=self.spilled_bytes, spooled_bytes=self.spooled_bytes,
                         before=tuple(self.before), by_pass=tuple(make() for make in self.by_pass),
                         facts=facts)  # fmt: skip
+
+
+def outward(value: Any, flip: bool, kept: bool) -> Any:
+    """Scalars as NumPy scalars, as NumPy itself gives them; what was turned rows-first is turned back; of what is kept
+    for later calls, a copy."""
+    array = value.T if flip else value
+    return array[()] if array.ndim == 0 else np.array(array) if kept or not array.flags.writeable else array
