@@ -27,6 +27,10 @@ from benchmarks.readers import extents_of, memory_reader, read_extents
 BLOCKS = (8_192, 32_768, 131_072)  # rows; a peer runs with whichever is fastest for it
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}  # relative, against NumPy in the data's own type
 COLD_TARGET = 1.3
+PEER_TARGETS = {"NumPy over h5py": 6.0, "PyTorch streaming": 4.0, "Dask over h5py": 7.0}
+"""How many times the time of ours each is to take, with nothing pinned."""
+PINNED_TARGET = 10.0
+"""How many times as long NumPy over h5py is to take as we do on pinned rows."""
 INTERCEPT = 0.1
 
 

@@ -100,7 +100,8 @@ def start(path: Path, backend: str, columns: int, cache: str, script: str = SCRI
     """One fresh process; what it printed, and how long all of it took."""
     begin = time.perf_counter()
     command = [sys.executable, "-c", script, str(path), backend, str(columns)]
-    environment = {**os.environ, "LAZYML_CACHE_DIR": cache}
+    environment = {**os.environ, "LAZYML_CACHE_DIR": cache, "PYTHONPYCACHEPREFIX": f"{Path(cache).parent}/bytecode"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed packages, ours has bytecode from its second start
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return {**json.loads(done.stdout), "process": time.perf_counter() - begin}
 
@@ -121,6 +122,9 @@ def all_starts(path: Path, columns: int, repeats: int, notes: list[str]) -> dict
                 notes.append(f"{name} is not installed and was left out: pip install 'lazyml[bench]'")
             else:
                 starts[name] = partial(start, path, "", columns, kept, script)
+
+        for run in starts.values():
+            run()  # for the bytecode
 
         def add(name: str) -> None:
             runs.setdefault(name, []).append(starts[name]())

@@ -66,6 +66,16 @@ def time_of(script: str, *names: str) -> Value:
     return value
 
 
+def times_as_long(script: str, peer: str, ours: str) -> Value:
+    """The median of a peer over that of ours."""
+
+    def value(results: Results) -> float | None:
+        theirs, mine = time_of(script, peer)(results), time_of(script, ours)(results)
+        return theirs / mine if theirs and mine else None
+
+    return value
+
+
 def peak_over_stated(results: Results) -> float | None:
     measured, stated = (check("memory", f"{name}, bytes")(results) for name in ("peak above ready", "stated peak"))
     return measured / stated if measured and stated else None
@@ -86,6 +96,13 @@ TARGETS = (
     *(Target(f"in memory, {columns} columns of {dtype}, as a share of the rate of a plain read",
              of_shape(columns, dtype, "share of the ceiling"), in_memory.share_target(columns, dtype), at_least=True)
       for dtype in ("float32", "float64") for _, columns in in_memory.SHAPES),
+    *(Target(f"in memory, {columns} columns of {dtype}, times NumPy's speed",
+             of_shape(columns, dtype, "times NumPy"), in_memory.NUMPY_TARGETS[columns], at_least=True)
+      for dtype in ("float32", "float64") for _, columns in in_memory.SHAPES),
+    *(Target(f"a file in the page cache, times the speed of {peer}", times_as_long("file", peer, "lazyml float32"),
+             limit, at_least=True) for peer, limit in gradient.PEER_TARGETS.items()),
+    Target("rows that are pinned, times the speed of NumPy over h5py",
+           times_as_long("file", "NumPy over h5py", "lazyml float32 pinned"), gradient.PINNED_TARGET, at_least=True),
     *(Target(f"16 logistic models at once over one, {columns} columns",
              check("models", f"16 models over one, {columns} columns"), limit)
       for columns, limit in models.MODELS_TARGETS.items()),

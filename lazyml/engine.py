@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import html
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from lazyml import trees
 from lazyml.codegen.compiled import CompiledTile
@@ -38,7 +37,7 @@ from lazyml.runtime.output_file import OutputFiles
 from lazyml.runtime.outputs import Place, open_sinks, place_of
 from lazyml.runtime.profile import Profile
 from lazyml.runtime.ranges import span_of
-from lazyml.runtime.run import Run
+from lazyml.runtime.run import Run, outward
 from lazyml.runtime.sinks import FileSink
 from lazyml.runtime.spooling import spool
 from lazyml.runtime.stats import RunStats, Stored
@@ -64,8 +63,8 @@ class Program:
     source : str, the generated tile functions
     """
 
-    last_run: RunStats | None
     _planned: Planned | None
+    _last: RunStats | Callable[[], RunStats] | None
 
     def __init__(self, outputs: Sequence[Node], tree: trees.Tree, **options: Any) -> None:
         """The outputs, the tree of results with the places of the outputs as leaves, and the fields of `Options`."""
@@ -74,7 +73,16 @@ class Program:
 
     def _set(self, outputs: Sequence[Node], tree: trees.Tree, options: Options) -> None:
         self._given, self._tree, self._options = tuple(outputs), tree, options
-        self._planned = self.last_run = None
+        self._build = trees.builder(tree)
+        self._planned = self._last = None
+
+    @property
+    def last_run(self) -> RunStats | None:
+        """What the last call did; None before it. It is made when it is asked for: a small call takes as long."""
+        last = self._last
+        if callable(last):
+            self._last = last = last()
+        return last
 
     @property
     def _ready(self) -> Planned:
@@ -225,9 +233,9 @@ class Program:
     def __call__(self, /, *, rows: Any = None, **params: Any) -> Any:
         """Run. `rows=slice(a, b)` covers a range of the rows only. Parameters by name, or in trees."""
         results, _ = self._run(params, rows, {})
-        kept, pairs = self.plan.kept, zip(self._ready.outputs, self._given, strict=True)
-        values = [_outward(results[node], given.row_axis == 1, node in kept) for node, given in pairs]
-        return trees.unflatten(self._tree, values)
+        ready = self._ready
+        kept, places = ready.plan.kept, zip(results, ready.outputs, self._given, strict=True)
+        return self._build(iter([outward(value, given.row_axis == 1, node in kept) for value, node, given in places]))
 
     def profile(self, /, *, rows: Any = None, repeats: int = 1, **params: Any) -> Profile:
         """Run `repeats` times, with the arguments of a call, and say where the time went: what each pass spent on
@@ -243,7 +251,9 @@ class Program:
         """
         if not isinstance(repeats, int) or repeats < 1:
             raise ParameterError("not a number of runs", expected="repeats >= 1", found=repr(repeats))
-        return Profile(tuple(self._run(params, rows, {})[1] for _ in range(repeats)))
+        runs = tuple(self._run(params, rows, {})[1]() for _ in range(repeats))
+        self._last = runs[-1]
+        return Profile(runs)
 
     def store(
         self, path: str | None = None, name: str | Sequence[str] | None = None,
@@ -262,7 +272,7 @@ class Program:
         storage = storage_of([by_output.get(at) for at in range(len(self._given))], dtype, compression, level, shuffle)
         program = self if storage == self._options.storage else self._again(self._given, storage=storage)
         stored = program._store([place_of(path, one) for one in names], params or {}, overwrite)
-        self.last_run = stored
+        self._last = stored
         return stored
 
     def _store(self, places: Sequence[Place], params: Mapping[str, Any], overwrite: bool) -> Stored:
@@ -276,10 +286,10 @@ class Program:
             wanted = list(zip(nodes, places, strict=True))
             results, stats = self._run(params, None, open_sinks(files, plan, wanted, ready.written, overwrite))
             files.commit()
-        totals = [node for node in ready.outputs if node.row_axis is None]
-        values = tuple(_outward(results[node], False, node in plan.kept) for node in totals)
-        stored = Stored(**vars(stats), values=values)
-        self.last_run = stored
+        pairs = zip(results, ready.outputs, strict=True)
+        values = tuple(outward(value, False, node in plan.kept) for value, node in pairs if node.row_axis is None)
+        stored = Stored(**vars(stats()), values=values)
+        self._last = stored
         return stored
 
     def release(self) -> None:
@@ -295,36 +305,31 @@ class Program:
 
     def _run(
         self, params: Mapping[str, Any], rows: slice | None, file_sinks: Mapping[Node, FileSink]
-    ) -> tuple[dict[Node, Any], RunStats]:
-        """The values of the outputs, and what the run did."""
+    ) -> tuple[list[Any], Callable[[], RunStats]]:
+        """The values of the outputs, None for those that went to files, and what the run did."""
         begin = time.perf_counter()
-        ready, plan = self._ready, self.plan
-        spans = tuple(span_of(rows, a_pass.rows) for a_pass in plan.passes)
-        counts = [np.asarray(len(span), np.int64) for span in spans]
-        known = ready.constants | bind(plan.parameters, params) | dict(zip(ready.row_counts, counts, strict=True))
-        run = Run(known, spans, file_sinks)
+        ready = self._ready
+        plan = ready.plan
+        spans = tuple([span_of(rows, a_pass.rows) for a_pass in plan.passes])
+        known = ready.given(spans) | bind(plan.parameters, params)
+        run = Run(known, spans, file_sinks, begin)
         kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()
         try:
             done = self._prologue(run) if plan.kept else 0
-            self._run_passes(run, done, self.passes)
+            self._run_passes(run, done, len(plan.passes))
         except FileChangedError:
             ready.release(known=False)
             raise
         finally:
             run.release()
-        evaluate_small(plan.small[-1], run.known)
-        results = {**run.results, **{node: run.known[node] for node in ready.outputs if node.row_axis is None}}
-        stated = [value for node, value in run.known.items() if node.op != "row_count"]
-        peak = run.peak + sum([value.nbytes for value in (*stated, *run.results.values())])
-        peak += ready.remembered.nbytes(besides=spans) + ready.pins.nbytes
-        seconds = time.perf_counter() - begin
-        stats = RunStats(len(run.by_pass), run.bytes_read, seconds, peak, ready.threads, kernels_there,
-                         ready.pins.nbytes, kept_bytes=run.kept_bytes, spilled_bytes=run.spilled_bytes,
-                         spooled_bytes=run.spooled_bytes, before=tuple(run.before),
-                         by_pass=tuple(run.by_pass), facts=ready.facts(kernels_there))  # fmt: skip
-        self.last_run = stats
-        return results, stats
+        evaluate_small(plan.small[-1], known)
+        results = [known[node] if node.row_axis is None else run.results.get(node) for node in ready.outputs]
+        run.over()
+        pinned = ready.pins.nbytes
+        run.peak += ready.remembered.nbytes(besides=spans) + pinned
+        self._last = partial(run.stats, ready.threads, kernels_there, pinned, ready.facts(kernels_there, pinned))
+        return results, self._last
 
     def _prologue(self, run: Run) -> int:
         """Make what no parameter touches known: from an earlier call, or by the passes that run once. How many passes
@@ -345,14 +350,15 @@ class Program:
     def _run_passes(self, run: Run, first: int, last: int) -> None:
         """Passes first .. last, without those whose totals are known. Before the first, chunks are decoded that all of
         them read from temporary files: no row value is in memory then."""
-        if first == 0 and self.plan.spooled:
-            due = [a_pass for a_pass in self.plan.passes if not _known(a_pass, run)]
+        plan = self._ready.plan
+        if first == 0 and plan.spooled:
+            due = [a_pass for a_pass in plan.passes if not run.knows(a_pass)]
             spans = {node: run.spans[a_pass.index] for a_pass in due for node in a_pass.reads}
-            wanted = [one for one in self.plan.spooled if one.node in spans and not self._ready.pins.has_all(one.node)]
+            wanted = [one for one in plan.spooled if one.node in spans and not self._ready.pins.has_all(one.node)]
             run.hold(spool([(one, spans[one.node]) for one in wanted]))
-        for a_pass in self.plan.passes[first:last]:
-            evaluate_small(self.plan.small[a_pass.index], run.known)
-            if not _known(a_pass, run):
+        for a_pass in plan.passes[first:last]:
+            evaluate_small(plan.small[a_pass.index], run.known)
+            if not run.knows(a_pass):
                 self._run_pass(run, a_pass)
 
     def _run_pass(self, run: Run, a_pass: Pass) -> None:
@@ -387,18 +393,6 @@ def _restore(graph: list[tuple[Any, ...]], outputs: Sequence[int], tree: trees.T
     program = Program.__new__(Program)
     program._set([nodes[at] for at in outputs], tree, options)
     return program
-
-
-def _known(a_pass: Pass, run: Run) -> bool:
-    """Whether a pass need not run, since an earlier call made its totals."""
-    return a_pass.once and all(node in run.known for node in a_pass.totals)
-
-
-def _outward(value: Any, flip: bool, kept: bool) -> Any:
-    """Scalars as NumPy scalars, as NumPy itself gives them; what was turned rows-first is turned back; of what is kept
-    for later calls, a copy."""
-    array = value.T if flip else value
-    return array[()] if array.ndim == 0 else np.array(array) if kept or not array.flags.writeable else array
 
 
 def compute(outputs: Sequence[Node]) -> tuple[Any, ...]:

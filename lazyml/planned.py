@@ -6,21 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lazyml.codegen.functions import all_tiles, functions_of
-from lazyml.codegen.interpret import evaluate, prepare_users
+from lazyml.codegen.interpret import evaluate, evaluate_small, prepare_users
 from lazyml.config import Settings, machine_bytes, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.expr import build, verify
-from lazyml.expr.node import ChosenRows, Node, topological
+from lazyml.expr.node import OPS, ChosenRows, Node, topological
 from lazyml.expr.rewrites import optimise
 from lazyml.expr.rewrites.explain import LineOf
 from lazyml.expr.show import formula
 from lazyml.plan.columns import narrow
 from lazyml.plan.plan import Pass, Tiling
 from lazyml.plan.planner import make_plan
-from lazyml.plan.prologue import kept_ranges
+from lazyml.plan.prologue import CHEAP, kept_ranges
 from lazyml.plan.storage import Storage
 from lazyml.plan.tiles import choose_tiling
 from lazyml.runtime.bottleneck import Facts
@@ -33,6 +36,9 @@ from lazyml.sources.protocol import Source
 from lazyml.sources.window import WindowSource
 
 BACKENDS = ("auto", "numba", "numpy")
+Values = NDArray[Any]
+Key = TypeVar("Key")
+Found = TypeVar("Found")
 RANGES = 1024  # of rows, whose tilings are remembered: the minibatches of an epoch
 
 
@@ -111,25 +117,38 @@ class Planned:
         self.prepared = False
         """Whether the kernels of all passes are in this process, and what decodes its sources."""
         small = [node for stage in self.plan.small for node in stage]
-        self.constants = {node: evaluate(node, ()) for node in small if node.op == "const"}
-        self.row_counts = tuple(build.row_count(a_pass.rows) for a_pass in self.plan.passes)
+        self._constants = {node: evaluate(node, ()) for node in small if node.op == "const"}
+        self._row_counts = tuple(build.row_count(a_pass.rows) for a_pass in self.plan.passes)
+        self._of_counts = _made_of({*self._constants, *self._row_counts}, small)
+        self._given: dict[tuple[int, ...], dict[Node, Values]] = {}
+        self._in_files = [any(self.sources[node].identity for node in one.files) for one in self.plan.passes]
         self._tilings: dict[tuple[int, int, int], Tiling] = {}
+
+    def given(self, spans: Sequence[range]) -> dict[Node, Values]:
+        """What a run on these ranges of rows, one a pass, knows before it starts: constants, the numbers of rows, and
+        numbers that are made of nothing else, such as 1 / n. Not to be changed."""
+        counts = tuple([len(span) for span in spans])
+        found = self._given.get(counts)
+        if found is None:
+            values = [np.asarray(count, np.int64) for count in counts]
+            found = self._constants | dict(zip(self._row_counts, values, strict=True))
+            if all(counts):  # what is wrong with totals of no rows is said where they are made
+                evaluate_small(self._of_counts, found)
+            _remember(self._given, counts, found)
+        return found
 
     def tiling(self, a_pass: Pass, span: range) -> Tiling:
         """How a pass over a range of the rows is cut: the same bits and memory each time that the range comes round."""
         if len(span) == a_pass.rows:
             return self.plan.tilings[a_pass.index]
         # Where a range begins decides which chunks of a file straddle two pages; in memory it does not matter.
-        from_files = any(self.sources[node].identity for node in a_pass.files)
-        key = (a_pass.index, len(span), span.start if from_files else 0)
+        key = (a_pass.index, len(span), span.start if self._in_files[a_pass.index] else 0)
         found = self._tilings.get(key)
         if found is None:
             left = max(self.budget - sum(item.bytes for item in self.plan.resident), 1)
             found = choose_tiling(a_pass, self.sources, left, self.threads, self._settings, span, self.written,
                                   self.values)  # fmt: skip
-            for oldest in list(self._tilings)[: max(0, len(self._tilings) + 1 - RANGES)]:
-                self._tilings.pop(oldest, None)
-            self._tilings[key] = found
+            _remember(self._tilings, key, found)
         return found
 
     def release(self, known: bool = True) -> None:
@@ -139,11 +158,11 @@ class Planned:
         if known:
             self.remembered.clear()
 
-    def facts(self, prepared: bool) -> Facts:
+    def facts(self, prepared: bool, pinned: int) -> Facts:
         """What is said of a run beside its numbers: whether rows could stay in memory, and what computed."""
-        there = self.pins.nbytes
-        stays, compiled = 0 < there == self.pins.total, self.backend == "numba"
-        return Facts(0 if there == self.pins.total else self._budget_of_all, stays, compiled, prepared)
+        total = self.pins.total
+        budget = 0 if pinned == total else self._budget_of_all
+        return Facts(budget, 0 < pinned == total, self.backend == "numba", prepared)
 
     @cached_property
     def _budget_of_all(self) -> int:
@@ -154,6 +173,23 @@ class Planned:
         left = max(math.ceil(rows / settings.pinned_share), rows + settings.unpinned_bytes)
         budget = self.plan.working_bytes + left
         return budget if self.budget < budget <= machine_bytes() // 2 else 0
+
+
+def _made_of(known: set[Node], small: Sequence[Node]) -> list[Node]:
+    """The numbers among small nodes, sources first, that are a few operations on what is known."""
+    found = []
+    for node in small:
+        if node.src and node.shape == () and OPS[node.op].kind in CHEAP and all(s in known for s in node.src):
+            found.append(node)
+            known.add(node)
+    return found
+
+
+def _remember(found: dict[Key, Found], key: Key, value: Found) -> None:
+    """Add what belongs to a range of rows, in the place of the oldest where there are too many."""
+    for oldest in list(found)[: max(0, len(found) + 1 - RANGES)]:
+        found.pop(oldest, None)
+    found[key] = value
 
 
 def _backend_for(order: Sequence[Node], settings: Settings) -> str:

@@ -62,7 +62,27 @@ def unflatten(tree: Any, leaves: Iterable[Any], is_leaf: Callable[[Any], bool] =
     >>> unflatten({"w": 0, "b": (0, 0)}, ["x", "y", "z"])
     {'w': 'x', 'b': ('y', 'z')}
     """
-    return _build(tree, iter(leaves), is_leaf)
+    return builder(tree, is_leaf)(iter(leaves))
+
+
+def builder(tree: Any, is_leaf: Callable[[Any], bool] = _nothing) -> Callable[[Iterator[Any]], Any]:
+    """What puts leaves into such a tree, for trees that are made again and again: `unflatten` looks at the tree anew.
+
+    >>> pair = builder({"w": 0, "b": (0, 0)})
+    >>> pair(iter("xyz")), pair(iter([1, 2, 3]))
+    ({'w': 'x', 'b': ('y', 'z')}, {'w': 1, 'b': (2, 3)})
+    """
+    steps = None if is_leaf(tree) else _branches(tree)
+    if steps is None:
+        return next
+    branches = [builder(branch, is_leaf) for branch in steps.values()]
+    if isinstance(tree, dict):
+        keys = tuple(tree)
+        return lambda leaves: dict(zip(keys, [make(leaves) for make in branches], strict=True))
+    kind = _kind(tree)
+    if hasattr(tree, "_fields"):
+        return lambda leaves: kind(*[make(leaves) for make in branches])
+    return lambda leaves: kind([make(leaves) for make in branches])
 
 
 def by_name(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -100,16 +120,6 @@ def _walk(
                              found=_outline(against))  # fmt: skip
     for step, branch in mine.items():
         yield from _walk(branch, theirs[step], (*place, step), what, is_leaf)
-
-
-def _build(part: Any, leaves: Iterator[Any], is_leaf: Callable[[Any], bool]) -> Any:
-    steps = None if is_leaf(part) else _branches(part)
-    if steps is None:
-        return next(leaves)
-    branches = [_build(branch, leaves, is_leaf) for branch in steps.values()]
-    if isinstance(part, dict):
-        return dict(zip(part, branches, strict=True))
-    return _kind(part)(*branches) if hasattr(part, "_fields") else _kind(part)(branches)
 
 
 def _names(name: str, value: Any, names: Collection[str]) -> Iterator[tuple[str, Any]]:

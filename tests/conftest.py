@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from dataclasses import replace
@@ -14,6 +15,8 @@ def pytest_configure(config):
     config.stash[FOLDER] = folder = tempfile.mkdtemp(prefix="lazyml-tests-")
     os.environ["LAZYML_CACHE_DIR"] = f"{folder}/cache"  # subprocesses of tests inherit it
     os.environ["LAZYML_VERIFY"] = "1"  # read when lazyml is imported, which comes later
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: tests of Ctrl-C would wait for it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     from hypothesis import settings
 

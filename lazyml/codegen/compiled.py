@@ -50,6 +50,7 @@ class CompiledTile:
         self._text = HEADER.format(types=types, functions=functions, parts=self.source.parts) + self.source.text
         self._loaded: kernel_cache.LoadedFunction | None = None
         self._places = _Places.of(self.source)
+        self._own: dict[int, list[tuple[int, tuple[int, ...], np.dtype[Any]]]] = {}
         self._users = [node for step in a_pass.steps for node in step.nodes if node.op == "user_function"]
         if self._users and not self.is_kept():  # what can not be compiled is refused before a byte is read
             for node in self._users:
@@ -90,9 +91,11 @@ class CompiledTile:
 
     def bind(self, inputs: Mapping[Node, Values], blocks: Blocks) -> Callable[[int], Callable[..., None]]:
         """For one run: a function that gives each worker its own call, scratch included."""
-        self.prepare()
+        if self._loaded is None:
+            self.prepare()
         assert self._loaded is not None
         function, at = self._loaded.function, self._places
+        own = self._own.get(blocks.strip) or self._own_of(blocks.strip)
         fixed = list(at.constant)
         for k in at.block:
             fixed[k] = blocks.rows
@@ -104,8 +107,10 @@ class CompiledTile:
 
         def for_worker(worker: int) -> Callable[..., None]:
             values = list(fixed)
-            for k, argument in at.own:
-                values[k] = self._own(argument, blocks.strip)
+            for k, shape, dtype in own:
+                values[k] = np.empty(shape, dtype)
+            for k in at.faults:
+                values[k].fill(0)
             faults = values[at.faults[0]] if at.faults else None
 
             def call(
@@ -115,10 +120,8 @@ class CompiledTile:
                     values[k] = rows
                 for k in at.start:
                     values[k] = first
-                for k, value in zip(at.source, pages, strict=False):
-                    values[k] = value
-                for k, value in zip(at.sink, sinks, strict=False):
-                    values[k] = value
+                values[at.source] = pages
+                values[at.sink] = sinks
                 for k in at.columns:
                     values[k] = values[k].reshape(-1)
                 for k, index in at.total:
@@ -141,15 +144,18 @@ class CompiledTile:
 
         return for_worker
 
-    def _own(self, argument: Argument, strip_rows: int) -> Values:
-        """What an argument is for one worker: scratch and counts are its own."""
+    def _own_of(self, strip_rows: int) -> list[tuple[int, tuple[int, ...], np.dtype[Any]]]:
+        """What each worker has of its own, with strips of so many rows: the place, shape and type of each array."""
+        found = [(k, self._own_shape(argument, strip_rows), self._dimensions[k][0]) for k, argument in self._places.own]
+        self._own[strip_rows] = found
+        return found
+
+    def _own_shape(self, argument: Argument, strip_rows: int) -> tuple[int, ...]:
         if argument.kind == "scratch":
-            buffer = self._buffers[argument.index]
-            return np.empty(scratch_shape(buffer, strip_rows), buffer.dtype)
+            return scratch_shape(self._buffers[argument.index], strip_rows)
         if argument.kind == "faults":
-            return np.zeros(len(self.source.checked), np.int64)
-        shape = (len(argument.members), strip_rows if argument.kind == "scratches" else 1)
-        return np.empty(shape, argument_type(argument, self._buffers)[0])
+            return (len(self.source.checked),)
+        return (len(argument.members), strip_rows if argument.kind == "scratches" else 1)
 
 
 OWN = ("scratch", "scratches", "totals", "faults")
@@ -162,8 +168,8 @@ class _Places(NamedTuple):
     start: list[int]
     block: list[int]
     strip: list[int]
-    source: list[int]
-    sink: list[int]
+    source: slice
+    sink: slice
     faults: list[int]
     columns: list[int]
     """Sources whose (n, 1) is one value a row."""
@@ -184,14 +190,18 @@ class _Places(NamedTuple):
         def at(*kinds: str) -> list[int]:
             return [k for k, argument in numbered if argument.kind in kinds]
 
+        def run(kind: str) -> slice:
+            places = at(kind)  # one after the other
+            return slice(places[0], places[-1] + 1) if places else slice(0, 0)
+
         arguments = source.arguments
         return cls(
             rows=at("rows"),
             start=at("start"),
             block=at("block"),
             strip=at("strip"),
-            source=at("source"),
-            sink=at("sink"),
+            source=run("source"),
+            sink=run("sink"),
             faults=at("faults"),
             columns=[k for k in at("source") if arguments[k].form == "vector"],
             total=[(k, arguments[k].index) for k in at("total")],
@@ -214,5 +224,5 @@ def _in_form(value: Values, argument: Argument) -> Any:
     value = np.asarray(value, argument.node.dtype)
     if argument.form == "scalar":
         return value.reshape(-1)[0]
-    shaped = {"vector": value.reshape(-1), "matrix": value, "columns": value.T}[argument.form]
-    return np.require(shaped, requirements=["C", "W", "A"])
+    shaped = value if argument.form == "matrix" else value.T if argument.form == "columns" else value.reshape(-1)
+    return shaped if shaped.flags.carray else np.require(shaped, requirements=["C", "W", "A"])

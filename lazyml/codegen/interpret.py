@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from lazyml import user_functions
 from lazyml.expr.node import OPS, Node, Rows, topological
 from lazyml.plan.accumulators import ACCUMULATORS
-from lazyml.plan.levels import is_accumulator
 from lazyml.plan.passes import row_sources
 from lazyml.plan.plan import Blocks, Pass
 
@@ -25,7 +24,10 @@ def evaluate(node: Node, values: Sequence[Any], rows: int | None = None) -> Valu
         result = result.astype(node.dtype)
     if result.shape == node.shape:
         return result
-    shape = tuple(rows if isinstance(size, Rows) and rows is not None else int(size) for size in node.shape)
+    if rows is not None and node.row_axis == 0:
+        shape = (rows, *node.shape[1:])
+    else:
+        shape = tuple(rows if isinstance(size, Rows) and rows is not None else int(size) for size in node.shape)
     return result if result.shape == shape else np.broadcast_to(result, shape)
 
 
@@ -50,8 +52,9 @@ class InterpretedTile:
         self.a_pass = a_pass
         targets = [*a_pass.accumulators, *a_pass.sinks]
         self.rows_order = [node for node in topological(targets, row_sources) if node.op != "source"]
-        self._over = _over(self.rows_order, set(a_pass.sinks))
-        self._position = {node: index for index, node in enumerate(a_pass.accumulators)}
+        self._order = list(zip(self.rows_order, _over(self.rows_order, set(a_pass.sinks)), strict=True))
+        self._steps = {node: (at, ACCUMULATORS[node.op].step) for at, node in enumerate(a_pass.accumulators)}
+        self._pages = [(node, node.shape[1:]) for node in a_pass.sources]
         prepare_users(self.rows_order)
 
     def bind(self, inputs: Mapping[Node, Values], blocks: Blocks) -> Callable[[int], Callable[..., None]]:
@@ -73,14 +76,13 @@ class InterpretedTile:
     ) -> None:
         """Add one page, whose first row is number `first`, to the totals of its group and fill the sinks."""
         values: dict[Node, Values] = dict(inputs)
-        shapes = [(rows, *(int(size) for size in node.shape[1:])) for node in self.a_pass.sources]
-        values.update((n, p.reshape(s)) for n, p, s in zip(self.a_pass.sources, pages, shapes, strict=True))
+        for (node, columns), page in zip(self._pages, pages, strict=True):
+            values[node] = page.reshape(rows, *columns)
         with np.errstate(all="ignore"):
-            for node, over in zip(self.rows_order, self._over, strict=True):
-                if is_accumulator(node):
-                    ACCUMULATORS[node.op].step(
-                        totals[self._position[node]], node, first, *(values[s] for s in node.src)
-                    )
+            for node, over in self._order:
+                if node in self._steps:
+                    at, step = self._steps[node]
+                    step(totals[at], node, first, *[values[s] for s in node.src])
                 elif node.op == "row_index":
                     values[node] = np.arange(first, first + rows)
                 else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,26 @@ from lazyml.expr.sort_keys import downwards
 
 Values = NDArray[Any]
 Dtype = np.dtype[Any]
+
+
+class EmptyState(NamedTuple):
+    """The shape and type of a state, and `start`, what it is filled with when empty: found once, used by every call."""
+
+    shape: tuple[int, ...]
+    dtype: Dtype
+    start: float | tuple[float, ...]
+
+    def stack(self, groups: int) -> Values:
+        """So many of them, along axis 0."""
+        if self.start == 0:
+            return np.zeros((groups, *self.shape), self.dtype)
+        states = np.empty((groups, *self.shape), self.dtype)
+        if isinstance(self.start, tuple):
+            for at, value in enumerate(self.start):
+                states[:, at] = value
+        else:
+            states.fill(self.start)
+        return states
 
 
 @dataclass(frozen=True)
@@ -37,16 +57,13 @@ class Accumulator:
     dtype: Callable[[Node], Dtype]
     start: Callable[[Node], float | tuple[float, ...]] = lambda node: 0
 
+    def empty(self, node: Node) -> EmptyState:
+        """What states of a node begin as."""
+        return EmptyState(self.shape(node), self.dtype(node), self.start(node))
+
     def init(self, node: Node, groups: int) -> Values:
         """So many empty states, along axis 0."""
-        start, dtype = self.start(node), self.dtype(node)
-        states = np.empty((groups, *self.shape(node)), dtype)
-        if isinstance(start, tuple):
-            for at, value in enumerate(start):
-                states[:, at] = value
-        else:
-            states.fill(start)
-        return states
+        return self.empty(node).stack(groups)
 
     def nbytes(self, node: Node) -> int:
         return math.prod(self.shape(node)) * self.dtype(node).itemsize
@@ -80,7 +97,8 @@ def _float64(node: Node) -> Dtype:
 
 
 def _shaped(state: Values, node: Node) -> Values:
-    return state.reshape(_exact(node)).astype(node.dtype, copy=False)
+    shaped = state.reshape(node.shape)
+    return shaped if shaped.dtype == node.dtype else shaped.astype(node.dtype)
 
 
 def _value_of(node: Node, values: tuple[Values, ...]) -> Values:

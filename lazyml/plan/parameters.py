@@ -32,11 +32,16 @@ def bind(parameters: Sequence[Node], values: Mapping[str, Any]) -> dict[Node, ND
 
     Raises ParameterError for a name that is unknown or missing, a value that is not numeric or of another shape.
     """
-    names = [node.arg for node in parameters]
-    values = trees.by_name(values, names)
-    if len(values) != len(names) or any(name not in values for name in names):
-        raise _other_names(parameters, values)
+    if not _has_all(parameters, values):  # some may be given in trees
+        values = trees.by_name(values, [node.arg for node in parameters])
+        if not _has_all(parameters, values):
+            raise _other_names(parameters, values)
     return {node: _value(node, values[node.arg]) for node in parameters}
+
+
+def _has_all(parameters: Sequence[Node], values: Mapping[str, Any]) -> bool:
+    """Whether there is a value for each parameter, and no other."""
+    return len(values) == len(parameters) and all([node.arg in values for node in parameters])  # noqa: C419  (a call's)
 
 
 def _other_names(parameters: Sequence[Node], values: Mapping[str, Any]) -> ParameterError:
@@ -57,7 +62,7 @@ def _value(node: Node, given: Any) -> NDArray[Any]:
         value = np.asarray(None)
     if value.dtype.kind not in "biuf":
         raise ParameterError(f"the parameter {node.arg} is not numeric", expected=str(node.dtype), found=value.dtype)
-    if value.shape != tuple(node.shape):
+    if value.shape != node.shape:
         raise ParameterError(f"the parameter {node.arg} has the wrong shape", expected=show_shape(node.shape),
                              found=show_shape(value.shape))  # fmt: skip
     return value.astype(node.dtype)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lazyml.expr.node import Node
+from lazyml.plan.accumulators import ACCUMULATORS, EmptyState
 from lazyml.sources.protocol import MemoryItem, Route, Source
 
 
@@ -83,6 +85,16 @@ class Pass:
     """What is read: some of the files, and leaves of values that an earlier pass kept."""
     makes: tuple[Node, ...] = ()
     """Leaves of the values that this pass makes, page by page."""
+
+    @cached_property
+    def empty_states(self) -> tuple[EmptyState, ...]:
+        """What the states of its totals begin as."""
+        return tuple(ACCUMULATORS[node.op].empty(node) for node in self.accumulators)
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """Bytes of a row of all that is read."""
+        return sum(row_bytes(node) for node in self.reads)
 
 
 @dataclass(frozen=True)

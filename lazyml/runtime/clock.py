@@ -1,4 +1,4 @@
-"""What the workers of one pass spend on it, each in slots of its own: no lock, and nothing that threads share."""
+"""What the workers of one pass spend on it: each counts for itself and says so when it ends, with no lock."""
 
 from __future__ import annotations
 
@@ -50,39 +50,49 @@ class PassStats:
         return f"pass {self.index + 1}" if self.index >= 0 else "decoding into a temporary file"
 
 
+class Worked(NamedTuple):
+    """What one worker spent: seconds in the tile function, with pages of so many bytes, and seconds until results of so
+    many bytes had gone to files; and when there was nothing left to do for it."""
+
+    compute: float
+    computed: int
+    write: float
+    written: int
+    ended: float
+
+
 class PassClock:
     """Seconds and bytes of one pass, but for loading, which staging counts. Workers are numbered from 0."""
 
-    def __init__(self, workers: int) -> None:
-        self.begin = time.perf_counter()
-        self._compute, self._computed = [0.0] * workers, [0] * workers
-        self._write, self._written = [0.0] * workers, [0] * workers
-        self._ended = [self.begin] * workers
-        self._over = self.begin
+    def __init__(self) -> None:
+        self.begin = self._over = self._end = time.perf_counter()
+        self._merged = 0
+        self._workers: list[Worked] = []
 
-    def computed(self, worker: int, since: float, size: int) -> None:
-        """The tile function was called at `since`, with pages of `size` bytes, and is back."""
-        self._compute[worker] += time.perf_counter() - since
-        self._computed[worker] += size
-
-    def wrote(self, worker: int, since: float, size: int) -> None:
-        """Results of `size` bytes have gone to files since."""
-        self._write[worker] += time.perf_counter() - since
-        self._written[worker] += size
-
-    def ended(self, worker: int) -> None:
-        """There is nothing left to do for a worker."""
-        self._ended[worker] = time.perf_counter()
+    def ended(self, worked: Worked) -> None:
+        """A worker has ended."""
+        self._workers.append(worked)  # atomic
 
     def over(self) -> None:
         """All workers have ended."""
         self._over = time.perf_counter()
 
-    def stages(self, merged: int) -> list[Stage]:
-        """Once totals have been made of `merged` bytes of partials."""
+    def merged(self, size: int) -> None:
+        """Totals have been made of partials of so many bytes: the pass is over."""
+        self._merged, self._end = size, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole pass."""
+        return self._end - self.begin
+
+    def stages(self) -> list[Stage]:
+        """What the pass took, when it is over."""
+        workers, over = self._workers, self._over
         found = [
-            Stage("wait", sum(self._over - ended for ended in self._ended)),
-            Stage("compute", sum(self._compute), sum(self._computed)),
-            Stage("merge", time.perf_counter() - self._over, merged),
+            Stage("wait", sum([over - one.ended for one in workers])),
+            Stage("compute", sum([one.compute for one in workers]), sum([one.computed for one in workers])),
+            Stage("merge", self._end - over, self._merged),
         ]
-        return [*found, Stage("write", sum(self._write), sum(self._written))] if any(self._written) else found
+        written = sum([one.written for one in workers])
+        return [*found, Stage("write", sum([one.write for one in workers]), written)] if written else found

@@ -239,16 +239,18 @@ class ProgramPins:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is pinned of its sources."""
-        return sum(pins.nbytes for pins in self.limits)
+        return sum([pins.nbytes for pins in self.limits])
 
     @property
     def total(self) -> int:
         """Bytes of all rows of its sources."""
-        return sum(pins.rows * pins.row_bytes for pins in self.limits)
+        return sum([pins.rows * pins.row_bytes for pins in self.limits])
 
     def make_room(self) -> None:
-        """Before a run: what other programs pinned goes where the memory is needed."""
-        REGISTRY.make_room(self)
+        """Before a run: what other programs pinned goes where the memory is needed, which it is not in a program that
+        reads no files."""
+        if self.limits:
+            REGISTRY.make_room(self)
 
     def share(self, node: Node) -> Share | None:
         """For a source of a pass; None for what is in memory anyway."""

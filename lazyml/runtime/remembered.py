@@ -74,5 +74,7 @@ class Remembered:
 
     def nbytes(self, besides: Hashable) -> int:
         """Bytes of all that is kept, without the values of one range."""
+        if not self._found:
+            return 0
         found = [values for rows, (_, values) in list(self._found.items()) if rows != besides]
         return sum(value.nbytes for values in found for value in values.values())

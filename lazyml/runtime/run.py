@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lazyml.expr.node import Node
 from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
+from lazyml.runtime.bottleneck import Facts
 from lazyml.runtime.clock import PassStats
 from lazyml.runtime.executor import PassResult
 from lazyml.runtime.sinks import FileSink, MemorySink, Sink
 from lazyml.runtime.spooling import Decoded
+from lazyml.runtime.stats import RunStats
 from lazyml.runtime.values import KeptInFile, KeptInMemory, KeptValue, MadePages
 from lazyml.sources.spooled import Contents
 
@@ -23,8 +27,14 @@ class Run:
     """One call: what is known so far, the row values that are kept, and what it cost."""
 
     def __init__(
-        self, known: dict[Node, Values], spans: tuple[range, ...], file_sinks: Mapping[Node, FileSink]
+        self,
+        known: dict[Node, Values],
+        spans: tuple[range, ...],
+        file_sinks: Mapping[Node, FileSink],
+        begin: float,
     ) -> None:
+        """A call that began at `begin`, on these rows of each pass; `known` is added to."""
+        self._begin, self.seconds = begin, 0.0
         self.known, self.spans, self.file_sinks = known, spans, file_sinks
         self.results: dict[Node, Any] = {}
         self.values: dict[Node, KeptValue] = {}
@@ -32,7 +42,7 @@ class Run:
         self.bytes_read = self.peak = self.kept_bytes = self.spilled_bytes = 0
         self.spooled_bytes = 0
         self.before: list[PassStats] = []
-        self.by_pass: list[PassStats] = []
+        self.by_pass: list[Callable[[], PassStats]] = []
         self._decoded: list[Contents] = []
 
     def hold(self, decoded: Sequence[Decoded]) -> None:
@@ -46,6 +56,8 @@ class Run:
 
     def sinks_for(self, a_pass: Pass) -> dict[Node, Sink]:
         """Where the results of a pass go."""
+        if not a_pass.results:
+            return {}
         rows = len(self.spans[a_pass.index])
         shapes = {node: (rows, *(int(size) for size in node.shape[1:])) for node in a_pass.results}
         return {n: self.file_sinks.get(n) or MemorySink(shape, n.dtype) for n, shape in shapes.items()}
@@ -67,23 +79,51 @@ class Run:
         self.values[leaf], self._until[leaf] = kept, value.until
         return kept
 
+    def knows(self, a_pass: Pass) -> bool:
+        """Whether a pass need not run, since an earlier call made its totals."""
+        return a_pass.once and all(node in self.known for node in a_pass.totals)
+
     def finish(self, a_pass: Pass, outcome: PassResult, sinks: Mapping[Node, Sink], made: Sequence[MadePages]) -> None:
         """Take what a pass gave, and let go of what no later one needs."""
         self.known.update(zip(a_pass.totals, outcome.totals, strict=True))
-        self.results.update((node, sink.result) for node, sink in sinks.items() if isinstance(sink, MemorySink))
+        self.results.update([(node, sink.result) for node, sink in sinks.items() if isinstance(sink, MemorySink)])
         self.by_pass.append(outcome.stats)
         self.bytes_read += outcome.bytes_read
-        held = {id(place): place.nbytes for place in (*made, *self.values.values())}
-        frames = sum(sink.nbytes for sink in self.file_sinks.values())
-        self.peak = max(self.peak, outcome.held_bytes + sum(held.values()) + frames)
+        held = outcome.held_bytes
+        if made or self.values or self.file_sinks:
+            places = {id(place): place.nbytes for place in (*made, *self.values.values())}
+            held += sum(places.values()) + sum(sink.nbytes for sink in self.file_sinks.values())
+        self.peak = max(self.peak, held)
         for place in made:
             place.made()
         self.release(a_pass.index)
 
     def release(self, index: int | None = None) -> None:
         """Let go of the values that no pass after number `index` reads; of all when none is given."""
-        for leaf in [leaf for leaf, last in self._until.items() if index is None or last <= index]:
-            self.values.pop(leaf).release()
-            del self._until[leaf]
+        if self.values:
+            for leaf in [leaf for leaf, last in self._until.items() if index is None or last <= index]:
+                self.values.pop(leaf).release()
+                del self._until[leaf]
         if index is None:
             self._decoded.clear()
+
+    def over(self) -> None:
+        """Count all small values and results, and let go of them: what is left is what `stats` says."""
+        stated = [value.nbytes for node, value in self.known.items() if node.op != "row_count"]
+        self.peak += sum(stated) + sum([value.nbytes for value in self.results.values()])
+        self.seconds = time.perf_counter() - self._begin
+        self.known, self.results, self.file_sinks = {}, {}, {}
+
+    def stats(self, threads: int, kernels_there: bool, pinned: int, facts: Facts) -> RunStats:
+        """What the run did."""
+        return RunStats(len(self.by_pass), self.bytes_read, self.seconds, self.peak, threads, kernels_there, pinned,
+                        kept_bytes=self.kept_bytes, spilled_bytes=self.spilled_bytes, spooled_bytes=self.spooled_bytes,
+                        before=tuple(self.before), by_pass=tuple(make() for make in self.by_pass),
+                        facts=facts)  # fmt: skip
+
+
+def outward(value: Any, flip: bool, kept: bool) -> Any:
+    """Scalars as NumPy scalars, as NumPy itself gives them; what was turned rows-first is turned back; of what is kept
+    for later calls, a copy."""
+    array = value.T if flip else value
+    return array[()] if array.ndim == 0 else np.array(array) if kept or not array.flags.writeable else array

@@ -45,7 +45,6 @@ class SourcePages:
         self._share = share
         self._loaded: list[_Loaded | None] = [None] * threads
         self._seconds = [0.0] * threads  # within the scan, by worker
-        self._views = share is None and not source.needs_frame
         self._pool: BufferPool | None = None
         self._frames: list[NDArray[Any] | None] = [None] * threads
         self._arena: NDArray[np.uint8] | None = None
@@ -83,8 +82,6 @@ class SourcePages:
 
     def load(self, worker: int, first: int, rows: int) -> NDArray[Any]:
         """Rows first .. first + rows: C-contiguous, (rows,) or (rows, columns). Valid until the worker loads again."""
-        if self._views:  # costs nothing, so that nothing is to be kept or counted
-            return self._scan.load(first, rows, None, worker)
         page = (first - self.first) // self.load_rows
         if self._present is not None and self._present[page]:
             assert self._arena is not None and self._share is not None
@@ -143,9 +140,7 @@ class SourcePages:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """What bringing the pages took, of all workers. What the scan does not say was spent on decoding, if anything
-        was decoded, else on reading; views of memory are for free."""
-        if self._views:
-            return self._scan.stages
+        was decoded, else on reading."""
         found = {stage.name: stage for stage in self._scan.stages}
         rest = sum(self._seconds) - sum(stage.seconds for stage in found.values())
         main = "decode" if "decode" in found and found["decode"].bytes else "read"

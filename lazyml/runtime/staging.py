@@ -57,102 +57,141 @@ class Staging:
     ) -> None:
         self.sources, self.page_rows, self.threads = tuple(sources), page_rows, threads
         self.first, self.last = first, last
-        self._load_rows = [page_rows * pages for pages in load_pages or [1] * len(self.sources)]
-        self._shares = tuple(shares) or (None,) * len(self.sources)
-        widths = [width(source) for source in self.sources if source.stored_bytes]
-        total, self._widest = sum(widths), max(widths, default=0)
-        self._opens = any(source.identity for source in self.sources)
-        window = ahead_bytes // threads - EDGES - page_rows * total if ahead_bytes else settings.readahead_bytes
-        self._window = max(page_rows, window // max(1, total))  # rows that are asked for ahead of each worker
-        self._asked, self._lock = Ranges(), threading.Lock()
-        self._reader = ReadAhead(ahead_bytes, cached_share) if ahead_bytes else None
-        self._pages: list[SourcePages] = []
-        self._absent: list[SourcePages] = []  # those of which some pages are to be read from files
-        self._closed_bytes = 0
-        self._closed_stages: list[tuple[Stage, ...]] = []
-        self._advising = [0.0] * threads  # seconds, by worker
+        self._load_pages, self._shares = load_pages, shares
+        self._views = [source.view for source in self.sources]
+        self._ahead_bytes, self._cached_share, self._readahead = ahead_bytes, cached_share, settings.readahead_bytes
+        self._pages: dict[int, SourcePages] = {}  # by place, of the sources of which there is no view
+        self._stages: list[tuple[Stage, ...]] = [()] * len(self.sources)
+        self._closed_bytes, self._advised = 0, 0.0
+        self._reader: ReadAhead | None = None
+        self._window: _Window | None = None
 
     def __enter__(self) -> Staging:
+        wanted = [at for at, view in enumerate(self._views) if view is None]
+        if wanted:
+            self._opens = any(self.sources[at].identity for at in wanted)
+            self._open(wanted)
+        return self
+
+    def _open(self, wanted: Sequence[int]) -> None:
+        """Open the sources at these places."""
+        sources, shares = self.sources, self._shares or (None,) * len(self.sources)
+        widths = [width(source) for source in sources if source.stored_bytes]
+        each, widest = sum(widths), max(widths, default=0)
         try:
             with uninterrupted(self._opens):  # a descriptor that Ctrl-C leaves without a name would stay open
-                reader = self._reader.__enter__() if self._reader is not None else None
-                for source, rows, share in zip(self.sources, self._load_rows, self._shares, strict=True):
-                    own = reader if reader is not None and NARROW * width(source) >= self._widest else None
-                    self._pages.append(SourcePages(source, rows, self.threads, self.first, self.last, share, own))
+                reader = None
+                if self._ahead_bytes:
+                    self._reader = ReadAhead(self._ahead_bytes, self._cached_share)
+                    reader = self._reader.__enter__()
+                for at in wanted:
+                    rows = self.page_rows * (self._load_pages[at] if self._load_pages else 1)
+                    own = reader if NARROW * width(sources[at]) >= widest else None
+                    self._pages[at] = SourcePages(sources[at], rows, self.threads, self.first, self.last, shares[at],
+                                                  own)  # fmt: skip
         except BaseException:
             self.close(failed=True)
             raise
-        self._absent = [pages for pages in self._pages if pages.reads]
-        return self
+        absent = [pages for pages in self._pages.values() if pages.reads]
+        if absent:
+            ahead = self._ahead_bytes // self.threads - EDGES - self.page_rows * each
+            size = ahead if self._ahead_bytes else self._readahead
+            rows = max(self.page_rows, size // max(1, each))
+            self._window = _Window(absent, self.last, rows, self.threads, itself=reader is not None)
 
     def load(self, worker: int, first: int, rows: int) -> list[NDArray[Any]]:
         """Rows first .. first + rows of every source, in order: C-contiguous, (rows,) or (rows, columns)."""
-        if self._absent:
-            begin = time.perf_counter()
-            self._ask(first, rows)
-            self._advising[worker] += time.perf_counter() - begin
-        return [pages.load(worker, first, rows) for pages in self._pages]
-
-    def _ask(self, first: int, rows: int) -> None:
-        """Keep the rows that follow these asked for, as far as the window reaches, in steps: each costs system calls.
-
-        What one worker asks for another may come to load: the workers go through the rows side by side. These rows
-        themselves are worth asking for only where threads of our own read them.
-        """
-        window = min(first + rows + self._window, self.last)
-        with self._lock:
-            begin = self._asked.reach(first if self._reader is not None else first + rows)
-            if begin >= window or (window - begin < self._window // ADVICES and window < self.last):
-                return
-            ranges = self._asked.add(begin, window)
-        for start, stop in ranges:
-            for pages in self._absent:
-                pages.prefetch(start, stop)
+        if self._window is not None:
+            self._window.ask(worker, first, rows)
+        return [self._pages[at].load(worker, first, rows) if view is None else view[first : first + rows]
+                for at, view in enumerate(self._views)]  # fmt: skip
 
     @property
     def bytes_read(self) -> int:
         """Stored bytes read from files so far."""
-        return self._closed_bytes + sum(pages.bytes_read for pages in self._pages)
+        return self._closed_bytes + sum([pages.bytes_read for pages in self._pages.values()])
 
     @property
     def by_source(self) -> list[tuple[Stage, ...]]:
-        """What bringing the pages of each source took so far."""
-        return [*self._closed_stages, *(pages.stages for pages in self._pages)]
+        """What bringing the pages of each source took so far: nothing, where they are views."""
+        for at, pages in self._pages.items():
+            self._stages[at] = pages.stages
+        return self._stages
 
     @property
-    def advising(self) -> Stage:
+    def advising(self) -> tuple[Stage, ...]:
         """What it took to tell the system what to read ahead, which may read meanwhile; nothing where none is read."""
-        return Stage("read", sum(self._advising) if self.bytes_read else 0.0)
+        seconds = self._advised if self._window is None else sum(self._window.seconds)
+        return (Stage("read", seconds),) if seconds and self.bytes_read else ()
 
     @property
     def held_bytes(self) -> int:
         """Bytes of all frames, and of what the scans held at most besides them; not of what stays pinned."""
-        return sum(pages.held_bytes for pages in self._pages) + (self._reader.nbytes if self._reader else 0)
+        held = sum([pages.held_bytes for pages in self._pages.values()])
+        return held if self._reader is None else held + self._reader.nbytes
 
     @property
     def frame_bytes(self) -> int:
         """Bytes of all frames."""
-        return sum(pages.frame_bytes for pages in self._pages)
+        return sum(pages.frame_bytes for pages in self._pages.values())
 
     def close(self, failed: bool = False) -> None:
         """Release everything, Ctrl-C or not. The first error of closing is raised, unless the pass failed anyway."""
+        if self._pages or self._reader is not None:
+            self._close(failed)
+
+    def _close(self, failed: bool) -> None:
         first_error: BaseException | None = None
         with uninterrupted(self._opens):
-            while self._pages:
-                pages = self._pages.pop(0)
+            for at in list(self._pages):
+                pages = self._pages.pop(at)
                 self._closed_bytes += pages.bytes_read
-                self._closed_stages.append(pages.stages)
+                self._stages[at] = pages.stages
                 try:
                     pages.close(failed or first_error is not None)
                 except Exception as error:
                     first_error = first_error or error
+            if self._window is not None:
+                self._advised, self._window = sum(self._window.seconds), None
             if self._reader is not None:
                 self._reader.close()
+        self._shares = ()
         if first_error is not None and not failed:
             raise first_error
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self.close(failed=kind is not None)
+
+
+class _Window:
+    """Keeps rows asked for that will be loaded soon, of sources of which pages are to be read from files.
+
+    `rows` are asked for ahead of each worker. What one asks for another may come to load: the workers go through the
+    rows side by side. Rows that a worker is to load at once are worth asking for only where threads of our own read
+    them: `itself`.
+    """
+
+    def __init__(self, absent: Sequence[SourcePages], last: int, rows: int, threads: int, itself: bool) -> None:
+        self._absent, self._last, self._rows, self._itself = absent, last, rows, itself
+        self._asked, self._lock = Ranges(), threading.Lock()
+        self.seconds = [0.0] * threads  # by worker
+
+    def ask(self, worker: int, first: int, rows: int) -> None:
+        """The worker is to load these rows; those that follow are asked for in steps, since each costs system calls."""
+        begin = time.perf_counter()
+        for start, stop in self._new(first, rows):
+            for pages in self._absent:
+                pages.prefetch(start, stop)
+        self.seconds[worker] += time.perf_counter() - begin
+
+    def _new(self, first: int, rows: int) -> list[tuple[int, int]]:
+        """The rows that nobody has asked for, when there are enough of them."""
+        end = min(first + rows + self._rows, self._last)
+        with self._lock:
+            begin = self._asked.reach(first if self._itself else first + rows)
+            if begin >= end or (end - begin < self._rows // ADVICES and end < self._last):
+                return []
+            return self._asked.add(begin, end)
 
 
 def width(source: Source) -> int:

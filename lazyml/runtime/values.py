@@ -61,6 +61,7 @@ class KeptValue(MadePages, Unspooled):
     stored_bytes = 0
     preferred_rows = 1
     needs_frame = False
+    view: NDArray[Any] | None = None  # rows are counted from the first of the run, and it changes while it is made
     bytes_read = held_bytes = 0
     stages: tuple[Stage, ...] = ()
     pinned: Any = None  # it is kept as it is

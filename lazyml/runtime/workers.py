@@ -50,16 +50,17 @@ def _fresh_passes() -> None:
 in_child(_fresh_passes)
 
 
-@contextmanager
-def until_python_ends() -> Iterator[threading.Event | None]:
+def until_python_ends() -> AbstractContextManager[threading.Event | None]:
     """Around all that a pass opens, reads and closes: the event cancels it when the interpreter ends, which waits.
 
     Only in a daemon thread, whose pass would else be frozen with what it holds, such as the lock of the HDF5 library;
     elsewhere there is no event. SystemExit is raised there, which ends a thread silently.
     """
-    if not threading.current_thread().daemon:
-        yield None
-        return
+    return _until_python_ends() if threading.current_thread().daemon else nullcontext()
+
+
+@contextmanager
+def _until_python_ends() -> Iterator[threading.Event]:
     cancelled = threading.Event()
     _ends_with_python.add(cancelled)
     try:

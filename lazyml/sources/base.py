@@ -21,6 +21,7 @@ class HoldsPins:
     live as long as the whole source, and the parts that have fewer columns come and go."""
 
     key: SourceKey
+    view: NDArray[Any] | None = None  # what is pinned is a part of them
 
     def __init__(self) -> None:
         self.pins: dict[Columns, Any] = {}

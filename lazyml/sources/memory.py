@@ -107,8 +107,7 @@ class MemorySource(Unspooled):
         if of is not None:
             self.route = narrow_route(self.route, columns, of.key.shape[1])
         self.row_bytes = row_bytes(array.shape, tile)
-        self.values = array if self.needs_frame else np.asarray(_Alias(array))
-        """What pages are taken from: the array itself, or all of it as a view that tile functions take."""
+        self.view: NDArray[Any] | None = None if self.needs_frame else np.asarray(_Alias(array))
 
     def _detail(self) -> str:
         if not self.needs_frame:
@@ -163,7 +162,7 @@ class MemoryScan:
         self._copies, self._placed = source.needs_frame, [0] * threads
         self._dtype = np.dtype(source.key.dtype)
         self._row_bytes = source.row_bytes
-        self._array = source.values
+        self._array = source.array if source.view is None else source.view
 
     @property
     def stages(self) -> tuple[Stage, ...]:

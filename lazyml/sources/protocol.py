@@ -144,6 +144,9 @@ class Source(Protocol):
     needs_frame: bool
     """Whether a scan wants a frame of the pool for each page."""
 
+    view: NDArray[Any] | None
+    """All rows, where they are in memory and any of them are a page as they stand; None where pages must be loaded."""
+
     preferred_rows: int
     """Pages that start at a multiple of this many rows waste nothing (the rows of a chunk; 1 if it does not matter)."""
 

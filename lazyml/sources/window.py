@@ -38,6 +38,7 @@ class WindowSource:
         begin, end = self._first // unit * unit, min(-(-(self._first + rows) // unit) * unit, total)
         self.stored_bytes = source.stored_bytes * (end - begin) // max(total, 1) if rows else 0
         self.temporary_bytes = self.stored_bytes * source.temporary_bytes // max(source.stored_bytes, 1)
+        self.view = None if source.view is None else source.view[self._first : self._first + rows]
         detail = f"{source.route.detail}, rows {self._first:,} to {self._first + rows:,} of {total:,}"
         self.route: Route = replace(source.route, detail=detail)
 
