@@ -92,7 +92,7 @@ class LinearRegression(SquaredLoss):
         minimise  sum_i s_i (y_i - x_i'w - b)^2
 
     One pass over the data. Where columns determine each other, some of the coefficients that fit equally well.
-    Standard errors, t and p values by ``std_errors_``, ``summary()`` and their kin, made when they are asked for (nan of
+    Standard errors, t and p values by ``std_errors_``, ``summary()`` and their kin, made when asked for (nan of
     columns that others determine); ``cov_type`` is "nonrobust", "HC0" or "HC1".
 
     Parameters beside these are those of ``LinearModel``; fitted attributes are ``coef_`` (d,), ``intercept_``,

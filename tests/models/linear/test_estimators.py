@@ -20,7 +20,7 @@ pytest.importorskip("sklearn")
 def test_the_checks_of_scikit_learn_pass(name):
     from sklearn.utils.estimator_checks import check_estimator
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")  # one check looks at what is warned of; others warn on purpose
         checks = check_estimator(getattr(linear, name)(), on_fail=None, on_skip=None)
     failed = [(check["check_name"], check["exception"]) for check in checks if check["status"] == "failed"]
