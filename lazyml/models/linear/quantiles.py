@@ -3,9 +3,9 @@
     minimise  sum_i s_i rho(y_i - z_i) / sum_i s_i + alpha |w|_1,    rho(u) = q u where u >= 0, else (q - 1) u
 
 rho is linear but at 0, so that of rows whose residual keeps its sign only the sum of gradients counts. A smooth
-fit tells which rows may change theirs: these go into the program one by one, all others as one linear term, and one pass
-tells whether any of them changed its sign after all. If none did, the minimum is that of the whole; else more rows go
-in.
+fit tells which rows may change theirs: these go into the program one by one, all others as one linear term, and one
+pass tells whether any of them changed its sign after all. If none did, the minimum is that of the whole; else more
+rows go in.
 
 Source: Koenker and Bassett, Econometrica 46 (1978) 33; Portnoy and Koenker, The Gaussian hare and the Laplacian
 tortoise, Statistical Science 12 (1997) 279.
