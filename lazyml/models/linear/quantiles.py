@@ -26,9 +26,8 @@ from lazyml.models.linear.model import Data, Penalty
 from lazyml.models.linear.regressors import Regressor, not_negative
 from lazyml.solvers import Outcome, Result
 
-NEAR = 2000
-"""Rows that go into the linear program one by one, or 50 a parameter where that is more; twice as many each time that
-these were too few."""
+NEAR, NEAR_A_PARAMETER = 2000, 50
+"""Rows that go into the linear program one by one, whichever is more; twice as many where these were too few."""
 _SLICE = 4_000_000  # numbers that are read at once to choose rows from
 _SMOOTH = (1.0, 0.1)  # widths of the smooth fits, in deviations of y
 _SMOOTH_TOLERANCE = 1e-4
@@ -71,7 +70,7 @@ class QuantileRegressor(Regressor):
         penalty = self._penalty(data)
         factor = self._factor(data) if penalty else None
         weights = penalty.l1 * (np.ones(data.features.columns) if factor is None else factor)
-        rows, wanted, count = data.features.rows, max(NEAR, 50 * (data.features.columns + 1)), 1
+        rows, wanted, count = data.features.rows, max(NEAR, NEAR_A_PARAMETER * (data.features.columns + 1)), 1
         self.n_passes_ = 0.0
         at = (
             np.zeros(data.features.columns + 1)

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from linear_data import cancer, diabetes, doctor_visits, longley, others
+from linear_data import cancer, diabetes, doctor_visits, longley, others, taxes
 
 from lazyml.errors import InferenceError, ParameterError
 from lazyml.models import (
@@ -119,6 +119,19 @@ def test_binomial_models(link, shifted, rng):
     np.testing.assert_allclose([*model.coef_, model.intercept_], other.params, rtol=1e-6)
     assert_inference(model, other, 1e-6)
     assert model.null_deviance_ == pytest.approx(other.null_deviance, rel=1e-8)
+
+
+@pytest.mark.parametrize("covariance", ["nonrobust", "HC0"])
+def test_columns_that_are_not_centred(covariance):
+    """The covariance of intercept and coefficients, which is 0 for centred columns."""
+    X, y = taxes()
+    model = GammaRegressor(alpha=0, cov_type=covariance, tol=1e-9).fit(X, y)
+    with others():
+        glm = sm.GLM(y, with_ones(X), family=sm.families.Gamma(links.Log()))
+        other = glm.fit(cov_type=covariance, tol=1e-15, maxiter=500)
+    scale = np.sqrt(np.diagonal(other.cov_params()))
+    np.testing.assert_allclose(model.covariance_ / np.outer(scale, scale), other.cov_params() / np.outer(scale, scale),
+                               atol=1e-5)  # fmt: skip
 
 
 def test_logistic_regression():

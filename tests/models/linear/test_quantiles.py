@@ -30,7 +30,7 @@ def test_the_minimum_of_scikit_learn(options, rng):
 @pytest.mark.parametrize(
     "options", [{"alpha": 0}, {"quantile": 0.2, "alpha": 0.02}, {"alpha": 0, "fit_intercept": False}]
 )
-@pytest.mark.parametrize("near", [60, 500])
+@pytest.mark.parametrize("near", [20, 500])
 def test_rows_near_a_smooth_fit_are_enough(options, near, rng, monkeypatch):
     X, y = noisy(rng, n=3001)
     weights = rng.uniform(0.5, 2.0, len(y))
@@ -43,6 +43,7 @@ def test_rows_near_a_smooth_fit_are_enough(options, near, rng, monkeypatch):
 
 def _of(model, near, monkeypatch):
     monkeypatch.setattr(quantiles, "NEAR", near)
+    monkeypatch.setattr(quantiles, "NEAR_A_PARAMETER", 1)
     return model
 
 
