@@ -1,0 +1,119 @@
+"""What metrics are given: vectors of the same rows, labels as numbers of classes, and ratios that may be undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lazyml import array as arrays
+from lazyml import functions as lz
+from lazyml.array import Array
+from lazyml.errors import ParameterError, ShapeError
+
+Labels = int | Sequence[float] | None
+
+
+def vectors(*values: Any) -> list[Any]:
+    """The values as vectors of the same rows: ndarrays are streamed beside the first lazy one, a number is spread over
+    the rows, None stays None.
+
+    >>> [v.shape for v in vectors([1.0, 2.0], 3.0)]
+    [(2,), (2,)]
+    """
+    rows = next((v for v in values if isinstance(v, Array) and v.node.row_axis is not None), None)
+    if rows is None:
+        rows = lz.from_array(np.asarray(values[0]), "y_true")
+        values = (rows, *values[1:])
+    return [None if v is None else _vector(rows, v) for v in values]
+
+
+def _vector(rows: Array, value: Any) -> Array:
+    made = arrays.beside(rows, value)
+    if made.ndim == 0:
+        like = rows if rows.ndim == 1 else rows[:, 0]
+        return lz.full_like(like, made, made.dtype)  # type: ignore[no-any-return]
+    if made.ndim != 1 or made.node.row_axis is None:
+        raise ShapeError("a metric takes one value a row", expected=f"({len(rows)},)", found=str(made.shape),
+                         where=arrays.here(), fix="take one column, as X[:, j]")  # fmt: skip
+    return made
+
+
+def floats(*values: Any) -> list[Any]:
+    """`vectors` in float64, whatever they are stored as."""
+    return [None if v is None else v.astype(np.float64) for v in vectors(*values)]
+
+
+def where_known(value: Any, *operands: Array) -> Array:
+    """The value, and nan where an operand is: a comparison with nan would pass for False."""
+    for operand in operands:
+        if operand.dtype.kind == "f":
+            value = lz.where(lz.isnan(operand), np.nan, value)
+    return value  # type: ignore[no-any-return]
+
+
+def ratio(numerator: Any, denominator: Any, undefined: float) -> Array:
+    """numerator / denominator, and another value where the denominator is 0."""
+    nothing = denominator == 0
+    return lz.where(nothing, undefined, numerator / lz.where(nothing, 1.0, denominator))  # type: ignore[no-any-return]
+
+
+def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Raise ParameterError for an option that is none."""
+    if value not in allowed:
+        raise ParameterError(f"no such {name}", expected=", ".join(map(repr, allowed)), found=repr(value),
+                             where=arrays.here())  # fmt: skip
+
+
+# --- classes ---------------------------------------------------------------------------------------------------------
+
+
+def class_labels(labels: Labels, classes: int = 2) -> NDArray[Any]:
+    """The labels of the classes: 0, 1, ... unless they are listed, or their number is given.
+
+    >>> class_labels(3).tolist(), class_labels([-1, 1]).tolist()
+    ([0, 1, 2], [-1, 1])
+    """
+    counted = labels is None or isinstance(labels, (int, np.integer))
+    found = np.arange(classes if labels is None else labels) if counted else np.asarray(labels)
+    if found.ndim != 1 or found.size < 2 or found.dtype.kind not in "biuf" or len(np.unique(found)) != found.size:
+        raise ParameterError("not the labels of classes", expected="their number, from 2, or a list of different numbers",
+                             found=repr(labels), where=arrays.here())  # fmt: skip
+    return found
+
+
+def two_labels(labels: Labels) -> NDArray[Any]:
+    """The labels of the negative and the positive class."""
+    found = class_labels(labels)
+    if found.size != 2:
+        raise ParameterError("a metric of two classes", expected="two labels, that of the positive class second",
+                             found=repr(labels), where=arrays.here())  # fmt: skip
+    return found
+
+
+def class_numbers(y: Array, labels: NDArray[Any]) -> Array:
+    """The number of each row's class, by the place of its label. What is no label gets the number of classes squared,
+    which is beyond every table, even as a part of an index into one of pairs: there it is an IndexRangeError.
+    """
+    count, beyond = labels.size, labels.size**2
+    if not np.array_equal(labels, np.arange(count)):
+        order = np.argsort(labels, kind="stable")
+        ordered = labels[order]
+        place = lz.minimum(lz.searchsorted(ordered, y), count - 1)
+        known, number = lz.take(ordered, place) == y, lz.take(order, place)
+    elif y.dtype.kind == "b":
+        return y.astype(np.int64)
+    else:
+        known, number = (y >= 0) & (y < count), y
+        known = known & (y == lz.floor(y)) if y.dtype.kind == "f" else known
+    return lz.where(known, number, beyond).astype(np.int64)  # type: ignore[no-any-return]
+
+
+def checked_mean(values: Array, classes: Array, count: int, weight: Array | None, normalize: bool = True) -> Array:
+    """The weighted mean, or sum, taken class by class, so that a label that is none does not go unseen."""
+    summed = lz.sum(lz.segment_sum(values if weight is None else values * weight, classes, count))
+    if not normalize:
+        return summed  # type: ignore[no-any-return]
+    return summed / lz.sum(lz.ones_like(values) if weight is None else weight)  # type: ignore[no-any-return]
