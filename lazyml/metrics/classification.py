@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,14 @@ from lazyml import array as arrays
 from lazyml import functions as lz
 from lazyml.array import Array
 from lazyml.errors import ParameterError
-from lazyml.metrics.operands import Labels, class_labels, class_numbers, one_of, ratio, vectors, where_known
+from lazyml.metrics.operands import class_labels, class_numbers, one_of, ratio, vectors, where_known
 
 AVERAGES = ("binary", "micro", "macro", "weighted", None)
 
 
 def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_weight: Any = None) -> Array:
-    """The share of rows whose predicted label is the true one, mean(y_true == y_pred), weighted by `sample_weight`; with
-    normalize=False their weight.
+    """The share of rows whose predicted label is the true one, mean(y_true == y_pred), weighted by `sample_weight`;
+    with normalize=False their weight.
 
     Shapes: three vectors (n,) give a number.
 
@@ -37,17 +38,23 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
 
 
 def confusion_matrix(
-    y_true: Any, y_pred: Any, *, labels: Labels = None, sample_weight: Any = None, normalize: str | None = None
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: int | Sequence[float] | None = None,
+    sample_weight: Any = None,
+    normalize: str | None = None,
 ) -> Array:
     """How many rows, or how much weight, of each true class (line) are predicted to be each class (column).
 
-    `labels` says which labels there are, in the order of lines and columns: a list, or k for 0 to k - 1; 0 and 1 unless
-    told otherwise. `normalize` divides by the sums of lines ("true"), of columns ("pred") or by the whole ("all"); 0 / 0
-    is 0.
+    `labels` says which labels there are, in the order of lines and columns: a list, or k for 0 to k - 1; 0 and 1
+    unless told otherwise. `normalize` divides by the sums of lines ("true"), of columns ("pred") or by the whole
+    ("all"); 0 / 0 is 0.
 
     Shapes: three vectors (n,) give (k, k): integers without weights and normalisation, else float64.
 
-    Raises ParameterError for labels that are none, IndexRangeError when the run meets another label: no row is left out.
+    Raises ParameterError for labels that are none, IndexRangeError when the run meets another label: no row is left
+    out.
 
     As `sklearn.metrics.confusion_matrix`, which infers the labels, and leaves out rows that have others.
 
@@ -74,7 +81,7 @@ def precision_score(
     y_true: Any,
     y_pred: Any,
     *,
-    labels: Labels = None,
+    labels: int | Sequence[float] | None = None,
     pos_label: float = 1,
     average: str | None = "binary",
     sample_weight: Any = None,
@@ -82,9 +89,9 @@ def precision_score(
 ) -> Array:
     """The share of those predicted to be in a class that are: tp / (tp + fp).
 
-    `average` says of which class: "binary", of `pos_label`, of two; "macro", the mean over all `labels`; "weighted", their
-    mean by true rows; "micro", of the sums over all; None, of each. Where nothing is predicted it is `zero_division`: 0, 1
-    or nan, which means leave out.
+    `average` says of which class: "binary", of `pos_label`, of two; "macro", the mean over all `labels`; "weighted",
+    their mean by true rows; "micro", of the sums over all; None, of each. Where nothing is predicted it is
+    `zero_division`: 0, 1 or nan, which means leave out.
 
     Shapes: three vectors (n,) give a number; with average=None (k,).
 
@@ -104,14 +111,14 @@ def recall_score(
     y_true: Any,
     y_pred: Any,
     *,
-    labels: Labels = None,
+    labels: int | Sequence[float] | None = None,
     pos_label: float = 1,
     average: str | None = "binary",
     sample_weight: Any = None,
     zero_division: float = 0.0,
 ) -> Array:
-    """The share of a class that is found: tp / (tp + fn). Options are those of `precision_score`; where the class has no
-    rows it is `zero_division`.
+    """The share of a class that is found: tp / (tp + fn). Options are those of `precision_score`; where the class has
+    no rows it is `zero_division`.
 
     Shapes: three vectors (n,) give a number; with average=None (k,).
 
@@ -131,7 +138,7 @@ def f1_score(
     y_true: Any,
     y_pred: Any,
     *,
-    labels: Labels = None,
+    labels: int | Sequence[float] | None = None,
     pos_label: float = 1,
     average: str | None = "binary",
     sample_weight: Any = None,
@@ -158,7 +165,12 @@ def f1_score(
 
 
 def _counts(
-    y_true: Any, y_pred: Any, labels: Labels, pos_label: float, average: str | None, sample_weight: Any
+    y_true: Any,
+    y_pred: Any,
+    labels: int | Sequence[float] | None,
+    pos_label: float,
+    average: str | None,
+    sample_weight: Any,
 ) -> tuple[Array, Array, Array]:
     """Right predictions, true rows and predicted rows: of each class, of one, or of all together."""
     one_of("average", average, AVERAGES)
@@ -166,12 +178,12 @@ def _counts(
     table = confusion_matrix(y_true, y_pred, labels=labels, sample_weight=sample_weight).astype(np.float64)
     counts = lz.diagonal(table), lz.sum(table, axis=1), lz.sum(table, axis=0)
     if average == "micro":
-        return tuple(lz.sum(part) for part in counts)  # type: ignore[return-value]
+        return lz.sum(counts[0]), lz.sum(counts[1]), lz.sum(counts[2])
     if average != "binary":
         return counts
     if found.size != 2 or pos_label not in found:
-        raise ParameterError("average='binary' is of one of two classes", expected=f"two labels, {pos_label!r} among them",
-                             found=str(found.tolist()), where=arrays.here(),
+        raise ParameterError("average='binary' is of one of two classes", found=str(found.tolist()),
+                             expected=f"two labels, {pos_label!r} among them", where=arrays.here(),
                              fix="average='macro', 'micro', 'weighted' or None for several classes")  # fmt: skip
     at = int(np.flatnonzero(found == pos_label)[0])
     return counts[0][at], counts[1][at], counts[2][at]

@@ -21,9 +21,9 @@ def mean_tweedie_deviance(y_true: Any, y_pred: Any, *, sample_weight: Any = None
     """The mean deviance of the Tweedie family whose variance is the mean to a power q: 0 gaussian, 1 poisson, 2 gamma,
     3 inverse gaussian, between 1 and 2 compound Poisson.
 
-    With y = y_true and m = y_pred the deviance of a row is (y - m)**2 for q = 0; 2 * (y * log(y / m) - y + m) for q = 1;
-    2 * (log(m / y) + y / m - 1) for q = 2; else
-    2 * (max(y, 0)**(2 - q) / ((1 - q) * (2 - q)) - y * m**(1 - q) / (1 - q) + m**(2 - q) / (2 - q)).
+    With y = y_true and m = y_pred the deviance of a row is (y - m)**2 for q = 0; 2 * (y * log(y / m) - y + m) for q =
+    1; 2 * (log(m / y) + y / m - 1) for q = 2; else 2 * (max(y, 0)**(2 - q) / ((1 - q) * (2 - q)) - y * m**(1 - q) /
+    (1 - q) + m**(2 - q) / (2 - q)).
 
     Shapes: three vectors (n,) give a number.
 
@@ -126,13 +126,14 @@ def mean_inverse_gaussian_deviance(y_true: Any, y_pred: Any, *, sample_weight: A
 
 
 def mean_binomial_deviance(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> Array:
-    """The mean deviance of shares, mean(2 * (y * log(y / m) + (1 - y) * log((1 - y) / (1 - m)))) for y = y_true, from 0 to
-    1, and m = y_pred. Of labels 0 and 1 it is twice the log loss, without its clipping. For shares of k trials weigh by k.
+    """The mean deviance of shares, mean(2 * (y * log(y / m) + (1 - y) * log((1 - y) / (1 - m)))) for y = y_true, from
+    0 to 1, and m = y_pred. Of labels 0 and 1 it is twice the log loss, without its clipping. For shares of k trials
+    weigh by k.
 
     Shapes: three vectors (n,) give a number.
 
-    Raises ShapeError for what is not one value a row. y or m outside [0, 1] gives nan; a certain prediction that is wrong
-    gives inf.
+    Raises ShapeError for what is not one value a row. y or m outside [0, 1] gives nan; a certain prediction that is
+    wrong gives inf.
 
     >>> import lazyml as lz
     >>> round(float(lz.compute(lz.metrics.mean_binomial_deviance(lz.from_array([0, 1]), [0.5, 0.5]))), 4)

@@ -76,11 +76,11 @@ def class_labels(labels: Labels, classes: int = 2) -> NDArray[Any]:
     >>> class_labels(3).tolist(), class_labels([-1, 1]).tolist()
     ([0, 1, 2], [-1, 1])
     """
-    counted = labels is None or isinstance(labels, (int, np.integer))
-    found = np.arange(classes if labels is None else labels) if counted else np.asarray(labels)
+    labels = classes if labels is None else labels
+    found = np.arange(labels) if isinstance(labels, (int, np.integer)) else np.asarray(labels)
     if found.ndim != 1 or found.size < 2 or found.dtype.kind not in "biuf" or len(np.unique(found)) != found.size:
-        raise ParameterError("not the labels of classes", expected="their number, from 2, or a list of different numbers",
-                             found=repr(labels), where=arrays.here())  # fmt: skip
+        raise ParameterError("not the labels of classes", found=repr(labels), where=arrays.here(),
+                             expected="their number, from 2, or a list of different numbers")  # fmt: skip
     return found
 
 
@@ -98,16 +98,16 @@ def class_numbers(y: Array, labels: NDArray[Any]) -> Array:
     which is beyond every table, even as a part of an index into one of pairs: there it is an IndexRangeError.
     """
     count, beyond = labels.size, labels.size**2
+    y = y.astype(np.int64) if y.dtype.kind == "b" else y
     if not np.array_equal(labels, np.arange(count)):
         order = np.argsort(labels, kind="stable")
         ordered = labels[order]
         place = lz.minimum(lz.searchsorted(ordered, y), count - 1)
         known, number = lz.take(ordered, place) == y, lz.take(order, place)
-    elif y.dtype.kind == "b":
-        return y.astype(np.int64)
+    elif y.dtype.kind == "f":
+        known, number = (y >= 0) & (y < count) & (y == lz.floor(y)), y
     else:
-        known, number = (y >= 0) & (y < count), y
-        known = known & (y == lz.floor(y)) if y.dtype.kind == "f" else known
+        known, number = (y >= 0) & (y < count), y.astype(np.int64)
     return lz.where(known, number, beyond).astype(np.int64)  # type: ignore[no-any-return]
 
 

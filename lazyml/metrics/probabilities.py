@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from lazyml import functions as lz
 from lazyml.array import Array
 from lazyml.errors import ParameterError, ShapeError
 from lazyml.metrics.operands import (
-    Labels,
     checked_mean,
     class_labels,
     class_numbers,
@@ -23,7 +23,12 @@ from lazyml.metrics.operands import (
 
 
 def log_loss(
-    y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight: Any = None, labels: Labels = None
+    y_true: Any,
+    y_proba: Any,
+    *,
+    normalize: bool = True,
+    sample_weight: Any = None,
+    labels: int | Sequence[float] | None = None,
 ) -> Array:
     """The mean of -log(probability given to the true class), weighted by `sample_weight`; with normalize=False the sum.
 
@@ -52,7 +57,9 @@ def log_loss(
     return checked_mean(-lz.where(number == 1, lz.log(q), lz.log1p(-q)), number, 2, s, normalize)
 
 
-def _multinomial(y_true: Any, y_proba: Any, normalize: bool, sample_weight: Any, labels: Labels) -> Array:
+def _multinomial(
+    y_true: Any, y_proba: Any, normalize: bool, sample_weight: Any, labels: int | Sequence[float] | None
+) -> Array:
     rows = y_true if isinstance(y_true, Array) else y_proba if isinstance(y_proba, Array) else lz.from_array(y_true)
     table = arrays.beside(rows, y_proba)
     y, s = vectors(arrays.beside(rows, y_true), sample_weight)
@@ -71,7 +78,9 @@ def _clipped(p: Array) -> Array:
     return lz.where((wide >= 0) & (wide <= 1), lz.clip(wide, eps, 1 - eps), np.nan)  # type: ignore[no-any-return]
 
 
-def brier_score_loss(y_true: Any, y_proba: Any, *, sample_weight: Any = None, labels: Labels = None) -> Array:
+def brier_score_loss(
+    y_true: Any, y_proba: Any, *, sample_weight: Any = None, labels: int | Sequence[float] | None = None
+) -> Array:
     """The mean squared error of the probability of the positive class, mean((y_proba - y)**2) for y 0 or 1, weighted by
     `sample_weight`. `labels` are the two labels, the positive one second: 0 and 1 unless told otherwise.
 
@@ -93,7 +102,12 @@ def brier_score_loss(y_true: Any, y_proba: Any, *, sample_weight: Any = None, la
 
 
 def calibration_table(
-    y_true: Any, y_proba: Any, *, n_bins: int = 5, sample_weight: Any = None, labels: Labels = None
+    y_true: Any,
+    y_proba: Any,
+    *,
+    n_bins: int = 5,
+    sample_weight: Any = None,
+    labels: int | Sequence[float] | None = None,
 ) -> Array:
     """For each of equal bins of probability from 0 to 1: the share of positive rows, the mean probability, and how many
     rows, or how much weight, there are. A bin without rows has nan, nan, 0. An edge belongs to the bin below it.
@@ -116,7 +130,12 @@ def calibration_table(
 
 
 def expected_calibration_error(
-    y_true: Any, y_proba: Any, *, n_bins: int = 10, sample_weight: Any = None, labels: Labels = None
+    y_true: Any,
+    y_proba: Any,
+    *,
+    n_bins: int = 10,
+    sample_weight: Any = None,
+    labels: int | Sequence[float] | None = None,
 ) -> Array:
     """The mean distance of share and probability over the bins of `calibration_table`, by their weight:
     sum(weight * abs(share - probability)) / sum(weight).
@@ -136,7 +155,9 @@ def expected_calibration_error(
     return ratio(lz.sum(abs(positive - probability)), lz.sum(weight), np.nan)
 
 
-def _by_bin(y_true: Any, y_proba: Any, n_bins: int, sample_weight: Any, labels: Labels) -> tuple[Array, Array, Array]:
+def _by_bin(
+    y_true: Any, y_proba: Any, n_bins: int, sample_weight: Any, labels: int | Sequence[float] | None
+) -> tuple[Array, Array, Array]:
     """Weight of the positive rows, weighted sum of probabilities, and weight of all rows, bin by bin."""
     if not isinstance(n_bins, (int, np.integer)) or n_bins < 2:
         raise ParameterError("not a number of bins", expected="n_bins >= 2", found=repr(n_bins), where=arrays.here())

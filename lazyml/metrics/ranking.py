@@ -18,10 +18,10 @@ from lazyml import array as arrays
 from lazyml import functions as lz
 from lazyml.array import Array
 from lazyml.errors import ParameterError
-from lazyml.metrics.operands import Labels, class_numbers, floats, ratio, two_labels
+from lazyml.metrics.operands import class_numbers, ratio, two_labels, vectors
 
 BINS = 2**15
-"""512 KiB of counts, which stay in the cache: at 65,536 bins a row takes longer."""
+"""For the scores of two classes 512 KiB of counts, which fit in the second cache of most processors."""
 
 
 def roc_auc_score(
@@ -29,20 +29,20 @@ def roc_auc_score(
     y_score: Any,
     *,
     sample_weight: Any = None,
-    labels: Labels = None,
+    labels: int | Sequence[float] | None = None,
     bins: int = BINS,
     range: Sequence[Any] | None = None,
 ) -> Array:
-    """The area under the ROC curve: the probability that a positive row scores above a negative one, ties counting half.
-    From a histogram: the true area is not farther away than `roc_auc_bound`.
+    """The area under the ROC curve: the probability that a positive row scores above a negative one, ties counting
+    half. From a histogram: the true area is not farther away than `roc_auc_bound`.
 
-    With P and N the weights of positive and negative rows in each bin, and B the negative weight in the bins below, it is
-    sum(P * (B + N / 2)) / (sum(P) * sum(N)).
+    With P and N the weights of positive and negative rows in each bin, and B the negative weight in the bins below,
+    it is sum(P * (B + N / 2)) / (sum(P) * sum(N)).
 
-    Scores may be any numbers, infinities too. `range=(low, high)` has equal bins from low to high, and scores outside in
-    the first and last: (0, 1) is best for probabilities. Without a range bins are equal in 1 - 1 / (1 + s) for s >= 0 and
-    1 / (1 - s) - 1 below, which holds all numbers and is finest near 0: good for scores such as margins, while of
-    probabilities only a quarter of the bins is used.
+    Scores may be any numbers, infinities too. `range=(low, high)` has equal bins from low to high, and scores outside
+    in the first and last: (0, 1) is best for probabilities. Without a range bins are equal in 1 - 1 / (1 + s) for s
+    >= 0 and 1 / (1 - s) - 1 below, which holds all numbers and is finest near 0: good for scores such as margins,
+    while of probabilities only a quarter of the bins is used.
 
     `labels` are the two labels, the positive one second: 0 and 1 unless told otherwise. Of one class alone it is nan.
 
@@ -70,12 +70,12 @@ def roc_auc_bound(
     y_score: Any,
     *,
     sample_weight: Any = None,
-    labels: Labels = None,
+    labels: int | Sequence[float] | None = None,
     bins: int = BINS,
     range: Sequence[Any] | None = None,
 ) -> Array:
-    """How far `roc_auc_score`, called with the same arguments, can be from the true area, rounding apart: all pairs within
-    a bin ordered one way, sum(P * N) / 2 / (sum(P) * sum(N)). It holds for weights that are not negative.
+    """How far `roc_auc_score`, called with the same arguments, can be from the true area, rounding apart: all pairs
+    within a bin ordered one way, sum(P * N) / 2 / (sum(P) * sum(N)). It holds for weights that are not negative.
 
     Shapes: three vectors (n,) give a number.
 
@@ -98,12 +98,12 @@ def average_precision_score(
     y_score: Any,
     *,
     sample_weight: Any = None,
-    labels: Labels = None,
+    labels: int | Sequence[float] | None = None,
     bins: int = BINS,
     range: Sequence[Any] | None = None,
 ) -> Array:
-    """The area under the curve of precision against recall, as the sum of the steps in recall times the precision there.
-    From a histogram: the true value is not farther away than `average_precision_bound`.
+    """The area under the curve of precision against recall, as the sum of the steps in recall times the precision
+    there. From a histogram: the true value is not farther away than `average_precision_bound`.
 
     With tp and fp the positive and negative weights in a bin and above it, and P the positive weight in it, it is
     sum(P * tp / (tp + fp)) / sum(P). Of no positive rows it is 0, as in scikit-learn.
@@ -128,16 +128,16 @@ def average_precision_bound(
     y_score: Any,
     *,
     sample_weight: Any = None,
-    labels: Labels = None,
+    labels: int | Sequence[float] | None = None,
     bins: int = BINS,
     range: Sequence[Any] | None = None,
 ) -> Array:
     """How far `average_precision_score`, called with the same arguments, can be from the true value, rounding apart. It
     holds for weights that are not negative.
 
-    With tp' and fp' the weights above a bin, its part of the sum is at most P * (tp' + P) / (tp' + P + fp'), all positive
-    rows tied and first; and at least the integral of (tp' + a) / (tp' + a + fp) over a from 0 to P, these last and one by
-    one: P - fp * log(1 + P / (tp' + fp)).
+    With tp' and fp' the weights above a bin, its part of the sum is at most P * (tp' + P) / (tp' + P + fp'), all
+    positive rows tied and first; and at least the integral of (tp' + a) / (tp' + a + fp) over a from 0 to P, these
+    last and one by one: P - fp * log(1 + P / (tp' + fp)).
 
     Shapes: three vectors (n,) give a number.
 
@@ -166,13 +166,19 @@ roc_auc, pr_auc, pr_auc_bound = roc_auc_score, average_precision_score, average_
 
 
 def _histograms(
-    y_true: Any, y_score: Any, sample_weight: Any, labels: Labels, bins: int, range: Sequence[Any] | None
+    y_true: Any,
+    y_score: Any,
+    sample_weight: Any,
+    labels: int | Sequence[float] | None,
+    bins: int,
+    range: Sequence[Any] | None,
 ) -> tuple[Array, Array]:
     """The weights of the negative and of the positive rows in each bin, from the lowest scores up, as float64: products
     of counts pass 64 bits."""
     if not isinstance(bins, (int, np.integer)) or isinstance(bins, bool) or bins < 1:
         raise ParameterError("not a number of bins", expected="bins >= 1", found=repr(bins), where=arrays.here())
-    y, score, s = floats(y_true, y_score, sample_weight)
+    y, score, s = vectors(y_true, y_score, sample_weight)
+    score, s = score.astype(np.float64), None if s is None else s.astype(np.float64)
     unit = _squashed(score) if range is None else _in_range(score, range)
     place = lz.where(unit >= 0, lz.minimum(lz.floor(unit * bins), bins - 1.0), 2.0 * bins)  # nan is beyond the table
     index = class_numbers(y, two_labels(labels)) * bins + place.astype(np.int64)

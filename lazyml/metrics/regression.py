@@ -60,8 +60,8 @@ def mean_absolute_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None) 
 
 
 def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> Array:
-    """The share of the variance that is explained, 1 - sum(s * (y_true - y_pred)**2) / sum(s * (y_true - m)**2), where m
-    is the mean of y_true weighted by s = `sample_weight`.
+    """The share of the variance that is explained, 1 - sum(s * (y_true - y_pred)**2) / sum(s * (y_true - m)**2),
+    where m is the mean of y_true weighted by s = `sample_weight`.
 
     Of equal y_true it is 1 where all predictions are exact, else 0, as in scikit-learn; of fewer than two rows nan.
 
