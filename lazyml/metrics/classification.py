@@ -11,7 +11,7 @@ from lazyml import array as arrays
 from lazyml import functions as lz
 from lazyml.array import Array
 from lazyml.errors import ParameterError
-from lazyml.metrics.operands import class_labels, class_numbers, one_of, ratio, vectors, where_known
+from lazyml.metrics.operands import class_labels, class_numbers, mean, one_of, ratio, total, vectors, where, where_known
 
 AVERAGES = ("binary", "micro", "macro", "weighted", None)
 
@@ -32,9 +32,7 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
     """
     y, f, s = vectors(y_true, y_pred, sample_weight)
     right = where_known((y == f).astype(np.float64), y, f)
-    if normalize:
-        return lz.average(right, weights=s)  # type: ignore[no-any-return]
-    return lz.sum(right if s is None else right * s)  # type: ignore[no-any-return]
+    return mean(right, s) if normalize else total(right, s)
 
 
 def confusion_matrix(
@@ -70,9 +68,9 @@ def confusion_matrix(
     count = found.size
     pair = class_numbers(y, found) * count + class_numbers(f, found)
     weights = None if s is None else s.astype(np.float64)
-    table = lz.reshape(lz.bincount(pair, weights, minlength=count * count), (count, count))
+    table: Array = lz.reshape(lz.bincount(pair, weights, minlength=count * count), (count, count))
     if normalize is None:
-        return table  # type: ignore[no-any-return]
+        return table
     axis = {"true": 1, "pred": 0, "all": None}[normalize]
     return ratio(table, lz.sum(table, axis=axis, keepdims=True), 0.0)
 
@@ -178,7 +176,7 @@ def _counts(
     table = confusion_matrix(y_true, y_pred, labels=labels, sample_weight=sample_weight).astype(np.float64)
     counts = lz.diagonal(table), lz.sum(table, axis=1), lz.sum(table, axis=0)
     if average == "micro":
-        return lz.sum(counts[0]), lz.sum(counts[1]), lz.sum(counts[2])
+        return total(counts[0]), total(counts[1]), total(counts[2])
     if average != "binary":
         return counts
     if found.size != 2 or pos_label not in found:
@@ -198,10 +196,10 @@ def _averaged(numerator: Array, denominator: Array, true: Array, average: str | 
     if average not in ("macro", "weighted"):
         return scores
     known = ~lz.isnan(scores)
-    values, ones = lz.where(known, scores, 0.0), known.astype(np.float64)
+    values, ones = where(known, scores, 0.0), known.astype(np.float64)
     plain = ratio(lz.sum(values), lz.sum(ones), np.nan)
     if average == "macro":
         return plain
     weights = true * ones
-    total = lz.sum(weights)
-    return lz.where(total == 0, plain, ratio(lz.sum(values * weights), total, 0.0))  # type: ignore[no-any-return]
+    weight = lz.sum(weights)
+    return where(weight == 0, plain, ratio(lz.sum(values * weights), weight, 0.0))

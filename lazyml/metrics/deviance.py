@@ -14,7 +14,7 @@ from lazyml import array as arrays
 from lazyml import functions as lz
 from lazyml.array import Array
 from lazyml.errors import ParameterError
-from lazyml.metrics.operands import floats
+from lazyml.metrics.operands import floats, mean, where
 
 
 def mean_tweedie_deviance(y_true: Any, y_pred: Any, *, sample_weight: Any = None, power: float = 0) -> Array:
@@ -43,10 +43,10 @@ def mean_tweedie_deviance(y_true: Any, y_pred: Any, *, sample_weight: Any = None
     y, m, s = floats(y_true, y_pred, sample_weight)
     deviance = _tweedie(y, m, power)
     if power >= 1:
-        deviance = lz.where((y >= 0 if power < 2 else y > 0) & (m > 0), deviance, np.nan)
+        deviance = where((y >= 0 if power < 2 else y > 0) & (m > 0), deviance, np.nan)
     elif power < 0:
-        deviance = lz.where(m > 0, deviance, np.nan)
-    return lz.average(deviance, weights=s)  # type: ignore[no-any-return]
+        deviance = where(m > 0, deviance, np.nan)
+    return mean(deviance, s)
 
 
 def _tweedie(y: Array, m: Array, power: float) -> Any:
@@ -143,4 +143,4 @@ def mean_binomial_deviance(y_true: Any, y_pred: Any, *, sample_weight: Any = Non
     perfect = lz.xlogy(y, y) + lz.xlog1py(1 - y, -y)
     deviance = 2 * (perfect - lz.xlogy(y, m) - lz.xlog1py(1 - y, -m))
     inside = (y >= 0) & (y <= 1) & (m >= 0) & (m <= 1)
-    return lz.average(lz.where(inside, deviance, np.nan), weights=s)  # type: ignore[no-any-return]
+    return mean(where(inside, deviance, np.nan), s)

@@ -34,9 +34,9 @@ def _vector(rows: Array, value: Any) -> Array:
     made = arrays.beside(rows, value)
     if made.ndim == 0:
         like = rows if rows.ndim == 1 else rows[:, 0]
-        return lz.full_like(like, made, made.dtype)  # type: ignore[no-any-return]
+        made = lz.full_like(like, made, made.dtype)
     if made.ndim != 1 or made.node.row_axis is None:
-        raise ShapeError("a metric takes one value a row", expected=f"({len(rows)},)", found=str(made.shape),
+        raise ShapeError("a metric takes one value a row", expected=f"({rows.shape[0]},)", found=str(made.shape),
                          where=arrays.here(), fix="take one column, as X[:, j]")  # fmt: skip
     return made
 
@@ -46,18 +46,36 @@ def floats(*values: Any) -> list[Any]:
     return [None if v is None else v.astype(np.float64) for v in vectors(*values)]
 
 
-def where_known(value: Any, *operands: Array) -> Array:
+def where(condition: Any, x: Any, y: Any) -> Array:
+    """x where the condition holds, else y."""
+    made: Array = lz.where(condition, x, y)
+    return made
+
+
+def where_known(value: Array, *operands: Array) -> Array:
     """The value, and nan where an operand is: a comparison with nan would pass for False."""
     for operand in operands:
         if operand.dtype.kind == "f":
-            value = lz.where(lz.isnan(operand), np.nan, value)
-    return value  # type: ignore[no-any-return]
+            value = where(lz.isnan(operand), np.nan, value)
+    return value
 
 
 def ratio(numerator: Any, denominator: Any, undefined: float) -> Array:
     """numerator / denominator, and another value where the denominator is 0."""
     nothing = denominator == 0
-    return lz.where(nothing, undefined, numerator / lz.where(nothing, 1.0, denominator))  # type: ignore[no-any-return]
+    return where(nothing, undefined, numerator / where(nothing, 1.0, denominator))
+
+
+def total(values: Array, weight: Array | None = None) -> Array:
+    """The sum, weighted where there are weights."""
+    made: Array = lz.sum(values if weight is None else values * weight)
+    return made
+
+
+def mean(values: Array, weight: Array | None) -> Array:
+    """The mean over the rows, weighted where there are weights."""
+    made: Array = lz.average(values, weights=weight)
+    return made
 
 
 def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
@@ -108,12 +126,10 @@ def class_numbers(y: Array, labels: NDArray[Any]) -> Array:
         known, number = (y >= 0) & (y < count) & (y == lz.floor(y)), y
     else:
         known, number = (y >= 0) & (y < count), y.astype(np.int64)
-    return lz.where(known, number, beyond).astype(np.int64)  # type: ignore[no-any-return]
+    return where(known, number, beyond).astype(np.int64)
 
 
 def checked_mean(values: Array, classes: Array, count: int, weight: Array | None, normalize: bool = True) -> Array:
     """The weighted mean, or sum, taken class by class, so that a label that is none does not go unseen."""
-    summed = lz.sum(lz.segment_sum(values if weight is None else values * weight, classes, count))
-    if not normalize:
-        return summed  # type: ignore[no-any-return]
-    return summed / lz.sum(lz.ones_like(values) if weight is None else weight)  # type: ignore[no-any-return]
+    summed = total(lz.segment_sum(values if weight is None else values * weight, classes, count))
+    return summed / total(lz.ones_like(values), weight) if normalize else summed

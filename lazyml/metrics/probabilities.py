@@ -19,6 +19,7 @@ from lazyml.metrics.operands import (
     ratio,
     two_labels,
     vectors,
+    where,
 )
 
 
@@ -54,7 +55,7 @@ def log_loss(
     y, p, s = vectors(y_true, y_proba, sample_weight)
     number = class_numbers(y, two_labels(labels))
     q = _clipped(p)
-    return checked_mean(-lz.where(number == 1, lz.log(q), lz.log1p(-q)), number, 2, s, normalize)
+    return checked_mean(-where(number == 1, lz.log(q), lz.log1p(-q)), number, 2, s, normalize)
 
 
 def _multinomial(
@@ -75,7 +76,7 @@ def _clipped(p: Array) -> Array:
     """In float64, away from 0 and 1 by the precision of the type it comes in; nan outside [0, 1]."""
     eps = float(np.finfo(p.dtype if p.dtype.kind == "f" else np.float64).eps)
     wide = p.astype(np.float64)
-    return lz.where((wide >= 0) & (wide <= 1), lz.clip(wide, eps, 1 - eps), np.nan)  # type: ignore[no-any-return]
+    return where((wide >= 0) & (wide <= 1), lz.clip(wide, eps, 1 - eps), np.nan)
 
 
 def brier_score_loss(
@@ -97,7 +98,7 @@ def brier_score_loss(
     """
     y, p, s = vectors(y_true, y_proba, sample_weight)
     number, q = class_numbers(y, two_labels(labels)), p.astype(np.float64)
-    error = lz.where((q >= 0) & (q <= 1), (q - number) ** 2, np.nan)
+    error = where((q >= 0) & (q <= 1), (q - number) ** 2, np.nan)
     return checked_mean(error, number, 2, s)
 
 
@@ -126,7 +127,8 @@ def calibration_table(
            [1.   , 0.875, 2.   ]])
     """
     positive, probability, weight = _by_bin(y_true, y_proba, n_bins, sample_weight, labels)
-    return lz.stack([ratio(positive, weight, np.nan), ratio(probability, weight, np.nan), weight], axis=1)  # type: ignore[no-any-return]
+    table: Array = lz.stack([ratio(positive, weight, np.nan), ratio(probability, weight, np.nan), weight], axis=1)
+    return table
 
 
 def expected_calibration_error(
@@ -164,7 +166,7 @@ def _by_bin(
     y, p, s = floats(y_true, y_proba, sample_weight)
     number = class_numbers(y, two_labels(labels))
     place = lz.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], p)
-    place = lz.where((p >= 0) & (p <= 1), place, 2 * n_bins)
+    place = where((p >= 0) & (p <= 1), place, 2 * n_bins)
     weight = lz.ones_like(p) if s is None else s
     sums = lz.segment_sum(lz.stack([weight, weight * p], axis=1), number * n_bins + place, 2 * n_bins)
     negative, positive = sums[:n_bins], sums[n_bins:]

@@ -18,7 +18,7 @@ from lazyml import array as arrays
 from lazyml import functions as lz
 from lazyml.array import Array
 from lazyml.errors import ParameterError
-from lazyml.metrics.operands import class_numbers, ratio, two_labels, vectors
+from lazyml.metrics.operands import class_numbers, ratio, total, two_labels, vectors, where
 
 BINS = 2**15
 """For the scores of two classes 512 KiB of counts, which fit in the second cache of most processors."""
@@ -180,7 +180,7 @@ def _histograms(
     y, score, s = vectors(y_true, y_score, sample_weight)
     score, s = score.astype(np.float64), None if s is None else s.astype(np.float64)
     unit = _squashed(score) if range is None else _in_range(score, range)
-    place = lz.where(unit >= 0, lz.minimum(lz.floor(unit * bins), bins - 1.0), 2.0 * bins)  # nan is beyond the table
+    place = where(unit >= 0, lz.minimum(lz.floor(unit * bins), bins - 1.0), 2.0 * bins)  # nan is beyond the table
     index = class_numbers(y, two_labels(labels)) * bins + place.astype(np.int64)
     counts = lz.bincount(index, s, minlength=2 * bins).astype(np.float64)
     return counts[:bins], counts[bins:]
@@ -188,7 +188,8 @@ def _histograms(
 
 def _squashed(score: Array) -> Any:
     """All numbers to [0, 1]."""
-    return lz.where(score >= 0, 1 - 0.5 / (1 + score), 0.5 / (1 - score))
+    rest = 0.5 / (1 + abs(score))
+    return where(score >= 0, 1 - rest, rest)
 
 
 def _in_range(score: Array, range: Sequence[Any]) -> Any:
@@ -200,7 +201,7 @@ def _in_range(score: Array, range: Sequence[Any]) -> Any:
     low, high = range
     width = high - low
     if isinstance(width, Array):  # of equal scores it is 0
-        width = lz.where(width == 0, 1.0, width)
+        width = where(width == 0, 1.0, width)
     return lz.clip((score - low) / width, 0.0, 1.0)
 
 
@@ -212,4 +213,4 @@ def _downwards(negative: Array, positive: Array) -> tuple[Array, Array, Array, A
 
 def _tied(P: Array, N: Array, tp: Array, fp: Array) -> Array:
     """The sum of precisions over the positive rows, those of a bin tied."""
-    return lz.sum(P * ratio(tp, tp + fp, 0.0))  # type: ignore[no-any-return]
+    return total(P * ratio(tp, tp + fp, 0.0))

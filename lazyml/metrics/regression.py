@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lazyml import functions as lz
 from lazyml.array import Array
-from lazyml.metrics.operands import floats, ratio
+from lazyml.metrics.operands import floats, mean, ratio, total, where
 
 
 def mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> Array:
@@ -23,7 +25,7 @@ def mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -
     2.0
     """
     y, f, s = floats(y_true, y_pred, sample_weight)
-    return lz.average((y - f) ** 2, weights=s)  # type: ignore[no-any-return]
+    return mean((y - f) ** 2, s)
 
 
 def root_mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> Array:
@@ -39,7 +41,8 @@ def root_mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = No
     >>> float(lz.compute(lz.metrics.root_mean_squared_error(lz.from_array([1.0, 2.0]), [3.0, 4.0])))
     2.0
     """
-    return lz.sqrt(mean_squared_error(y_true, y_pred, sample_weight=sample_weight))  # type: ignore[no-any-return]
+    root: Array = lz.sqrt(mean_squared_error(y_true, y_pred, sample_weight=sample_weight))
+    return root
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> Array:
@@ -56,7 +59,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None) 
     1.0
     """
     y, f, s = floats(y_true, y_pred, sample_weight)
-    return lz.average(abs(y - f), weights=s)  # type: ignore[no-any-return]
+    return mean(abs(y - f), s)
 
 
 def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> Array:
@@ -79,9 +82,9 @@ def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> Array:
     0.9486
     """
     y, f, s = floats(y_true, y_pred, sample_weight)
-    missed = lz.average((y - f) ** 2, weights=s)
-    spread = lz.var(y) if s is None else lz.average((y - lz.average(y, weights=s)) ** 2, weights=s)
+    missed = mean((y - f) ** 2, s)
+    spread = lz.var(y) if s is None else mean((y - mean(y, s)) ** 2, s)
     explained = 1 - ratio(missed, spread, 0.0)
-    of_equal = lz.where(missed == 0, 1.0, lz.where(lz.isnan(missed), missed, 0.0))
-    score = lz.where(spread == 0, of_equal, explained)
-    return lz.where(lz.sum(lz.ones_like(y)) < 2, float("nan"), score)  # type: ignore[no-any-return]
+    of_equal = where(missed == 0, 1.0, where(lz.isnan(missed), missed, 0.0))
+    score = where(spread == 0, of_equal, explained)
+    return where(total(lz.ones_like(y)) < 2, np.nan, score)
