@@ -101,7 +101,7 @@ class Signature:
 
 
 METRICS: dict[str, Callable[..., Any]] = {name: getattr(metrics, name) for name in metrics.__all__}
-"""Those of lazyml.metrics. Data, parameters and formulas may have their names too: `log_loss` is a good name of both."""
+"""Those of lazyml.metrics. Formulas, data and parameters may have their names too, such as `log_loss`."""
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **LANGUAGE, **{name: getattr(calculus, name) for name in calculus.__all__}, **METRICS

@@ -1,4 +1,4 @@
-"""ROC AUC and average precision from histograms: the true area is within the bound, which is no larger than it must be."""
+"""ROC AUC and average precision from histograms: the true area is within the bound, which is as small as it can be."""
 
 import warnings
 

@@ -62,7 +62,8 @@ def test_the_binomial_deviance(weight):
         ("mean_poisson_deviance", -1.0, 1.0), ("mean_poisson_deviance", 0.0, 0.0), ("mean_poisson_deviance", 1.0, -1.0),
         ("mean_gamma_deviance", 0.0, 1.0), ("mean_gamma_deviance", -1.0, -1.0),
         ("mean_inverse_gaussian_deviance", 0.0, 1.0), ("mean_inverse_gaussian_deviance", 1.0, -1.0),
-        ("mean_binomial_deviance", 1.5, 0.5), ("mean_binomial_deviance", 0.5, 1.5), ("mean_binomial_deviance", -0.5, 0.5),
+        ("mean_binomial_deviance", 1.5, 0.5), ("mean_binomial_deviance", 0.5, 1.5),
+        ("mean_binomial_deviance", -0.5, 0.5),
         ("mean_squared_error", np.nan, 1.0), ("mean_absolute_error", 1.0, np.nan), ("r2_score", np.nan, 1.0),
         ("r2_score", 1.0, np.nan),
     ],
@@ -97,7 +98,7 @@ def test_no_rows():
 
 
 def test_plain_values_beside_lazy_ones():
-    """ndarrays and lists of as many rows are streamed, a number is that for every row, all plain gives a formula too."""
+    """Those of as many rows are streamed, a number is that for every row; all plain gives a formula too."""
     Y, wanted = lazy(AMOUNT)[0], sk.mean_squared_error(AMOUNT, EXPECTED)
     for found in (m.mean_squared_error(Y, EXPECTED), m.mean_squared_error(AMOUNT.tolist(), EXPECTED.tolist())):
         assert isinstance(found, lz.Array)
