@@ -5,6 +5,7 @@ until a result is asked for; then the fewest passes over the data are planned, e
 pages of the file stream through it inside a fixed memory budget.
 """
 
+from lazyml import metrics as metrics
 from lazyml.array import Array as Array
 from lazyml.config import VERSION as __version__  # noqa: F401, N811
 from lazyml.functions.calculus import *

@@ -30,6 +30,7 @@ LAYERS = [
     ("lazyml.origins",),
     ("lazyml.array",),
     ("lazyml.functions",),
+    ("lazyml.metrics",),
     ("lazyml.solvers",),
     ("lazyml.models",),
     ("lazyml.tuning",),

@@ -48,7 +48,8 @@ probability = "sigmoid(score)"
 
 [metrics]
 log_loss = "mean(softplus(score) - late * score)"
-accuracy = "mean((score > 0) == (late > 0))"
+accuracy = "accuracy_score(late > 0, score > 0)"
+roc_auc  = "roc_auc(late, score)"
 """
 
 
@@ -114,13 +115,13 @@ def evaluate(folder: Path, params: Any, resources: dict[str, Any]) -> tuple[Any,
     w, b = lz.param("w", X.shape[1]), lz.param("b")
     z = X @ w + b
     log_loss = lz.mean(lz.softplus(z) - y * z)
-    accuracy = lz.mean((z > 0) == (y > 0))
-    values = lz.compute(log_loss, accuracy, params=params, **resources)  # both in one pass
+    accuracy = lz.metrics.accuracy_score(y > 0, z > 0)
+    found = {"log loss": log_loss, "accuracy": accuracy, "ROC AUC": lz.metrics.roc_auc(y, z)}
+    values = lz.compute(found, params=params, **resources)  # all in one pass
     lz.store(lz.sigmoid(z), folder / "scores.h5", "probability", params=params, overwrite=True, **resources)
     with h5py.File(folder / "scores.h5") as scores, h5py.File(path) as flights:
         probability, truth = scores["probability"][:], flights["held_out/late"][:]
-    auc = report.roc_auc(truth, probability)
-    return truth, probability, {"log loss": float(values[0]), "accuracy": float(values[1]), "ROC AUC": auc}
+    return truth, probability, {name: float(value) for name, value in values.items()}
 
 
 def _summary(program: Any, fit: Any, memory: str, path: Path, seconds: float) -> None:

@@ -16,21 +16,6 @@ Floats = NDArray[np.float64]
 INK, MUTED, ACCENT, SOFT = "#222222", "#8a8a8a", "#1f6f8b", "#c9dde3"
 
 
-def roc_auc(truth: NDArray[Any], score: NDArray[Any]) -> float:
-    """Probability that a random positive scores above a random negative, ties counting half (Mann-Whitney).
-
-    >>> roc_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.8]))
-    0.875
-    """
-    positive = np.asarray(truth) > 0
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    hits, misses = int(positive.sum()), int((~positive).sum())
-    if not hits or not misses:
-        return float("nan")
-    return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
-
-
 def base_rate_scores(training_rate: float, held_out_rate: float) -> dict[str, float]:
     """What predicting the training mean for every row gets on the held-out rows.
 

@@ -23,7 +23,20 @@ from lazyml.expr.show import formula
 from lazyml.functions import along
 from lazyml.functions.elementwise import at_once
 
-__all__ = ["cholesky", "det", "diag", "diagonal", "einsum", "inv", "outer", "reshape", "slogdet", "solve", "trace"]
+__all__ = [
+    "cholesky",
+    "cumsum",
+    "det",
+    "diag",
+    "diagonal",
+    "einsum",
+    "inv",
+    "outer",
+    "reshape",
+    "slogdet",
+    "solve",
+    "trace",
+]
 
 
 def det(A: Any) -> Any:
@@ -245,6 +258,28 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Any:
     raise UnsupportedError("a row-aligned Array keeps its rows", expected="(n,) from (n, 1), or (n, 1) from (n,)",
                            found=f"{show_shape(x.node.shape)} to {sizes}", formula=x.name,
                            where=arrays.here())  # fmt: skip
+
+
+def cumsum(x: Any, axis: int | None = None) -> Any:
+    """The sums of the first 1, 2, 3, ... elements of a small array along an axis; of all its elements, line by line,
+    when no axis is given.
+
+    Shapes: (k,) gives (k,); (p, q) gives (p, q) with an axis, (p * q,) without.
+
+    Derivative: for each element the sum of g from there on.
+
+    Raises ShapeError for an axis that is not there, UnsupportedError for a row-aligned Array.
+
+    >>> import lazyml as lz
+    >>> counts = lz.bincount(lz.from_array([1, 0, 1, 2]), minlength=3)
+    >>> lz.compute(lz.cumsum(counts))
+    array([1, 3, 4])
+    """
+    if not isinstance(x, Array):
+        return np.cumsum(x, axis)
+    if axis is None:
+        x, axis = x if x.node.row_axis is not None else reshape(x, (-1,)), 0
+    return _apply("cumsum", x, arg=along.normalise_axes(axis, x.node)[0])
 
 
 def _completed(x: Array, asked: tuple[Any, ...]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lazyml.errors import FormulaError, SourceError, SourceNotFoundError
 from lazyml.models.grammar import CONSTANTS, did_you_mean, syntax_tree, with_place
-from lazyml.models.signatures import FUNCTIONS
+from lazyml.models.signatures import FUNCTIONS, METRICS
 
 REQUIRED = ("data", "params", "model")
 OPTIONAL = ("hyper", "solver", "predict", "metrics")
@@ -236,7 +236,7 @@ class _Reader:
                     continue
                 if name in CONSTANTS:
                     raise self.wrong(section, name, "the name of a constant cannot be reused", "another name", name)
-                if name in FUNCTIONS:
+                if name in FUNCTIONS and name not in METRICS:
                     raise self.wrong(section, name, "the name of a function cannot be reused", "another name", name)
                 if name in taken:
                     raise self.wrong(section, name, f"the name is taken by [{taken[name]}]", "another name", name)

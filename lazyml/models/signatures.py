@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from lazyml import metrics
 from lazyml.functions import LANGUAGE, calculus
 
 MAX_WHOLE = 1_000_000  # a whole number that an argument may be: most are sizes of tables
@@ -99,8 +100,11 @@ class Signature:
     more: Takes | None = None  # any number of further arguments by position
 
 
+METRICS: dict[str, Callable[..., Any]] = {name: getattr(metrics, name) for name in metrics.__all__}
+"""Those of lazyml.metrics. Formulas, data and parameters may have their names too, such as `log_loss`."""
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **LANGUAGE, **{name: getattr(calculus, name) for name in calculus.__all__}
+    **LANGUAGE, **{name: getattr(calculus, name) for name in calculus.__all__}, **METRICS
 }  # fmt: skip
 """Every function a formula may call, by the name it has in lazyml."""
 

@@ -28,7 +28,7 @@ FREE, AFFINE, CURVED = 0, 1, 2
 
 LINEAR = frozenset({
     "add", "subtract", "negative", "broadcast", "expand", "squeeze", "transpose", "index", "reshape", "place", "sum",
-    "concatenate", "diagonal", "diag",
+    "concatenate", "diagonal", "diag", "cumsum",
 })  # fmt: skip
 """Linear in all that they take together."""
 BILINEAR = frozenset({"multiply", "matmul", "contract_rows", "einsum"})

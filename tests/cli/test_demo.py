@@ -112,13 +112,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 def test_scores_agree_with_scikit_learn():
     rng = np.random.default_rng(0)
-    score = np.round(rng.random(500), 2)  # with ties
-    truth = rng.random(500) < score
-    np.testing.assert_allclose(report.roc_auc(truth, score), roc_auc_score(truth, score), rtol=1e-12)
+    truth = rng.random(500) < rng.random(500)
     base = report.base_rate_scores(0.3, truth.mean())
     np.testing.assert_allclose(base["log loss"], log_loss(truth, np.full(500, 0.3)), rtol=1e-12)
     assert base["accuracy"] == accuracy_score(truth, np.zeros(500))
-    assert np.isnan(report.roc_auc(np.ones(3), np.ones(3)))
 
 
 def test_the_whole_demo_on_a_sample(tmp_path):
@@ -146,7 +143,8 @@ def test_the_whole_demo_on_a_sample(tmp_path):
     evaluated = runner.invoke(app, ["evaluate", *model, *held_out])
     assert evaluated.exit_code == 0, evaluated.output
     values = dict(re.findall(r"^(\w+) +([\d.]+)$", evaluated.stdout, re.MULTILINE))
-    assert f"{float(values['log_loss']):.4f}" == printed["log loss"]
+    for ours, theirs in (("log_loss", "log loss"), ("accuracy", "accuracy"), ("roc_auc", "ROC AUC")):
+        assert f"{float(values[ours]):.4f}" == printed[theirs]
 
     again = runner.invoke(app, ["demo", "--out", str(out), "--rows", "1500", "--memory", "16 MiB"])
     assert again.exit_code == 0, again.output

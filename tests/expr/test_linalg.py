@@ -71,6 +71,7 @@ OPERATORS = {
     "cholesky": lz.cholesky(S) * WEIGHTS,
     "cholesky of what is not symmetric": lz.cholesky(S + 0.1 * A) * WEIGHTS,
     "diagonal": lz.diagonal(A @ A) * lz.diag(A) * c + lz.trace(A @ A) + lz.sum(lz.diagonal(B) * d),
+    "cumsum": lz.cumsum(B, axis=0) * B + lz.cumsum(B, axis=1) @ lz.diag(d) + lz.sum(lz.cumsum(B)[2:4] * d),
     "diag": lz.diag(c) @ A @ lz.diag(c),
     "outer": lz.outer(c, d) * B,
     "reshape": lz.reshape(B, (2, 3)) @ A + lz.reshape(lz.reshape(c * c, (3, 1)), (-1,)),
@@ -88,7 +89,9 @@ def test_derivatives(name):
     check(lz.sum(made * made) + lz.sum(made), POINT, tolerance=1e-5)
 
 
-@pytest.mark.parametrize("name", ["det", "slogdet", "inv", "solve", "cholesky", "diagonal", "reshape", "einsum"])
+@pytest.mark.parametrize(
+    "name", ["det", "slogdet", "inv", "solve", "cholesky", "diagonal", "cumsum", "reshape", "einsum"]
+)
 def test_gradients_of_gradients(name):
     loss = lz.sum(lz.tanh(OPERATORS[name]))
     params = loss.parameters()

@@ -85,9 +85,10 @@ class _Texts(ast.NodeTransformer):
 
 
 def called(node, bare):
-    """The function of the language that a call is of: lz.f(...), or f(...) for those known without lz."""
+    """The function that a call is of: lz.f(...), lz.metrics.f(...), or f(...) for those known without lz."""
     if isinstance(node.func, ast.Attribute):
-        return node.func.attr if getattr(node.func.value, "id", "") == "lz" and node.func.attr in FUNCTIONS else None
+        of_ours = ast.unparse(node.func.value) in ("lz", "lz.metrics")
+        return node.func.attr if of_ours and node.func.attr in FUNCTIONS else None
     return node.func.id if getattr(node.func, "id", "") in bare else None
 
 

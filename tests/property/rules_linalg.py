@@ -191,6 +191,14 @@ def diagonals(s: Session) -> Value:
 
 
 @rule
+def running_sums(s: Session) -> Value:
+    a = s.draw("line table")
+    axis = s.pick([None, *range(a.plain.ndim)])
+    return made(f"cumsum({a.text}, {axis})", lambda v: lz.cumsum(v, axis), lambda v: np.cumsum(v, axis), a,
+                summed=lambda v: np.cumsum(v, axis))  # fmt: skip
+
+
+@rule
 def diagonal_matrix(s: Session) -> Value:
     a = s.draw("line")
     return made(f"diag({a.text})", lz.diag, np.diag, a)

@@ -62,6 +62,12 @@ def diag(node: Node, g: Node) -> Cotangents:
     return (apply("diagonal", g),)
 
 
+def cumsum(node: Node, g: Node) -> Cotangents:
+    """The sum from each element on: the whole, less what comes before."""
+    whole = b.expand(b.reduce("sum", g, [node.arg]), node.arg)
+    return (b.add(b.subtract(whole, apply("cumsum", g, arg=node.arg)), g),)
+
+
 def reshape(node: Node, g: Node) -> Cotangents:
     return (apply("reshape", g, arg=node.src[0].shape),)
 

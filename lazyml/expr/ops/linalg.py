@@ -74,6 +74,10 @@ _row("diagonal", infer.diagonal, lambda node, x: np.diagonal(x), d.diagonal, 0, 
      Doc("the diagonal of a small matrix", "a matrix with g on its diagonal", "diagonal([[1.0, 2.0], [3.0, 4.0]])"))
 _row("diag", infer.diag, _diag, d.diag, 0, call_text("diag", 1),
      Doc("zeros with a small vector on the diagonal", "the diagonal of g", "diag([1.0, 2.0])"))
+_row("cumsum", infer.cumsum, lambda node, x: np.cumsum(x, axis=node.arg, dtype=node.dtype), d.cumsum, 1,
+     "cumsum({0}, axis={arg})",
+     Doc("the sums of the first 1, 2, 3, ... elements of a small array along an axis",
+         "for each element the sum of g from there on", "cumsum([1.0, 2.0, 3.0], axis=0)"))
 _row("reshape", infer.reshape, lambda node, x: np.reshape(x, node.arg), d.reshape, 0, "reshape({0}, {arg})",
      Doc("a small array in another shape, row by row", "in the first shape", "reshape([1.0, 2.0, 3.0, 4.0], (2, 2))"))
 _row("einsum", infer.einsum, _einsum, d.einsum, 2, 'einsum("{arg}", {all})',
