@@ -50,7 +50,8 @@ def program_of(path):
 program, zeros = program_of(small)
 program(**zeros)
 loss, zeros, _ = loss_of(small)
-lz.minimize(loss, start=zeros, memory=memory, threads=threads, max_iterations=2)  # loads what training loads
+# A solver whose only program is the one that states its peak; fitting loads what training loads.
+lz.minimize(loss, start=zeros, solver="lbfgs", memory=memory, threads=threads, max_iterations=2)
 program.release()
 del program, loss
 give_back()
@@ -59,7 +60,7 @@ was_reset = reset_peak()
 program, start = program_of(path)
 loss, _, _ = loss_of(path)
 begin = time.perf_counter()
-fit = lz.minimize(loss, start=start, memory=memory, threads=threads, max_iterations=iterations)
+fit = lz.minimize(loss, start=start, solver="lbfgs", memory=memory, threads=threads, max_iterations=iterations)
 seconds = time.perf_counter() - begin
 print(json.dumps({"idle": idle, "ready": ready, "peak": status("VmHWM"), "reset": was_reset,
                   "budget": parse_bytes(memory), "stated": program.peak_bytes, "passes": fit.passes,

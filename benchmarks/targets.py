@@ -50,7 +50,7 @@ def of_shape(columns: int, dtype: str, name: str) -> Value:
     def value(results: Results) -> float | None:
         reports = results["in-memory"].reports if "in-memory" in results else ()
         mine = (report for report in reports if (report.get("columns"), report.get("dtype")) == (columns, dtype))
-        return next((report["checks"][name] for report in mine), None)
+        return next((report["checks"].get(name) for report in mine), None)
 
     return value
 
