@@ -7,36 +7,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from lazyml.solvers.lbfgs import at_resolution, two_loop, with_pair
+from lazyml.solvers.lbfgs import LbfgsState, at_resolution, two_loop, with_pair
 from lazyml.solvers.line_search import Wolfe, search
-from lazyml.solvers.objective import Objective, Point, max_abs
+from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
 
 
 @dataclass(frozen=True, eq=False)
-class SubsampledState:
-    """The point, the next direction, the pairs of L-BFGS, oldest first, and the root of the metric's inverse."""
+class SubsampledState(LbfgsState):
+    """That of L-BFGS, and the root of the metric's inverse, in which its pairs start."""
 
-    x: np.ndarray
-    value: float
-    gradient: np.ndarray
-    direction: np.ndarray
-    steps: tuple[np.ndarray, ...]
-    changes: tuple[np.ndarray, ...]
-    root: np.ndarray
-    outcome: Outcome | None = None
-
-    @property
-    def gradient_norm(self) -> float:
-        """max |g|."""
-        return max_abs(self.gradient)
-
-    @property
-    def step_ahead(self) -> float:
-        """The largest move that the next step would make: an estimate of the error of ``x``."""
-        return max_abs(self.direction)
+    root: np.ndarray = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -77,7 +60,7 @@ class SubsampledNewton:
         point, hessian = start_with_metric(objective, self.seed, x)
         root = hessian.inverse_root(objective.hessian_resolution)
         direction = -two_loop(point.gradient, (), (), root)
-        return SubsampledState(point.x, point.value, point.gradient, direction, (), (), root)
+        return SubsampledState(point.x, point.value, point.gradient, direction, (), (), root=root)
 
     def step(self, objective: Objective, state: SubsampledState) -> SubsampledState:
         """One iteration; a search that fails is tried once more without the pairs, then the state has the outcome."""

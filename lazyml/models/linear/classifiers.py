@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,14 +17,15 @@ from lazyml.models.linear.model import Data, LinearModel, Penalty
 from lazyml.models.linear.regressors import inverse_strength, share
 
 
-class Classifier(LinearModel):
+class Classifier(LinearModel, ABC):
     """A model of a class a row: margins (n,) for two classes, (n, k) for more."""
 
     kind: ClassVar[str] = "classifier"
+    class_weight: Any
 
+    @abstractmethod
     def _fit_classes(self, data: Data) -> None:
         """Set ``coef_`` and ``intercept_``; ``data.y`` is the number of each row's class, of all ``classes_``."""
-        raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Self:
         """Fit to X (n, d) and labels y (n,): arrays, lazy Arrays, or ``"file.h5:dataset"``.
@@ -56,7 +58,7 @@ class Classifier(LinearModel):
 
     def _with_class_weights(self, data: Data, classes: np.ndarray, sizes: np.ndarray) -> Data:
         """The data with weights times those of the classes."""
-        chosen = self.class_weight  # type: ignore[attr-defined]
+        chosen = self.class_weight
         if chosen is None:
             return data
         if isinstance(chosen, str):

@@ -17,6 +17,7 @@ Journal of Econometrics 29 (1985) 305.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,14 +45,15 @@ class Inference:
     rank: int
 
 
-class Inferring(LinearModel):
+class Inferring(LinearModel, ABC):
     """Inference for models that are a family and a link."""
 
     inexact: ClassVar[bool] = False
     """Whether z values are those of Student's t, since the variance is estimated beside the mean."""
 
+    @abstractmethod
     def _family(self) -> tuple[Family, Link]:
-        raise NotImplementedError
+        """The family and the link."""
 
     def _inferred(self) -> Inference:
         """What two passes over the data of the fit tell, made when it is first asked for."""
