@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,12 +17,12 @@ from lazyml.codegen.interpret import evaluate, evaluate_small, prepare_users
 from lazyml.config import Settings, machine_bytes, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.expr import build, verify
-from lazyml.expr.node import OPS, ChosenRows, Node, topological
+from lazyml.expr.node import OPS, ChosenRows, Node, encode, topological
 from lazyml.expr.rewrites import optimise
 from lazyml.expr.rewrites.explain import LineOf
 from lazyml.expr.show import formula
 from lazyml.plan.columns import narrow
-from lazyml.plan.plan import Pass, Tiling
+from lazyml.plan.plan import Pass, Tiling, row_bytes
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import CHEAP, kept_ranges
 from lazyml.plan.storage import Storage
@@ -151,12 +152,30 @@ class Planned:
             _remember(self._tilings, key, found)
         return found
 
+    def read_ahead(self) -> None:
+        """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""
+        first, tiling = self.plan.passes[0], self.plan.tilings[0]
+        for node in first.files:
+            if self.sources[node].temporary_bytes:
+                continue
+            window = self._settings.readahead_bytes // max(1, row_bytes(node))
+            scan = self.sources[node].scan(tiling.page_rows, 1, 0, first.rows)
+            scan.prefetch(0, min(window, first.rows))
+            scan.close()
+
     def release(self, known: bool = True) -> None:
         """Let go of rows that stay in memory and chunks in temporary files, and, where they are `known`, of totals."""
         self.pins.release()
         drop(self.sources.values())
         if known:
             self.remembered.clear()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies the formulas and the data."""
+        place = {node: at for at, node in enumerate(topological(self.outputs))}
+        text = repr((encode(*self.outputs), [place[node] for node in self.outputs]))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def facts(self, prepared: bool, pinned: int) -> Facts:
         """What is said of a run beside its numbers: whether rows could stay in memory, and what computed."""

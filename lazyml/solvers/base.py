@@ -108,17 +108,19 @@ def run(
     """
     check_limits(tolerance, max_iterations)
     journey = checkpoint.load(solver, objective) if checkpoint else None
-    if journey is None:
-        state = solver.init(objective, start)
-        journey = Journey(state, objective.counts).then(state, objective.counts)
     try:
+        if journey is None:
+            state = solver.init(objective, start)
+            journey = Journey(state, objective.counts).then(state, objective.counts)
+            if checkpoint:
+                checkpoint.reached(journey)
         while (outcome := judge(journey, objective, tolerance, max_iterations, solver.step_share)) is None:
             state = solver.step(objective, journey.state)
             # A search that failed is an outcome of the state it started from, not one more iteration.
             journey = Journey(state, objective.counts, journey.history) if state.outcome else journey.then(
                 state, objective.counts)  # fmt: skip
             if checkpoint:
-                checkpoint.save_when_due(journey, solver, objective)
+                checkpoint.reached(journey)
             if progress:
                 progress.update(journey.history, journey.counts, tolerance, max_iterations)
             if state.outcome is None and callback is not None and callback(result(journey, objective, None)):
@@ -126,10 +128,10 @@ def run(
                 break
     except BaseException as error:
         if checkpoint:
-            checkpoint.rescue(journey, solver, objective, error)
+            checkpoint.rescue(error)
         raise
     if checkpoint:
-        checkpoint.save(journey, solver, objective)
+        checkpoint.save()
     return result(journey, objective, outcome)
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from lazyml import trees
 from lazyml.array import Array
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
+from lazyml.runtime.journal import Journal
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
-from lazyml.solvers.checkpoint import Checkpoint, saved_sizes
+from lazyml.solvers.checkpoint import EVERY, Checkpoint, saved_sizes
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.objective import Objective, Params
 from lazyml.solvers.programs import Programs
@@ -38,7 +39,7 @@ def minimize(
     threads: int | None = None,
     callback: Callable[[Result], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    checkpoint_every: float = 5.0,
+    checkpoint_every: float = EVERY,
     progress: bool | None = None,
 ) -> Result:
     """Find the parameters that minimise a formula over data of any size.
@@ -72,9 +73,10 @@ def minimize(
         Given the Result so far after each iteration; returning True stops.
     checkpoint : path, optional
         A file that the state is kept in. When it exists the run resumes from it, ``start`` is not used, and it ends
-        with the bits of an uninterrupted run. Ctrl-C saves before it stops.
+        with the bits of an uninterrupted run. Ctrl-C saves before it stops. A pass that was under way goes on from the
+        rows that were finished.
     checkpoint_every : float
-        Seconds between two saves, at least.
+        Seconds between two saves, at least, between passes or in the middle of one.
     progress : bool, optional
         Whether to show a line on stderr; when not given, if that is a terminal.
 
@@ -115,7 +117,8 @@ def minimize(
     values = start_values({name: tuple(p.shape) for name, p in parameters.items()}, start)
     sizes = {} if checkpoint is None else saved_sizes(checkpoint)
     leaves = [p.node for p in parameters.values()]
-    programs = Programs(loss.node, leaves, sizes, memory=memory, threads=threads)
+    journal = None if checkpoint is None else Journal()
+    programs = Programs(loss.node, leaves, sizes, journal, memory=memory, threads=threads)
     if programs.first_order.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     reason = f"{type(chosen).__name__}: as asked for"
@@ -126,7 +129,7 @@ def minimize(
     objective = objective_for(chosen, programs)
     keep = None
     if checkpoint is not None:
-        keep = Checkpoint(checkpoint, programs.fingerprint, checkpoint_every, programs.sizes)
+        keep = Checkpoint(checkpoint, programs.fingerprint, checkpoint_every, programs.sizes, journal)
     try:
         with ProgressLine(progress) as line:
             found = run(chosen, objective, objective.flatten(values), tolerance=tolerance,

@@ -21,6 +21,7 @@ from lazyml.expr.batch import along
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
 from lazyml.functions import compile, mean, std
+from lazyml.runtime.journal import Journal
 from lazyml.solvers.checkpoint import NO_SIZES
 from lazyml.solvers.curvature import Curvature, find_curvature
 from lazyml.solvers.kinks import Kinks, find_kinks
@@ -40,14 +41,20 @@ class Programs:
     """A loss, its parameters, and all that can be asked of it.
 
     ``saved`` sizes are those of the run that a checkpoint belongs to: `lazyml tune`, or other caches, change the order
-    of sums, and so the last bits of where the run goes. ``resources`` are the ``memory`` and ``threads`` of
-    ``lz.compile``.
+    of sums, and so the last bits of where the run goes. ``journal`` takes down what runs have finished. ``resources``
+    are the ``memory`` and ``threads`` of ``lz.compile``.
     """
 
     def __init__(
-        self, loss: Node, parameters: Sequence[Node], saved: Mapping[str, int] = NO_SIZES, **resources: Any
+        self,
+        loss: Node,
+        parameters: Sequence[Node],
+        saved: Mapping[str, int] = NO_SIZES,
+        journal: Journal | None = None,
+        **resources: Any,
     ) -> None:
         self.loss, self.parameters, self.saved, self.resources = loss, tuple(parameters), saved, resources
+        self.journal = journal
         self.last_run: Any = None
 
     @cached_property
@@ -92,7 +99,7 @@ class Programs:
     @cached_property
     def smooth(self) -> Programs:
         """The loss without the penalties that have kinks."""
-        return Programs(self.kinks.smooth, self.parameters, self.saved, **self.resources)
+        return Programs(self.kinks.smooth, self.parameters, self.saved, self.journal, **self.resources)
 
     @cached_property
     def twice(self) -> Any:
@@ -149,7 +156,9 @@ class Programs:
     def _compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
         program = compile([Array(node) for node in nodes], backend=backend, **self.resources)
         sizes = {name: self.saved.get(name, size) for name, size in vars(program.sizes).items()}
-        return program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
+        program = program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
+        program.journal = self.journal
+        return program
 
     def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
         # A loss whose kinks are left to proximal steps may no longer depend on what it penalises.

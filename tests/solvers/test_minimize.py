@@ -71,7 +71,7 @@ class FakePrograms:
 def compiler(monkeypatch):
     options = {}
 
-    def programs(loss, parameters, sizes, **given):
+    def programs(loss, parameters, sizes, journal, **given):
         options.update(given)
         assert parameters == ["node of b", "node of w"]
         return FakePrograms(loss)
