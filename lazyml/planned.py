@@ -37,6 +37,9 @@ from lazyml.sources.protocol import Source
 from lazyml.sources.window import WindowSource
 
 BACKENDS = ("auto", "numba", "numpy")
+PINNED_COST = {True: 0.0, "costly": 1.5, False: math.inf}
+"""Rows may stay that cost at least this to read. A byte that is copied from the page cache costs 1: where few passes
+are to come, they take less time than fresh memory does."""
 Values = NDArray[Any]
 Key = TypeVar("Key")
 Found = TypeVar("Found")
@@ -70,13 +73,16 @@ class Options:
     where: str | None = None
     storage: Storage | None = None
     repeated: bool = True
-    pin: bool = True
+    pin: bool | str = True
     line_of: LineOf | None = None
     settings: Settings | None = None
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UnsupportedError("no such backend", expected=", ".join(BACKENDS), found=repr(self.backend))
+        if self.pin not in PINNED_COST:
+            raise UnsupportedError("not a way to keep rows in memory", expected='True, False or "costly"',
+                                   found=repr(self.pin))  # fmt: skip
 
     def given(self) -> dict[str, Any]:
         """By name, as they were given."""
@@ -88,8 +94,7 @@ class Planned:
 
     def __init__(self, given: Sequence[Node], options: Options, settings: Settings) -> None:
         self.settings = settings
-        if not options.pin:
-            settings = replace(settings, pinned_share=0)
+        settings = replace(settings, pinned_cost=PINNED_COST[options.pin])
         self._settings, self._repeated = settings, options.repeated
         self.budget, self.threads = memory_budget(options.memory), thread_count(options.threads)
         for node in given:
@@ -187,7 +192,7 @@ class Planned:
     def _budget_of_all(self) -> int:
         """The budget with which all files would stay in memory; 0 when they may not, or the machine has not so much."""
         rows, settings = self.pins.total, self._settings
-        if not (self._repeated and rows and settings.pinned_share):
+        if not (self._repeated and rows and settings.pinned_share) or settings.pinned_cost:
             return 0
         left = max(math.ceil(rows / settings.pinned_share), rows + settings.unpinned_bytes)
         budget = self.plan.working_bytes + left

@@ -119,13 +119,15 @@ def minimize(
     leaves = [p.node for p in parameters.values()]
     journal = None if checkpoint is None else Journal()
     programs = Programs(loss.node, leaves, sizes, journal, memory=memory, threads=threads)
-    if programs.first_order.rows == 0:
+    if programs.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     reason = f"{type(chosen).__name__}: as asked for"
     if isinstance(chosen, Auto):
         chosen, reason = chosen.choose(programs)
     if isinstance(chosen, SubsampledNewton) and programs.kinks.penalty is not None:
         chosen = chosen.for_kinks()
+    if not getattr(chosen, "few_passes", False):
+        programs.expect_many_passes()
     objective = objective_for(chosen, programs)
     keep = None
     if checkpoint is not None:

@@ -55,7 +55,19 @@ class Programs:
     ) -> None:
         self.loss, self.parameters, self.saved, self.resources = loss, tuple(parameters), saved, resources
         self.journal = journal
+        self.pin: bool | str = "costly"
         self.last_run: Any = None
+
+    def expect_many_passes(self) -> None:
+        """Keep rows in memory that are cheap to read, too: before any program that is to have them is planned."""
+        self.pin = True
+        if "smooth" in vars(self):
+            self.smooth.pin = True
+
+    @cached_property
+    def rows(self) -> int | None:
+        """Of the data; None where the loss reads none."""
+        return max((int(node.shape[0]) for node in row_leaves(self.loss)), default=None)
 
     @cached_property
     def size(self) -> int:
@@ -87,8 +99,7 @@ class Programs:
     def second_order(self) -> Any:
         """Value, gradient and the totals of the Hessian. On few rows many Gram matrices, as of many classes, go by
         NumPy: to compile them takes ten seconds and more."""
-        rows = max((int(node.shape[0]) for node in row_leaves(self.loss)), default=0)
-        interpret = self.curvature.blocks > _MANY_BLOCKS and rows <= _FEW_ROWS
+        interpret = self.curvature.blocks > _MANY_BLOCKS and (self.rows or 0) <= _FEW_ROWS
         formulas = [self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes]
         return self._compile(formulas, backend="numpy" if interpret else "auto")
 
@@ -154,7 +165,7 @@ class Programs:
         return str(self.first_order.fingerprint)
 
     def _compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
-        program = compile([Array(node) for node in nodes], backend=backend, **self.resources)
+        program = compile([Array(node) for node in nodes], backend=backend, pin=self.pin, **self.resources)
         sizes = {name: self.saved.get(name, size) for name, size in vars(program.sizes).items()}
         program = program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
         program.journal = self.journal
