@@ -42,7 +42,8 @@ class Programs:
 
     ``saved`` sizes are those of the run that a checkpoint belongs to: `lazyml tune`, or other caches, change the order
     of sums, and so the last bits of where the run goes. ``journal`` takes down what runs have finished. ``resources``
-    are the ``memory`` and ``threads`` of ``lz.compile``.
+    are the ``memory`` and ``threads`` of ``lz.compile``. ``given`` has values of what the loss has as parameters and is
+    not trained.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Programs:
         self.journal = journal
         self.pin: bool | str = "costly"
         self.last_run: Any = None
+        self.given: dict[str, Any] = {}
 
     def expect_many_passes(self) -> None:
         """Keep rows in memory that are cheap to read, too: before any program that is to have them is planned."""
@@ -105,12 +107,14 @@ class Programs:
 
     @cached_property
     def kinks(self) -> Kinks:
-        return find_kinks(self.structure, self.parameters)
+        return find_kinks(self.structure, self.parameters, self.given)
 
     @cached_property
     def smooth(self) -> Programs:
         """The loss without the penalties that have kinks."""
-        return Programs(self.kinks.smooth, self.parameters, self.saved, self.journal, **self.resources)
+        smooth = Programs(self.kinks.smooth, self.parameters, self.saved, self.journal, **self.resources)
+        smooth.given = self.given
+        return smooth
 
     @cached_property
     def twice(self) -> Any:
@@ -173,7 +177,8 @@ class Programs:
 
     def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
         # A loss whose kinks are left to proximal steps may no longer depend on what it penalises.
-        values = program(**{name: value for name, value in params.items() if name in program.parameters})
+        every = self.given | dict(params)
+        values = program(**{name: value for name, value in every.items() if name in program.parameters})
         self.last_run = program.last_run
         return values
 
