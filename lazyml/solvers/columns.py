@@ -270,7 +270,8 @@ class Columns:
             return [*self._pass(columns, known, asked[:half], half),
                     *self._pass(columns, known, asked[half:], len(asked) - half)]  # fmt: skip
         given = self._stacked(program, columns, known, numbers, points)
-        values, *rest = program(**given)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the solvers see what is not finite
+            values, *rest = program(**given)
         self.passes = whole(self.passes + program.last_run.passes)
         held_out = rest.pop() if self._held_out else np.full(width, np.nan)
         names = [str(p.arg) for p in self._parameters]

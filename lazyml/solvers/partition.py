@@ -25,8 +25,8 @@ from lazyml.expr.show import formula
 from lazyml.functions import compile
 from lazyml.solvers.structure import moved_by, put
 
-NONE_HELD = -1
-"""The number of the fold that is held out where none is."""
+NONE_HELD = -(2**24)
+"""The number of the fold that is held out where none is: no row has it, and float32 holds it."""
 
 
 @dataclass(frozen=True, eq=False)
