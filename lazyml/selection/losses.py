@@ -14,7 +14,8 @@ from lazyml.selection.folds import find_folds
 from lazyml.selection.grid import points
 from lazyml.selection.table import Selection, candidate, chosen
 from lazyml.solvers import Outcome
-from lazyml.solvers.columns import Column, ColumnFit, Columns
+from lazyml.solvers.column_passes import Column
+from lazyml.solvers.columns import ColumnFit, Columns
 from lazyml.solvers.minimize import trained_parameters
 from lazyml.solvers.partition import NONE_HELD
 from lazyml.solvers.registry import nearest

@@ -1,8 +1,8 @@
 """Many fits of one loss in shared passes: for every value of its settings, without every fold, the columns of one W.
 
 Each fit is that of a solver which knows nothing of the others (``lockstep``); a pass evaluates the loss, its gradient
-and what is held out at a point of each, side by side: ``X @ W`` for all of them is one product (``expr.batch``). Fits
-that have converged leave, and the product becomes narrower.
+and what is held out at a point of each, side by side (``column_passes``). Fits that have converged leave, and the
+product becomes narrower.
 
 A fit starts where a sample of the rows has its minimum for these settings, and in the metric of the sample's Hessian
 there, as ``SubsampledNewton`` does; the sample's minima are a path, each found from the one before it, and a fold's fit
@@ -19,41 +19,26 @@ from typing import Any
 import numpy as np
 
 from lazyml.array import Array
-from lazyml.errors import BudgetError, ParameterError
+from lazyml.errors import ParameterError
 from lazyml.expr import build as b
-from lazyml.expr.batch import along
-from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
-from lazyml.functions import compile
 from lazyml.solvers import base
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result
+from lazyml.solvers.column_passes import Column, ColumnPasses, Formulas
 from lazyml.solvers.direct import Direct
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.kinks import Kinks, find_kinks
 from lazyml.solvers.lockstep import Ask, in_lockstep
-from lazyml.solvers.metric import Hessian
 from lazyml.solvers.newton import Newton
 from lazyml.solvers.objective import Objective, Params, whole
-from lazyml.solvers.partition import NONE_HELD, Part, Partition, known_values
+from lazyml.solvers.partition import Part, Partition
 from lazyml.solvers.pilot import Pilot, at_minimum
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.sample import sampler
 from lazyml.solvers.structure import Structure
 from lazyml.solvers.subsampled import SubsampledNewton
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
-
-_NARROWEST = 8  # columns, where there were as many: other products would be other kernels, and take seconds to compile
-_STEP = 8  # widths of products are multiples of it, so that few programs are planned
-
-
-@dataclass(frozen=True, eq=False)
-class Column:
-    """One fit: values of the settings by name, the fold that is held out, and which of the pilots it starts from."""
-
-    settings: Mapping[str, float]
-    held: int = NONE_HELD
-    pilot: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,28 +48,6 @@ class ColumnFit:
     column: Column
     result: Result
     held_out: float
-
-
-@dataclass(frozen=True)
-class _Started:
-    """A solver at a point that is known, in a metric that is known."""
-
-    solver: SubsampledNewton | SubsampledProximalNewton
-    hessian: Hessian
-
-    @property
-    def state(self) -> type:
-        return self.solver.state
-
-    @property
-    def step_share(self) -> float:
-        return self.solver.step_share
-
-    def init(self, objective: Objective, x: np.ndarray) -> Any:
-        return self.solver.begin(objective, objective.at_start(x), self.hessian)
-
-    def step(self, objective: Objective, state: Any) -> Any:
-        return self.solver.step(objective, state)
 
 
 class Columns:
@@ -131,8 +94,7 @@ class Columns:
         self._partition = Partition(None if fold is None else fold.node, self._parameters,
                                     self._parameters[0].dtype)  # fmt: skip
         self._tolerance, self._max_iterations = tolerance, max_iterations
-        self._resources, self._most = resources, 1 << 30
-        self._by_width: dict[Any, Any] = {}
+        self._resources = resources
         self.passes: float = 0
         self.reason = ""
 
@@ -156,10 +118,6 @@ class Columns:
         return find_kinks(self.structure, self._parameters, given)
 
     @cached_property
-    def _training(self) -> Part:
-        return self._partition.training(self._smooth)
-
-    @cached_property
     def _held_out(self) -> Part | None:
         """The data's part of the loss on the rows held out; None where the loss is no sum over rows."""
         if self._partition.fold is None or not self.structure.separates:
@@ -167,6 +125,11 @@ class Columns:
         with_rest = self._partition.held_out(self._programs.loss)
         rest = self._partition.held_out(self.structure.rest)
         return Part(b.subtract(with_rest.node, rest.node), with_rest.known)
+
+    @cached_property
+    def _formulas(self) -> Formulas:
+        training = self._partition.training(self._smooth)
+        return Formulas(training, self._held_out, self._partition, self._parameters, self._settings)
 
     # --- pilots ----------------------------------------------------------------------------------------------------
 
@@ -177,13 +140,11 @@ class Columns:
         smooth = Programs(self._smooth, self._parameters, **self._resources)
         smooth.given.update(path[0])
         solver, self.reason = Auto().choose(smooth)
-        x = self._objective(None, {}).flatten(start) if start else np.zeros(smooth.size)
         if not isinstance(solver, Newton | SubsampledNewton | Direct):
             return [None] * len(path)
         sample = sampler(smooth)(0)
-        if sample is not None:
-            self.passes = whole(self.passes + sample.share)
         objective = smooth.objective() if sample is None else sample.objective
+        x = objective.flatten(start) if start else np.zeros(smooth.size)
         found: list[Pilot | None] = []
         for settings in path:
             smooth.given.update(settings)
@@ -191,135 +152,61 @@ class Columns:
             pilot = at_minimum(objective, x)
             found.append(pilot)
             x = x if pilot is None else pilot.x
-        if sample is None:
-            self.passes = whole(self.passes + objective.counts.passes)
+        self.passes = whole(self.passes + (objective.counts.passes if sample is None else sample.share))
         return found
 
     # --- fits ------------------------------------------------------------------------------------------------------
 
     def fit(self, columns: Sequence[Column], pilots: Sequence[Pilot | None]) -> list[ColumnFit]:
         """All fits, in shared passes; a fit that does not converge says so in its result."""
-        parts = [self._training] + ([self._held_out] if self._held_out else [])
-        known = known_values(parts, self._partition.held, [c.held for c in columns], **self._resources)
-        seen: list[dict[bytes, float]] = [{} for _ in columns]
+        passes = ColumnPasses(self._formulas, columns, **self._resources)
+        jobs = [self._job(passes, k, pilots[column.pilot]) for k, column in enumerate(columns)]
+        results = in_lockstep(jobs, passes.evaluate)
+        self.passes = whole(self.passes + passes.passes)
+        return [ColumnFit(column, result, passes.held_out(k, result.params))
+                for k, (column, result) in enumerate(zip(columns, results, strict=True))]  # fmt: skip
 
-        def evaluate(asked: Sequence[tuple[int, Params]]) -> list[Any]:
-            answers = []
-            for first in range(0, len(asked), self._most):
-                answers += self._pass(columns, known, asked[first : first + self._most], len(columns))
-            for (number, point), (_, held_out) in zip(asked, answers, strict=True):
-                seen[number][_bits(point)] = held_out
-            return [answer for answer, _ in answers]
+    def scores(self, score: Array, fits: Sequence[ColumnFit]) -> np.ndarray:
+        """A formula of the parameters, such as a metric, on the rows that each fit has held out, in one pass. Raises
+        UnsupportedError for one that is not made of sums and means over rows."""
+        passes = ColumnPasses(self._formulas, [fit.column for fit in fits], **self._resources)
+        points = [{name: np.asarray(value) for name, value in fit.result.params.items()} for fit in fits]
+        found = passes.of_each(self._partition.held_out(score.node), points)
+        self.passes = whole(self.passes + passes.passes)
+        return found
 
-        results = in_lockstep([self._job(column, pilots[column.pilot]) for column in columns], evaluate)
-        return [ColumnFit(column, result, there.get(_bits(result.params), np.nan))
-                for column, result, there in zip(columns, results, seen, strict=True)]  # fmt: skip
-
-    def _job(self, column: Column, pilot: Pilot | None) -> Any:
+    def _job(self, passes: ColumnPasses, number: int, pilot: Pilot | None) -> Any:
         def job(ask: Ask) -> Result:
-            objective = self._objective(ask, column.settings)
-            solver: Solver
-            if pilot is None:
-                solver, x = Auto().without_hessian(self._kinked)[0], np.zeros(objective.size)
-            else:
-                solver = _Started(SubsampledProximalNewton() if self._kinked else SubsampledNewton(), pilot.hessian)
-                x = pilot.x
+            objective = self._objective(ask, passes, number, pilot)
+            solver: Solver = Auto().without_hessian(self._kinked)[0]
+            x = np.zeros(objective.size)
+            if pilot is not None:
+                solver, x = SubsampledProximalNewton() if self._kinked else SubsampledNewton(), pilot.x
             found = base.run(solver, objective, x, tolerance=self._tolerance, max_iterations=self._max_iterations)
             return replace(found, reason=self.reason)
 
         return job
 
-    def _objective(self, ask: Ask | None, settings: Mapping[str, float]) -> Objective:
-        """What the solver of one column sees: an objective of its own, whose answers come with those of the others."""
-        alone = self._programs.objective()
+    def _objective(self, ask: Ask, passes: ColumnPasses, number: int, pilot: Pilot | None) -> Objective:
+        """What the solver of one column sees: an objective of its own, whose answers come with those of the others. The
+        first Hessian that it asks for is the pilot's, near by; any other takes a pass over its own rows."""
+        alone, column = self._programs.objective(), passes.columns[number]
+        hessians = [] if pilot is None else [pilot.hessian]
 
-        def several(points: Sequence[Params]) -> Sequence[Any]:
-            assert ask is not None
-            return ask(points)
+        def with_hessian(point: Params) -> Any:
+            if not hessians:
+                return passes.with_hessian(number, point)
+            ((value, slopes),) = ask([point])
+            return value, slopes, hessians.pop()
 
         def values(stacked: Params) -> np.ndarray:
             count = len(next(iter(stacked.values())))
-            return np.array([value for value, _ in several([{n: v[k] for n, v in stacked.items()}
-                                                            for k in range(count)])])  # fmt: skip
-
-        def pair(one: Params, other: Params) -> Any:
-            return tuple(several([one, other]))
+            points = [{name: value[k] for name, value in stacked.items()} for k in range(count)]
+            return np.array([value for value, _ in ask(points)])
 
         return Objective(
-            lambda point: several([point])[0], alone.shapes, dtypes=alone.dtypes, resolution=alone.resolution,
-            hessian_resolution=alone.hessian_resolution, several=values, pair=pair,
-            penalty=self._kinks(settings).penalty if settings and self._kinked else None,
+            lambda point: ask([point])[0], alone.shapes, dtypes=alone.dtypes, resolution=alone.resolution,
+            hessian_resolution=alone.hessian_resolution, locate=lambda: self._programs.latest.locate_nonfinite(),
+            with_hessian=with_hessian, several=values, pair=lambda one, other: tuple(ask([one, other])),
+            penalty=self._kinks(column.settings).penalty if self._kinked else None,
         )  # fmt: skip
-
-    # --- passes ----------------------------------------------------------------------------------------------------
-
-    def _pass(self, columns: Sequence[Column], known: Mapping[str, np.ndarray], asked: Sequence[tuple[int, Params]],
-              all_of_them: int) -> list[Any]:  # fmt: skip
-        """((value, gradients), held out) for every point, from one pass, or from as many as the memory allowed asks."""
-        width = max(-(-len(asked) // _STEP) * _STEP, min(_NARROWEST, all_of_them))
-        width = min(width, max(all_of_them, len(asked)))
-        numbers = [number for number, _ in asked] + [asked[-1][0]] * (width - len(asked))
-        points = [point for _, point in asked] + [asked[-1][1]] * (width - len(asked))
-        try:
-            program = self._program(width)
-        except BudgetError:
-            if len(asked) == 1 or width <= 1:
-                raise
-            self._most = len(asked) // 2
-            half = self._most
-            return [*self._pass(columns, known, asked[:half], half),
-                    *self._pass(columns, known, asked[half:], len(asked) - half)]  # fmt: skip
-        given = self._stacked(program, columns, known, numbers, points)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the solvers see what is not finite
-            values, *rest = program(**given)
-        self.passes = whole(self.passes + program.last_run.passes)
-        held_out = rest.pop() if self._held_out else np.full(width, np.nan)
-        names = [str(p.arg) for p in self._parameters]
-        return [((float(values[k]), {name: slope[k] for name, slope in zip(names, rest, strict=True)}),
-                 float(held_out[k])) for k in range(len(asked))]  # fmt: skip
-
-    def _stacked(self, program: Any, columns: Sequence[Column], known: Mapping[str, np.ndarray],
-                 numbers: Sequence[int], points: Sequence[Params]) -> dict[str, Any]:  # fmt: skip
-        """The arguments of a program, a line a column."""
-        given: dict[str, Any] = {name: np.stack([point[name] for point in points]) for name in points[0]}
-        for setting in self._settings:
-            name = str(setting.arg)
-            given[name] = np.array([columns[k].settings[name] for k in numbers], dtype=setting.dtype)
-        given["held"] = np.array([columns[k].held for k in numbers], dtype=self._partition.held.dtype)
-        given |= {name: values[list(numbers)] for name, values in known.items()}
-        return {name: value for name, value in given.items() if name in program.parameters}
-
-    def _program(self, width: int) -> Any:
-        """Losses (width,), their gradients, and the losses held out."""
-        if width not in self._by_width:
-            part, held_out = self._training, self._held_out
-            leaves = [*self._parameters, *self._leaves([part, *([held_out] if held_out else [])])]
-            stacked = [b.param(str(leaf.arg), (width, *leaf.shape), leaf.dtype) for leaf in leaves]
-            values, *more = along([part.node, *([held_out.node] if held_out else [])], leaves, stacked)
-            slopes = gradient(b.reduce("sum", values, [0]), stacked[: len(self._parameters)])
-            self._by_width[width] = compile([Array(node) for node in (values, *slopes, *more)], **self._resources)
-        return self._by_width[width]
-
-    def _leaves(self, parts: Sequence[Part]) -> list[Node]:
-        return [*self._settings, self._partition.held, *(leaf for part in parts for leaf in part.known)]
-
-    # --- scores ----------------------------------------------------------------------------------------------------
-
-    def scores(self, score: Array, fits: Sequence[ColumnFit]) -> np.ndarray:
-        """A formula of the parameters, such as a metric, on the rows that each fit has held out, in one pass. Raises
-        UnsupportedError for one that is not made of sums and means over rows."""
-        part = self._partition.held_out(score.node)
-        columns = [fit.column for fit in fits]
-        known = known_values([part], self._partition.held, [c.held for c in columns], **self._resources)
-        leaves = [*self._parameters, *self._leaves([part])]
-        stacked = [b.param(str(leaf.arg), (len(fits), *leaf.shape), leaf.dtype) for leaf in leaves]
-        (values,) = along([part.node], leaves, stacked)
-        program: Any = compile(Array(values), **self._resources)
-        points = [{name: np.asarray(value) for name, value in fit.result.params.items()} for fit in fits]
-        found = program(**self._stacked(program, columns, known, range(len(fits)), points))
-        self.passes = whole(self.passes + program.last_run.passes)
-        return np.asarray(found, dtype=np.float64)
-
-
-def _bits(params: Params) -> bytes:
-    return b"".join(np.ascontiguousarray(value).tobytes() for value in params.values())

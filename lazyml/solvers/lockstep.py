@@ -1,8 +1,8 @@
 """Runs in lockstep: each asks for values at points, and waits until one pass has answered what all of them asked.
 
 A solver is written as if it were alone: it calls its objective and goes on with the answer. To let many of them share
-passes each runs on a thread of its own, and no pass begins before every run that goes on has asked. Runs that end are
-waited for no longer. Which thread comes first changes nothing: requests are put in the order of the runs.
+passes each runs on a thread of its own, and no pass begins before every run that goes on has asked. Only one of them
+computes at a time, in the order of the runs: they are Python, which the interpreter would let run by turns of 5 ms.
 """
 
 from __future__ import annotations
@@ -25,34 +25,48 @@ class _StoppedError(Exception):
 
 
 class _Run(threading.Thread):
-    """One run. What it says goes to ``said`` as (number, points), or as (number, None) when it has ended."""
+    """One run, a coroutine on a thread: ``resume`` lets it compute until it asks, or ends."""
 
-    def __init__(self, number: int, job: Job, said: queue.SimpleQueue[tuple[int, Sequence[Any] | None]]) -> None:
+    def __init__(self, number: int, job: Job) -> None:
         super().__init__(name=f"lazyml run {number}", daemon=True)
-        self.number, self.job, self.said = number, job, said
-        self.answers: queue.SimpleQueue[Sequence[Any] | None] = queue.SimpleQueue()
+        self._job, self._context = job, contextvars.copy_context()  # which has what NumPy does about overflow
+        self._asked: queue.SimpleQueue[Sequence[Any] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Sequence[Any] | None] = queue.SimpleQueue()
         self.found: Any = None
         self.error: BaseException | None = None
-        self._context = contextvars.copy_context()  # what NumPy does about overflow, as where it was called
+
+    def resume(self, answers: Sequence[Any] | None) -> Sequence[Any] | None:
+        """Go on with these answers, or begin; the points that it asks for, or None when it has ended."""
+        if self.ident is None:
+            self.start()
+        else:
+            self._answers.put(answers)
+        return self._asked.get()
+
+    def stop(self) -> None:
+        """End it where it waits."""
+        self._answers.put(None)
+        if self.ident is not None:
+            self.join()
 
     def run(self) -> None:
         try:
-            self.found = self._context.run(self.job, self.ask)
+            self.found = self._context.run(self._job, self._ask)
         except BaseException as error:
             self.error = error
-        self.said.put((self.number, None))
+        self._asked.put(None)
 
-    def ask(self, points: Sequence[Any]) -> Sequence[Any]:
-        self.said.put((self.number, points))
-        answers = self.answers.get()
+    def _ask(self, points: Sequence[Any]) -> Sequence[Any]:
+        self._asked.put(points)
+        answers = self._answers.get()
         if answers is None:
             raise _StoppedError
         return answers
 
 
 def in_lockstep(jobs: Sequence[Job], evaluate: Evaluate) -> list[Any]:
-    """What each job returns. The first error, by number, of those that end in one is raised, as are errors of
-    ``evaluate``, which runs on the calling thread, where Ctrl-C arrives.
+    """What each job returns. The first error is raised, as are errors of ``evaluate``, which runs on the calling
+    thread, where Ctrl-C arrives; all runs have ended then.
 
     >>> passes = []
     >>> def squares(asked):
@@ -63,40 +77,25 @@ def in_lockstep(jobs: Sequence[Job], evaluate: Evaluate) -> list[Any]:
     >>> in_lockstep([steps(1), steps(3)], squares), passes
     ([[0], [0, 1, 4]], [[0, 1], [1], [1]])
     """
-    said: queue.SimpleQueue[tuple[int, Sequence[Any] | None]] = queue.SimpleQueue()
-    runs = [_Run(number, job, said) for number, job in enumerate(jobs)]
-    alive = len(runs)
+    runs = [_Run(number, job) for number, job in enumerate(jobs)]
+    answers: dict[int, Sequence[Any] | None] = dict.fromkeys(range(len(runs)))
     try:
-        for run in runs:
-            run.start()
-        while alive:
+        while answers:
             waiting: dict[int, Sequence[Any]] = {}
-            for _ in range(alive):
-                number, points = said.get()
+            for number, given in answers.items():
+                points = runs[number].resume(given)
+                if runs[number].error is not None:
+                    raise runs[number].error  # type: ignore[misc]
                 if points is not None:
                     waiting[number] = points
-            alive = len(waiting)
-            if any(run.error for run in runs):
-                break
-            if waiting:
-                _answer(runs, waiting, evaluate)
+            answers = dict(_answered(waiting, evaluate)) if waiting else {}
     finally:
         for run in runs:
-            run.answers.put(None)  # to those that wait, or ask once more; nobody else looks
-            if run.ident is not None:
-                run.join()
-    for run in runs:
-        if run.error is not None and not isinstance(run.error, _StoppedError):
-            raise run.error
+            run.stop()
     return [run.found for run in runs]
 
 
-def _answer(runs: Sequence[_Run], waiting: dict[int, Sequence[Any]], evaluate: Evaluate) -> None:
-    """One pass for all points, and to each run its answers."""
-    asked = [(number, point) for number in sorted(waiting) for point in waiting[number]]
-    answers = list(evaluate(asked))
-    first = 0
-    for number in sorted(waiting):
-        last = first + len(waiting[number])
-        runs[number].answers.put(answers[first:last])
-        first = last
+def _answered(waiting: dict[int, Sequence[Any]], evaluate: Evaluate) -> list[tuple[int, Sequence[Any]]]:
+    """The answers to each run, by one call for all points."""
+    found = iter(evaluate([(number, point) for number, points in waiting.items() for point in points]))
+    return [(number, [next(found) for _ in points]) for number, points in waiting.items()]

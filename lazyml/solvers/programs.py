@@ -147,7 +147,7 @@ class Programs:
             resolution=FLOAT32_RESOLUTION if self.float32 else RESOLUTION,
             hessian_resolution=rough,
             quadratic=lambda: self.curvature.quadratic,
-            with_hessian=self._with_hessian,
+            with_hessian=self.with_hessian,
             several=self._values_at,
             pair=self._pair,
             **more,
@@ -186,7 +186,8 @@ class Programs:
         value, *slopes = self._run(self.first_order, params)
         return float(value), self._named(slopes)
 
-    def _with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
+    def with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
+        """Value, gradients by name and Hessian, in one pass."""
         value, *rest = self._run(self.second_order, params)
         count = len(self.parameters)
         return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])

@@ -9,7 +9,6 @@ import numpy as np
 
 from lazyml.solvers.lbfgs import LbfgsState, at_resolution, two_loop, with_pair
 from lazyml.solvers.line_search import Wolfe, search
-from lazyml.solvers.metric import Hessian
 from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
@@ -59,10 +58,7 @@ class SubsampledNewton:
 
     def init(self, objective: Objective, x: np.ndarray) -> SubsampledState:
         """The state at the sample's minimum: the sample and one pass."""
-        return self.begin(objective, *start_with_metric(objective, self.seed, x))
-
-    def begin(self, objective: Objective, point: Point, hessian: Hessian) -> SubsampledState:
-        """The state at a point, with a Hessian near it as the metric."""
+        point, hessian = start_with_metric(objective, self.seed, x)
         root = hessian.inverse_root(objective.hessian_resolution)
         direction = -two_loop(point.gradient, (), (), root)
         return SubsampledState(point.x, point.value, point.gradient, direction, (), (), root=root)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.damping import Damping, at_resolution
-from lazyml.solvers.metric import Hessian, positive_part
+from lazyml.solvers.metric import positive_part
 from lazyml.solvers.objective import Objective, Point, dot, euclidean, max_abs
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
@@ -63,10 +63,7 @@ class SubsampledProximalNewton:
 
     def init(self, objective: Objective, x: np.ndarray) -> KinkedState:
         """The state at the sample's minimum: the sample and one pass."""
-        return self.begin(objective, *start_with_metric(objective, self.seed, x))
-
-    def begin(self, objective: Objective, point: Point, hessian: Hessian) -> KinkedState:
-        """The state at a point, with a Hessian near it as the metric."""
+        point, hessian = start_with_metric(objective, self.seed, x)
         return _state(objective, point, positive_part(hessian.dense(), objective.hessian_resolution))
 
     def step(self, objective: Objective, state: KinkedState) -> KinkedState:
