@@ -65,12 +65,13 @@ def select_loss(
                      tuple(groups), model)  # fmt: skip
 
 
-def warn_of(fits: Sequence[ColumnFit]) -> None:
+def warn_of(fits: Sequence[ColumnFit], names: Sequence[str] | None = None) -> None:
     """One warning for all fits that did not converge, naming the settings and the fold of each."""
     failed = [fit for fit in fits if not fit.result.converged]
     if not failed:
         return
-    shown = [f"{_named(fit.column.settings)}{_without(fit.column.held)}" for fit in failed]
+    names = names or [f"{_named(fit.column.settings)}{_without(fit.column.held)}" for fit in fits]
+    shown = [name for name, fit in zip(names, fits, strict=True) if not fit.result.converged]
     more = f", and {len(shown) - 5} more" if len(shown) > 5 else ""
     message = f"{len(failed)} of {len(fits)} fits did not converge: {'; '.join(shown[:5])}{more}. "
     unbounded = [fit for fit in failed if fit.result.outcome is Outcome.UNBOUNDED]

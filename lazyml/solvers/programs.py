@@ -102,8 +102,12 @@ class Programs:
         """Value, gradient and the totals of the Hessian. On few rows many Gram matrices, as of many classes, go by
         NumPy: to compile them takes ten seconds and more."""
         interpret = self.curvature.blocks > _MANY_BLOCKS and (self.rows or 0) <= _FEW_ROWS
-        formulas = [self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes]
-        return self._compile(formulas, backend="numpy" if interpret else "auto")
+        return self._compile(self.value_gradient_hessian, backend="numpy" if interpret else "auto")
+
+    @property
+    def value_gradient_hessian(self) -> list[Node]:
+        """The loss, its slopes by the parameters, and the totals of the Hessian."""
+        return [self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes]
 
     @cached_property
     def kinks(self) -> Kinks:

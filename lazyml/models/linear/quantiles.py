@@ -21,6 +21,7 @@ import numpy as np
 import lazyml as lz
 from lazyml.errors import ConvergenceWarning, NonFiniteError, ParameterError
 from lazyml.models.linear import checking
+from lazyml.models.linear.crossvalidation import one_by_one
 from lazyml.models.linear.estimator import warn
 from lazyml.models.linear.model import Data, Penalty
 from lazyml.models.linear.regressors import Regressor, not_negative
@@ -51,6 +52,7 @@ class QuantileRegressor(Regressor):
     ([1.0], 0.0)
     """
 
+    _engine = one_by_one
     quantile: float = dataclasses.field(default=0.5, kw_only=True)
     alpha: float = dataclasses.field(default=1.0, kw_only=True)
 
