@@ -50,7 +50,11 @@ def find_folds(
     resources: dict[str, Any] = {"memory": memory, "threads": threads}
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         if not 2 <= cv <= min(_MOST, n):
-            raise ParameterError("not a number of folds", expected=f"from 2 to {min(_MOST, n)}, for {n} rows", found=cv)
+            raise ParameterError(
+                "not a number of folds",
+                expected=f"from 2 to {min(_MOST, n)}, for {n} rows",
+                found=f"{cv}, n_samples = {n}",
+            )
         if in_memory:
             return Folds(from_array(_dealt(int(cv), y, stratify, seed), "fold"), int(cv))
         drawn = fold(rows, int(cv), seed).astype("int16")

@@ -13,7 +13,7 @@ from lazyml.array import Array
 from lazyml.errors import NonFiniteError, ParameterError
 from lazyml.functions import compile
 from lazyml.solvers.direct import moved, solved
-from lazyml.solvers.metric import Hessian
+from lazyml.solvers.metric import Hessian, positive_part
 from lazyml.solvers.minimize import start_values, trained_parameters
 from lazyml.solvers.objective import Objective, Params, Point
 from lazyml.solvers.penalty import Penalty
@@ -102,21 +102,32 @@ class Quadratic:
 
     def path(self, l1: Sequence[Weights], l2: Sequence[Weights] | None = None) -> list[Minimum]:
         """The minimum for each of several weights, each starting from the one before it."""
-        found, at = [], self._at
+        found, x = [], self._at.x
+        metric = positive_part(self._hessian.dense(), self._objective.hessian_resolution)
         for k, weights in enumerate(l1):
-            least, x = self._minimum(at, weights, None if l2 is None else l2[k])
-            found.append(least)
-            at = moved(self._at, self._hessian, x - self._at.x)
+            penalty, ridge = Penalty(self._weights(weights)), self._weights(None if l2 is None else l2[k])
+            if not penalty.weights.any():
+                least, x = self._minimum(self._at, None, None if l2 is None else l2[k])
+                found.append(least)
+                continue
+            slope = moved(self._at, self._hessian, x - self._at.x).gradient + ridge * x
+            x = penalty.minimum_of_model(x, slope, metric + np.diag(ridge))
+            there = moved(self._at, self._hessian, x - self._at.x)
+            value = there.value + 0.5 * float(ridge @ x**2) + penalty.value(x)
+            residual = penalty.residual(x, there.gradient + ridge * x)
+            found.append(Minimum(self._objective.unflatten(x), value, residual))
         return found
 
-    def largest_l1(self, name: str) -> float:
-        """The smallest weight with which all of a parameter is 0: where a path begins."""
+    def largest_l1(self, name: str, factor: Any = 1.0) -> float:
+        """The smallest weight, times a factor of each element, with which all of a parameter is 0: a path's start."""
         free = ~self._weights({name: 1.0}).astype(bool)
         there = moved(self._at, self._hessian, np.where(free, 0.0, -self._at.x))
         step = np.zeros(self._objective.size)
         part = self._hessian.dense()[np.ix_(free, free)]
         step[free] = -np.linalg.lstsq(part, there.gradient[free], rcond=None)[0]
-        return float(np.max(np.abs((there.gradient + self._hessian @ step)[~free]), initial=0.0))
+        slopes = np.abs((there.gradient + self._hessian @ step)[~free])
+        factors = np.broadcast_to(factor, self._objective.shapes[name]).reshape(-1)
+        return float(np.max(slopes[factors > 0] / factors[factors > 0], initial=0.0))
 
     def _minimum(self, at: Point, l1: Weights | None, l2: Weights | None) -> tuple[Minimum, np.ndarray]:
         ridge, penalty = self._weights(l2), Penalty(self._weights(l1)) if l1 else None

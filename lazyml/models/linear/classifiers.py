@@ -37,7 +37,9 @@ class Classifier(CrossValidated, ABC):
         ``offset`` (n,) is added to the margin of two classes. Raises DataError for a single class and for labels that
         are none, ShapeError, DtypeError, ParameterError; warns with SeparationWarning and ConvergenceWarning.
         """
-        data = self._take(X, y, sample_weight, offset)
+        return self._fit_to(self._take(X, y, sample_weight, offset))
+
+    def _fit_to(self, data: Data) -> Self:
         self._fit_classes(data)
         self._remember(data)
         return self
@@ -121,8 +123,26 @@ class Classifier(CrossValidated, ABC):
         return float(good / total)
 
 
+class Logistic(Classifier):
+    """Probabilities of classes by the logistic function of the margins."""
+
+    def predict_proba(self, X: Any, offset: Any = None) -> Any:
+        """The probability of each class (n, k): the softmax of the margins, of (0, z) for two classes."""
+        z, in_memory = self._margin(X, offset)
+        if z.ndim == 1:
+            return self._give(lz.stack([lz.sigmoid(-z), lz.sigmoid(z)], axis=1), in_memory)
+        return self._give(lz.softmax(z, axis=1), in_memory)
+
+    def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
+        """The logarithm of ``predict_proba``, without loss where probabilities are small."""
+        z, in_memory = self._margin(X, offset)
+        if z.ndim == 1:
+            return self._give(lz.stack([-lz.softplus(z), -lz.softplus(-z)], axis=1), in_memory)
+        return self._give(lz.log_softmax(z, axis=1), in_memory)
+
+
 @dataclasses.dataclass(eq=False, repr=False)
-class LogisticRegression(Classifier, Inferring):
+class LogisticRegression(Logistic, Inferring):
     """Logistic regression of two classes, multinomial of more.
 
         minimise  C sum_i s_i (log(1 + exp(z_i)) - y_i z_i) + l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2
@@ -180,20 +200,6 @@ class LogisticRegression(Classifier, Inferring):
         intercept = np.asarray(self.intercept_) if self.fit_intercept else np.zeros(k)
         sizes = self._class_sizes(data, self.classes_)
         return infer_classes(data, self.coef_, intercept, sizes, self.fit_intercept, covariance, self._resources)
-
-    def predict_proba(self, X: Any, offset: Any = None) -> Any:
-        """The probability of each class (n, k): the softmax of the margins, of (0, z) for two classes."""
-        z, in_memory = self._margin(X, offset)
-        if z.ndim == 1:
-            return self._give(lz.stack([lz.sigmoid(-z), lz.sigmoid(z)], axis=1), in_memory)
-        return self._give(lz.softmax(z, axis=1), in_memory)
-
-    def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
-        """The logarithm of ``predict_proba``, without loss where probabilities are small."""
-        z, in_memory = self._margin(X, offset)
-        if z.ndim == 1:
-            return self._give(lz.stack([-lz.softplus(z), -lz.softplus(-z)], axis=1), in_memory)
-        return self._give(lz.log_softmax(z, axis=1), in_memory)
 
 
 def _multinomial(k: int) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,7 @@ class Task:
                                  expected="rows in and outside each fold", fix="use fewer folds")  # fmt: skip
         return found
 
+    @cached_property
     def factor(self) -> np.ndarray | None:
         """How much each coefficient is penalised, of all rows."""
         penalised = any(self.penalty(point, self.data.total) for point in self.settings)
@@ -88,7 +90,7 @@ def by_columns(task: Task) -> Outcome:
     fit, more = model._data_term(typed, model._margins_loss(), z[0] if len(z) == 1 else z)
     held = task.held_weights()
     of_all = [task.penalty(point, data.total) for point in task.settings]
-    factor = task.factor()
+    factor = task.factor
     loss = _penalised(fit, w, factor if factor is None else factor.astype(dtype), of_all, dtype)
     trained = [p for p in loss.parameters() if p.name not in _STRENGTHS]
     columns = Columns(loss, trained, folds.column, tolerance=model.tol, max_iterations=model.max_iter,
@@ -187,15 +189,15 @@ def quadratics_of(task: Task) -> tuple[list[Quadratic], Quadratic]:
 
 def crossed_quadratics(task: Task, folds: Sequence[Quadratic], whole: Quadratic) -> Outcome:
     """All fits and mean squared errors from the quadratics."""
-    held, total, factor = task.held_weights(), task.data.total, task.factor()
+    held, total, factor = task.held_weights(), task.data.total, task.factor
     training = [
         whole.plus(fold, -1.0).times(total / (total - weight)) for fold, weight in zip(folds, held, strict=True)
     ]
     sign = -1 if task.score == "neg_mean_squared_error" else 1
     found = []
-    for point in task.settings:
-        fits = [minimum(quadratic, task.penalty(point, total - weight), factor)
-                for quadratic, weight in zip(training, held, strict=True)]  # fmt: skip
+    paths = [minima(quadratic, [task.penalty(point, total - weight) for point in task.settings], factor)
+             for quadratic, weight in zip(training, held, strict=True)]  # fmt: skip
+    for fits in zip(*paths, strict=True):
         errors = [
             2 * sign * fold.value(fit) * total / weight for fold, fit, weight in zip(folds, fits, held, strict=True)
         ]
@@ -204,12 +206,12 @@ def crossed_quadratics(task: Task, folds: Sequence[Quadratic], whole: Quadratic)
     return found, whole.passes, "the Gram matrices of the folds tell all fits, and their errors"
 
 
-def minimum(quadratic: Quadratic, penalty: Penalty, factor: Any) -> dict[str, np.ndarray]:
-    """The parameters that make the quadratic and the penalty least."""
+def minima(quadratic: Quadratic, penalties: Sequence[Penalty], factor: Any) -> list[dict[str, np.ndarray]]:
+    """The parameters that make the quadratic and each of the penalties least."""
     f: Any = 1.0 if factor is None else factor
-    l1 = {"w": penalty.l1 * f} if penalty.l1 else None
-    l2 = {"w": penalty.l2 * np.square(f)} if penalty.l2 else None
-    return quadratic.minimum(l1, l2).params
+    l1 = [{"w": penalty.l1 * f} for penalty in penalties]
+    l2 = [{"w": penalty.l2 * np.square(f)} for penalty in penalties]
+    return [least.params for least in quadratic.path(l1, l2)]
 
 
 def one_by_one(task: Task) -> Outcome:

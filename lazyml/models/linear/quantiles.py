@@ -64,6 +64,9 @@ class QuantileRegressor(Regressor):
             raise ParameterError("quantile regression has no bounds", expected="bounds=None", found=self.bounds)
         return Penalty(l1=float(self.alpha))
 
+    def _loss(self, z: Any, y: Any) -> Any:
+        return lz.where(y >= z, self.quantile, self.quantile - 1) * (y - z)
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Self:
         """As ``LinearRegression.fit``."""
         return super().fit(X, y, sample_weight, offset)

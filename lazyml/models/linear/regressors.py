@@ -52,7 +52,9 @@ class Regressor(CrossValidated):
         A ``sample_weight`` of k counts as k rows; ``offset`` (n,) is added to the margin. Raises DataError for values
         that the model is not defined for, ShapeError, DtypeError, ParameterError; warns with ConvergenceWarning.
         """
-        data = self._take(X, y, sample_weight, offset)
+        return self._fit_to(self._take(X, y, sample_weight, offset))
+
+    def _fit_to(self, data: Data) -> Self:
         self.coef_, intercept = self._minimise(data, self._loss)
         self.intercept_ = float(intercept)
         self._remember(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import lazyml as lz
 from lazyml.models.linear import checking
@@ -26,6 +26,10 @@ class CrossValidated(LinearModel):
     _label: ClassVar[str] = "loss held out"
     _common_score: ClassVar[str] = "r2"  # where candidates have losses of their own, which are not comparable
     _engine: ClassVar[Callable[[Task], Outcome]] = by_columns
+
+    @abstractmethod
+    def _fit_to(self, data: Data) -> Self:
+        """Fit to data that were checked."""
 
     @abstractmethod
     def _take(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Data:
