@@ -92,9 +92,16 @@ class ColumnPasses:
         self.passes = whole(self.passes + alone.last_run.passes)
         return answer
 
-    def held_out(self, number: int, point: Params) -> float:
-        """The loss of a column on the rows it holds out, at a point that was evaluated; nan where it holds out none."""
-        return self._held_out[number].get(_bits(point), float("nan"))
+    def held_out(self, points: Sequence[Params]) -> list[float]:
+        """The loss of each column on the rows it holds out, at a point: a pass for those that none has been made at;
+        nan where it holds out none."""
+        if self.formulas.held_out is None:
+            return [float("nan")] * len(points)
+        seen = self._held_out
+        unseen = [(k, point) for k, point in enumerate(points) if _bits(point) not in seen[k]]
+        if unseen:
+            self.evaluate(unseen)
+        return [seen[k][_bits(point)] for k, point in enumerate(points)]
 
     def of_each(self, part: Part, points: Sequence[Params]) -> np.ndarray:
         """Another formula at one point of each column, in one pass."""

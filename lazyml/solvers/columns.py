@@ -162,9 +162,9 @@ class Columns:
         passes = ColumnPasses(self._formulas, columns, **self._resources)
         jobs = [self._job(passes, k, pilots[column.pilot]) for k, column in enumerate(columns)]
         results = in_lockstep(jobs, passes.evaluate)
+        held_out = passes.held_out([result.params for result in results])
         self.passes = whole(self.passes + passes.passes)
-        return [ColumnFit(column, result, passes.held_out(k, result.params))
-                for k, (column, result) in enumerate(zip(columns, results, strict=True))]  # fmt: skip
+        return [ColumnFit(*fit) for fit in zip(columns, results, held_out, strict=True)]
 
     def scores(self, score: Array, fits: Sequence[ColumnFit]) -> np.ndarray:
         """A formula of the parameters, such as a metric, on the rows that each fit has held out, in one pass. Raises

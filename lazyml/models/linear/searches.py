@@ -219,7 +219,50 @@ class RidgeCV(SquaredSearch):
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class ElasticNetCV(SquaredSearch):
+class PathCV(SquaredSearch):
+    """Penalties with absolute values: paths from where all coefficients are 0."""
+
+    eps: float = dataclasses.field(default=1e-3, kw_only=True)
+    alphas: Any = dataclasses.field(default=100, kw_only=True)
+    cv: Any = dataclasses.field(default=None, kw_only=True)
+    scoring: Any = dataclasses.field(default=None, kw_only=True)
+    rule: str = dataclasses.field(default="min", kw_only=True)
+
+    @abstractmethod
+    def _ratios(self) -> np.ndarray:
+        """The shares of absolute values in the penalty."""
+
+    def _model(self) -> ElasticNet:
+        return ElasticNet(**self._common())
+
+    def _settings(self, largest_l1: float) -> list[dict[str, Any]]:
+        return [{"l1_ratio": float(r), "alpha": float(a)} for r in self._ratios() for a in self._path(largest_l1, r)]
+
+    def _path(self, largest_l1: float, ratio: float) -> np.ndarray:
+        if not isinstance(self.alphas, (int, np.integer)) or isinstance(self.alphas, bool):
+            return np.sort(numbers(self.alphas, "alphas"))[::-1]
+        if self.alphas < 1 or not 0 < self.eps < 1:
+            raise ParameterError("not a path", expected="alphas >= 1 and eps between 0 and 1",
+                                 found=f"alphas={self.alphas}, eps={self.eps}")  # fmt: skip
+        if not ratio > 0:
+            raise ParameterError("with l1_ratio 0 no penalty makes all coefficients 0", expected="a list of alphas",
+                                 found=f"alphas={self.alphas}")  # fmt: skip
+        top = largest_l1 / ratio * (1 + 1e-12)  # not below it by rounding
+        top = max(top, float(np.finfo(float).resolution))
+        return np.geomspace(top, top * self.eps, self.alphas)
+
+    def _name(self, settings: Sequence[Settings], best: int) -> None:
+        super()._name(settings, best)
+        self.l1_ratio_ = float(settings[best]["l1_ratio"])
+        ratios = len(self._ratios())
+        if ratios > 1:
+            self.alphas_ = self.alphas_.reshape(ratios, -1)
+            self.mse_path_ = self.mse_path_.reshape(ratios, -1, self.mse_path_.shape[-1])
+            self.coef_path_ = np.moveaxis(self.coef_path_.reshape(len(self.coef_), ratios, -1), 0, 1)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class ElasticNetCV(PathCV):
     """The elastic net whose penalties are chosen by cross-validation: whole paths, for all folds, in one pass.
 
     The objective is that of ``ElasticNet``. ``alphas`` are so many, from the smallest that makes all coefficients 0
@@ -239,54 +282,25 @@ class ElasticNetCV(SquaredSearch):
     """
 
     l1_ratio: Any = dataclasses.field(default=0.5, kw_only=True)
-    eps: float = dataclasses.field(default=1e-3, kw_only=True)
-    alphas: Any = dataclasses.field(default=100, kw_only=True)
-    cv: Any = dataclasses.field(default=None, kw_only=True)
-    scoring: Any = dataclasses.field(default=None, kw_only=True)
-    rule: str = dataclasses.field(default="min", kw_only=True)
 
-    def _model(self) -> ElasticNet:
-        return ElasticNet(**self._common())
-
-    def _settings(self, largest_l1: float) -> list[dict[str, Any]]:
-        ratios = numbers(self.l1_ratio, "l1_ratio")
-        if not (ratios > 0).all() and isinstance(self.alphas, (int, np.integer)):
-            raise ParameterError("with l1_ratio 0 no penalty makes all coefficients 0", expected="a list of alphas",
-                                 found=f"alphas={self.alphas}")  # fmt: skip
-        return [{"l1_ratio": float(r), "alpha": float(a)} for r in ratios for a in self._path(largest_l1, r)]
-
-    def _path(self, largest_l1: float, ratio: float) -> np.ndarray:
-        if not isinstance(self.alphas, (int, np.integer)) or isinstance(self.alphas, bool):
-            return np.sort(numbers(self.alphas, "alphas"))[::-1]
-        if self.alphas < 1 or not 0 < self.eps < 1:
-            raise ParameterError("not a path", expected="alphas >= 1 and eps between 0 and 1",
-                                 found=f"alphas={self.alphas}, eps={self.eps}")  # fmt: skip
-        top = largest_l1 / ratio * (1 + 1e-12)  # not below it by rounding
-        top = max(top, float(np.finfo(float).resolution))
-        return np.geomspace(top, top * self.eps, self.alphas)
-
-    def _name(self, settings: Sequence[Settings], best: int) -> None:
-        super()._name(settings, best)
-        self.l1_ratio_ = float(settings[best]["l1_ratio"])
-        ratios = len(numbers(self.l1_ratio, "l1_ratio"))
-        if ratios > 1:
-            self.alphas_ = self.alphas_.reshape(ratios, -1)
-            self.mse_path_ = self.mse_path_.reshape(ratios, -1, self.mse_path_.shape[-1])
-            self.coef_path_ = np.moveaxis(self.coef_path_.reshape(len(self.coef_), ratios, -1), 0, 1)
+    def _ratios(self) -> np.ndarray:
+        return numbers(self.l1_ratio, "l1_ratio")
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class LassoCV(ElasticNetCV):
+class LassoCV(PathCV):
     """The lasso whose penalty is chosen by cross-validation: ``ElasticNetCV`` with ``l1_ratio`` 1.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).standard_normal((60, 3))
-    >>> model = LassoCV(rule="1se").fit(X, X @ [1.0, 2.0, 0.0] + X[::-1, 0])
-    >>> model.n_passes_, model.alpha_ > LassoCV().fit(X, X @ [1.0, 2.0, 0.0] + X[::-1, 0]).alpha_
+    >>> y = X @ [1.0, 2.0, 0.0] + X[::-1, 0]
+    >>> model = LassoCV(alphas=20, rule="1se").fit(X, y)
+    >>> model.n_passes_, model.alpha_ > LassoCV(alphas=20).fit(X, y).alpha_
     (2, True)
     """
 
-    l1_ratio: Any = dataclasses.field(default=1.0, init=False)
+    def _ratios(self) -> np.ndarray:
+        return np.ones(1)
 
 
 def numbers(given: Any, name: str) -> np.ndarray:
