@@ -19,10 +19,15 @@ _SHARE = 16  # of the memory allowed, for folds that are kept instead of being d
 
 
 class Folds(NamedTuple):
-    """The fold of each row (n,) and how many there are."""
+    """The fold of each row (n,), how many there are, and the bytes that it takes where they are not the user's."""
 
     column: Array
     number: int
+    held_bytes: int = 0
+
+    def rest_of(self, memory: int | str | None) -> int:
+        """What is left of the memory allowed."""
+        return memory_budget(memory) - self.held_bytes
 
 
 def find_folds(
@@ -58,15 +63,17 @@ def find_folds(
         if in_memory:
             return Folds(from_array(_dealt(int(cv), y, stratify, seed), "fold"), int(cv))
         drawn = fold(rows, int(cv), seed).astype("int16")
-        kept = drawn.dtype.itemsize * n <= memory_budget(memory) // _SHARE
-        return Folds(from_array(compute(drawn, **resources), "fold") if kept else drawn, int(cv))
+        held = drawn.dtype.itemsize * n
+        if held > memory_budget(memory) // _SHARE:
+            return Folds(drawn, int(cv))
+        return Folds(from_array(compute(drawn, **resources), "fold"), int(cv), held)
     if isinstance(cv, Array):
         return _of_column(cv, n, **resources)
     if isinstance(cv, np.ndarray) and cv.ndim == 1 and cv.dtype.kind != "O":
         return _of_column(from_array(cv, "fold"), n, **resources)
     if hasattr(cv, "split") and not isinstance(cv, str):
         _need_memory(in_memory, cv)
-        cv = cv.split(np.zeros((n, 1)) if X is None else X, y, groups)
+        cv = cv.split(np.zeros((n, 1)) if X is None else X, y, *([] if groups is None else [groups]))
     if isinstance(cv, Iterable) and not isinstance(cv, str):
         _need_memory(in_memory, cv)
         return _of_pairs(list(cv), n)

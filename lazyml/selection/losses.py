@@ -32,6 +32,8 @@ def select_loss(
     settings = points(grid)
     trained = _trained(loss, settings)
     folds = None if cv is None else find_folds(cv, _rows(loss), seed=seed, **resources)
+    if folds is not None:
+        resources["memory"] = folds.rest_of(memory)
     columns = Columns(loss, trained, folds.column if folds else None, tolerance=tolerance,
                       max_iterations=max_iterations, **resources)  # fmt: skip
     if folds and score is None and not columns.structure.separates:

@@ -94,7 +94,7 @@ def by_columns(task: Task) -> Outcome:
     loss = _penalised(fit, w, factor if factor is None else factor.astype(dtype), of_all, dtype)
     trained = [p for p in loss.parameters() if p.name not in _STRENGTHS]
     columns = Columns(loss, trained, folds.column, tolerance=model.tol, max_iterations=model.max_iter,
-                      **model._resources)  # fmt: skip
+                      memory=folds.rest_of(model.memory), threads=model.threads)  # fmt: skip
     order = sorted(range(len(of_all)), key=lambda p: -(of_all[p].l1 + of_all[p].l2))  # strong penalties first
     begin = float(model._start_intercept(data))
     start = {v.name: np.zeros(v.shape) for v in w} | {v.name: np.array(begin) for v in b}
