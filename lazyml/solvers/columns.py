@@ -40,6 +40,8 @@ from lazyml.solvers.structure import Structure
 from lazyml.solvers.subsampled import SubsampledNewton
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
 
+_SOON = 10**7  # multiply-adds: some milliseconds, as a pass of all columns over so few rows
+
 
 @dataclass(frozen=True, eq=False)
 class ColumnFit:
@@ -48,6 +50,18 @@ class ColumnFit:
     column: Column
     result: Result
     held_out: float
+
+
+class _OfColumn(Objective):
+    """An objective that tells whether a solver should ask for Hessians of its own."""
+
+    def __init__(self, *arguments: Any, has_hessian: bool, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._has_hessian = has_hessian
+
+    @property
+    def has_hessian(self) -> bool:
+        return self._has_hessian
 
 
 class Columns:
@@ -127,6 +141,11 @@ class Columns:
         return Part(b.subtract(with_rest.node, rest.node), with_rest.known)
 
     @cached_property
+    def _own_hessians(self) -> bool:
+        """Whether a column may take a pass of its own for the Hessian of its rows: where that is soon made."""
+        return (self._programs.rows or 0) * self._programs.size**2 <= _SOON
+
+    @cached_property
     def _formulas(self) -> Formulas:
         training = self._partition.training(self._smooth)
         return Formulas(training, self._held_out, self._partition, self._parameters, self._settings)
@@ -189,7 +208,7 @@ class Columns:
 
     def _objective(self, ask: Ask, passes: ColumnPasses, number: int, pilot: Pilot | None) -> Objective:
         """What the solver of one column sees: an objective of its own, whose answers come with those of the others. The
-        first Hessian that it asks for is the pilot's, near by; any other takes a pass over its own rows."""
+        first Hessian that it asks for is the pilot's, near by; any other, of few rows, takes a pass over its own."""
         alone, column = self._programs.objective(), passes.columns[number]
         hessians = [] if pilot is None else [pilot.hessian]
 
@@ -204,9 +223,9 @@ class Columns:
             points = [{name: value[k] for name, value in stacked.items()} for k in range(count)]
             return np.array([value for value, _ in ask(points)])
 
-        return Objective(
+        return _OfColumn(
             lambda point: ask([point])[0], alone.shapes, dtypes=alone.dtypes, resolution=alone.resolution,
             hessian_resolution=alone.hessian_resolution, locate=lambda: self._programs.latest.locate_nonfinite(),
             with_hessian=with_hessian, several=values, pair=lambda one, other: tuple(ask([one, other])),
-            penalty=self._kinks(column.settings).penalty if self._kinked else None,
+            penalty=self._kinks(column.settings).penalty if self._kinked else None, has_hessian=self._own_hessians,
         )  # fmt: skip
