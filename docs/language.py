@@ -62,8 +62,8 @@ MODULES = {
     "indexed": "groups",
     "statistics": "statistics", "comparing": "comparison",
     "random": "random", "linalg": "linear", "calculus": "calculus", "user_function": "own",
-    "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "select": "running", "inspect": "running",
-    "repack": "running",
+    "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "select": "running",
+    "inspect": "running", "repack": "running",
 }  # fmt: skip
 """The table of a function that no table names: that of the module it is written in."""
 
