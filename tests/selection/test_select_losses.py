@@ -1,11 +1,13 @@
 """`lz.select` of a loss: what each column finds, and what it scores, against fits one by one and NumPy by hand."""
 
+import h5py
 import numpy as np
 import pytest
 from selection_data import cancer
 
 import lazyml as lz
 from lazyml.errors import ConvergenceWarning, EmptyDataError, ParameterError, SeparationWarning, UnsupportedError
+from lazyml.solvers import sample
 
 
 def logistic(X, y, dtype="float64"):
@@ -62,8 +64,31 @@ def test_passes_are_shared(found):
     assert search.n_passes < alone / 2
 
 
+def test_any_thread_count_gives_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample, "LEAST", 1500)
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((90_000, 8)).astype("f4")  # two pages
+    y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0]))).astype("f4")
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["X"], file["y"] = X, y
+    w, l2 = lz.param("w", 8, "float32"), lz.param("l2", dtype="float32")
+    z = lz.open(tmp_path / "data.h5", "X") @ w
+    loss = lz.mean(lz.softplus(z) - lz.open(tmp_path / "data.h5", "y") * z) + l2 * lz.sum(w**2)
+    fold = (np.arange(len(X)) % 2).astype("i1")
+    one, three = (lz.select(loss, {"l2": [0.1, 1e-3]}, cv=fold, refit=False, threads=threads) for threads in (1, 3))
+    for ours, others in zip(one.fits, three.fits, strict=True):
+        for fit, other in zip(ours, others, strict=True):
+            np.testing.assert_array_equal(fit.params["w"], other.params["w"])
+            assert fit.params["w"].dtype == np.float32
+    assert [row.scores for row in one.table] == [row.scores for row in three.table]
+    assert one.n_passes == three.n_passes < 10
+    z = X[fold == 1] @ one.fits[1][1].params["w"].astype(float)
+    assert one.table[1].scores[1] == pytest.approx(np.mean(np.logaddexp(0, z) - y[fold == 1] * z), rel=1e-6)
+
+
 def test_l1_columns_and_a_score_of_ones_own():
     X, y = cancer()
+    X = X[:, :7]
     data, w, b = logistic(X, y)
     l1 = lz.param("l1")
     right = (lz.from_array(X) @ w + b > 0) == (lz.from_array(y) > 0)

@@ -128,21 +128,6 @@ def test_logistic_scores_and_coefficients_are_those_of_scikit_learn(data):
     np.testing.assert_allclose(accuracy.coef_, accuracy.coef_path_.mean(axis=0)[0, 0])
 
 
-def test_any_thread_count_gives_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample, "LEAST", 1500)
-    rng = np.random.default_rng(1)
-    X = rng.standard_normal((90_000, 8)).astype("f4")  # two pages
-    with h5py.File(tmp_path / "data.h5", "w") as file:
-        file["X"], file["y"] = X, (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0]))).astype("i1")
-    names = [f"{tmp_path}/data.h5:{name}" for name in ("X", "y")]
-    one, three = (
-        LogisticRegressionCV(Cs=[1e-4, 1.0], cv=2, refit=False, threads=threads).fit(*names) for threads in (1, 3)
-    )
-    np.testing.assert_array_equal(one.coef_path_, three.coef_path_)
-    np.testing.assert_array_equal(one.scores_, three.scores_)
-    assert one.n_passes_ == three.n_passes_ < 12
-
-
 def test_weights_labels_pipelines_and_pickles():
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
