@@ -45,7 +45,10 @@ class Selection:
     note : str
         What shared passes and what did not.
     fits : tuple
-        What each candidate's fits found, a fold each: coefficients by name.
+        What each candidate's fits found: of a loss a Result for each fold, of an estimator ``coef`` and ``intercept``,
+        a list of one for each fold.
+    model : Result or estimator
+        Of the best settings on all rows, where ``refit`` asked for it.
 
     >>> means = {1.0: 0.51, 0.1: 0.5, 0.0: 0.6}
     >>> rows = tuple(Candidate({"l2": l2}, mean, 0.02, (mean,), 4, True) for l2, mean in means.items())

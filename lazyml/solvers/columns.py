@@ -40,6 +40,7 @@ from lazyml.solvers.structure import Structure
 from lazyml.solvers.subsampled import SubsampledNewton
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
 
+_TOGETHER = 512  # columns at most, each of which has a thread
 _SOON = 10**7  # multiply-adds: some milliseconds, as a pass of all columns over so few rows
 
 
@@ -109,6 +110,7 @@ class Columns:
                                     self._parameters[0].dtype)  # fmt: skip
         self._tolerance, self._max_iterations = tolerance, max_iterations
         self._resources = resources
+        self._known_kinks: dict[tuple[float, ...], Kinks] = {}
         self.passes: float = 0
         self.reason = ""
 
@@ -129,7 +131,10 @@ class Columns:
 
     def _kinks(self, settings: Mapping[str, float]) -> Kinks:
         given = {str(s.arg): settings.get(str(s.arg), 1.0) for s in self._settings}
-        return find_kinks(self.structure, self._parameters, given)
+        key = tuple(given.values())
+        if key not in self._known_kinks:
+            self._known_kinks[key] = find_kinks(self.structure, self._parameters, given)
+        return self._known_kinks[key]
 
     @cached_property
     def _held_out(self) -> Part | None:
@@ -178,6 +183,9 @@ class Columns:
 
     def fit(self, columns: Sequence[Column], pilots: Sequence[Pilot | None]) -> list[ColumnFit]:
         """All fits, in shared passes; a fit that does not converge says so in its result."""
+        if len(columns) > _TOGETHER:
+            halves = columns[:_TOGETHER], columns[_TOGETHER:]
+            return [fit for half in halves for fit in self.fit(half, pilots)]
         passes = ColumnPasses(self._formulas, columns, **self._resources)
         jobs = [self._job(passes, k, pilots[column.pilot]) for k, column in enumerate(columns)]
         results = in_lockstep(jobs, passes.evaluate)

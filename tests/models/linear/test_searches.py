@@ -98,6 +98,12 @@ def test_one_pass_over_a_file(tmp_path, monkeypatch):
     in_memory = LassoCV(alphas=5, cv=fold).fit(X, lz.compute(lz.open(tmp_path / "data.h5", "y")))
     assert 1 < model.n_passes_ < 1.3  # the sample
     np.testing.assert_allclose(model.mse_path_, in_memory.mse_path_, rtol=1e-12)
+    with h5py.File(tmp_path / "data.h5", "a") as file:
+        file["late"] = (file["y"][:] > 1).astype("i1")
+    columns = LogisticRegressionCV(Cs=[0.001, 1.0], cv=names[2]).fit(names[0], f"{tmp_path}/data.h5:late")
+    assert columns.n_passes_ < 14 and columns.selection_.note.startswith("8 fits shared passes; subsampled Newton")
+    alone = LogisticRegression().fit(X[fold != 2], lz.compute(lz.open(tmp_path / "data.h5", "y"))[fold != 2] > 1)
+    np.testing.assert_allclose(columns.coef_path_[2, 0, 1], alone.coef_, atol=1e-6)
 
 
 # --- logistic regression -------------------------------------------------------------------------------------------
