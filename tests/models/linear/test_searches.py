@@ -101,7 +101,7 @@ def test_one_pass_over_a_file(tmp_path, monkeypatch):
     with h5py.File(tmp_path / "data.h5", "a") as file:
         file["late"] = (file["y"][:] > 1).astype("i1")
     columns = LogisticRegressionCV(Cs=[0.001, 1.0], cv=names[2]).fit(names[0], f"{tmp_path}/data.h5:late")
-    assert columns.n_passes_ < 14 and columns.selection_.note.startswith("8 fits shared passes; subsampled Newton")
+    assert columns.n_passes_ < 20 and columns.selection_.note.startswith("8 fits shared passes; subsampled Newton")
     alone = LogisticRegression().fit(X[fold != 2], lz.compute(lz.open(tmp_path / "data.h5", "y"))[fold != 2] > 1)
     np.testing.assert_allclose(columns.coef_path_[2, 0, 1], alone.coef_, atol=1e-6)
 
