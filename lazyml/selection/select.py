@@ -9,7 +9,7 @@ from lazyml.array import Array
 from lazyml.errors import ParameterError
 from lazyml.selection.losses import select_loss
 from lazyml.selection.others import select_other
-from lazyml.selection.table import Selection
+from lazyml.selection.table import Selection, check_rule
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE
 
 
@@ -51,8 +51,9 @@ def select(
     X, y : the data of an estimator
         As for its ``fit``.
     cv : int, array, Array, "file.h5:dataset", list of (train, test), splitter, or None
-        A number of folds, by a hash of the row's number; the fold of each row; for data in memory what scikit-learn
-        has. None, for a loss, trains on all rows: a list of values in the same passes, without folds.
+        A number of folds, by a hash of the row's number; the fold of each row (by its dataset for an estimator); for
+        data in memory what scikit-learn has. None, for a loss, trains on all rows: a list of values in the same passes,
+        without folds.
     score : formula, function or str, optional
         For a loss: a formula of its parameters, taken over the rows held out; made of sums and means over rows.
         For an estimator of ours: "accuracy", "neg_log_loss", "r2", "neg_mean_squared_error",
@@ -96,6 +97,7 @@ def select(
     >>> found.best, found.model.params["w"].round(2).tolist()
     ({'l2': 0.001}, [0.98, -0.13, -0.17])
     """
+    check_rule(rule)
     options = {"cv": cv, "score": score, "rule": rule, "refit": refit, "seed": seed, "memory": memory,
                "threads": threads}  # fmt: skip
     if isinstance(model, Array):

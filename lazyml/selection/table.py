@@ -141,8 +141,7 @@ def candidate(settings: Mapping[str, Any], scores: Sequence[float], passes: floa
 
 def chosen(table: Sequence[Candidate], rule: str, larger_is_better: bool = False) -> int:
     """The row that a rule chooses; see ``Selection``."""
-    if rule not in RULES:
-        raise ParameterError(f"there is no rule {rule!r}", expected='"min" or "1se"', found=repr(rule))
+    check_rule(rule)
     means = np.array([row.mean for row in table]) * (-1 if larger_is_better else 1)
     if not np.isfinite(means).any():
         raise DataError("no candidate has a score", expected="a finite score in every fold",
@@ -151,10 +150,22 @@ def chosen(table: Sequence[Candidate], rule: str, larger_is_better: bool = False
     if rule == "min" or not np.isfinite(table[best].std_error):
         return best
     name = _axis(table)
+    if not _is_number(table[best].settings[name]):
+        return best
     alike = [k for k, row in enumerate(table) if means[k] <= means[best] + table[best].std_error
              and all(row.settings[n] == v for n, v in table[best].settings.items() if n != name)]  # fmt: skip
     sign = 1 if name in STRONGER_WHEN_SMALLER else -1
     return min(alike, key=lambda k: sign * table[k].settings[name])
+
+
+def check_rule(rule: str) -> None:
+    """Raise ParameterError for a rule that is none."""
+    if rule not in RULES:
+        raise ParameterError(f"there is no rule {rule!r}", expected='"min" or "1se"', found=repr(rule))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number))
 
 
 def _axis(table: Sequence[Candidate]) -> str:
@@ -162,7 +173,7 @@ def _axis(table: Sequence[Candidate]) -> str:
     names = list(table[0].settings)
     for name in names:
         values = [row.settings[name] for row in table]
-        if all(isinstance(v, (int, float, np.number)) for v in values) and len(set(values)) > 1:
+        if all(map(_is_number, values)) and len(set(values)) > 1:
             return name
     return names[0]
 

@@ -168,6 +168,8 @@ class Columns:
             return [None] * len(path)
         sample = sampler(smooth)(0)
         objective = smooth.objective() if sample is None else sample.objective
+        drawn = "all rows, which are few" if sample is None else f"{sample.share * (smooth.rows or 0):,.0f} rows"
+        self.reason = f"subsampled Newton, each from the minimum of {drawn}"
         x = objective.flatten(start) if start else np.zeros(smooth.size)
         found: list[Pilot | None] = []
         for settings in path:

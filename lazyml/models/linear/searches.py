@@ -16,7 +16,7 @@ from lazyml.models.linear.model import Data, LinearModel
 from lazyml.models.linear.regressors import ElasticNet, Regressor, Ridge, not_negative
 from lazyml.models.linear.scoring import is_larger_better, label_of
 from lazyml.models.linear.selecting import CrossValidated
-from lazyml.selection.table import Selection, candidate, chosen
+from lazyml.selection.table import Selection, candidate, check_rule, chosen
 
 _COMMON = tuple(field.name for field in dataclasses.fields(LinearModel))
 FOLDS = 5  # where cv is None
@@ -51,6 +51,10 @@ class Search(CrossValidated):
         self.selection_ = Selection(table, label_of(self.scoring, task.model._label), better, self.rule, passes, note)
         self.scores_ = (1 if better else -1) * np.array([one.scores for one in found]).T
         return best
+
+    def _select(self, *arguments: Any, **options: Any) -> Selection:
+        raise ParameterError(f"{type(self).__name__} chooses its penalty itself", found="lz.select of it",
+                             expected="an estimator of one penalty", fix="call fit")  # fmt: skip
 
     def _take(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Data:
         raise NotImplementedError  # the model does
@@ -115,6 +119,7 @@ class LogisticRegressionCV(Search, Logistic):
         self.Cs_ = np.logspace(-4, 4, self.Cs) if isinstance(self.Cs, (int, np.integer)) else numbers(self.Cs, "Cs")
         self.l1_ratios_ = numbers(self.l1_ratios, "l1_ratios")
         settings = [{"l1_ratio": float(r), "C": float(C)} for r in self.l1_ratios_ for C in self.Cs_]
+        check_rule(self.rule)
         model = self._model()
         task = model._task(settings, X, y, cv=FOLDS if self.cv is None else self.cv, sample_weight=sample_weight,
                            groups=groups, score=self.scoring)  # fmt: skip
@@ -162,6 +167,7 @@ class SquaredSearch(Search, Regressor):
                                  fix="use lz.select(model, grid, X, y, score=...)")  # fmt: skip
         if self.bounds is not None:
             raise ParameterError("paths of penalties have no bounds", expected="bounds=None", found=self.bounds)
+        check_rule(self.rule)
         model = self._model()
         task = model._task([{}], X, y, cv=FOLDS if self.cv is None else self.cv, sample_weight=sample_weight,
                            groups=groups)  # fmt: skip

@@ -237,6 +237,8 @@ def test_other_estimators_and_a_plot():
         (lambda X, y: lz.select(Ridge(), {"alpha": [1]}, X), ParameterError, "no y"),
         (lambda X, y: lz.select("ridge", {"alpha": [1]}, X, y), ParameterError, "nothing to select"),
         (lambda X, y: lz.select(Ridge(), {"alpha": [1]}, X, y, score="accuracy"), ParameterError, "no score"),
+        (lambda X, y: lz.select(RidgeCV(), {"cv": [2]}, X, y), ParameterError, "itself"),
+        (lambda X, y: LassoCV(rule="best").fit(X, y), ParameterError, "no rule 'best'"),
         (lambda X, y: RidgeCV(scoring="r2").fit(X, y), ParameterError, "Gram"),
         (lambda X, y: LassoCV(alphas=0).fit(X, y), ParameterError, "not a path"),
         (lambda X, y: LassoCV(alphas=["x"]).fit(X, y), ParameterError, "not numbers"),
