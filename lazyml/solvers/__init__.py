@@ -6,6 +6,7 @@
 solvers, ``auto`` chooses one, and ``minimize`` joins it all to the compiler.
 """
 
+from lazyml.solvers.adam import Adam
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import Result, run
 from lazyml.solvers.checkpoint import Checkpoint
@@ -22,18 +23,25 @@ from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.quadratic import Minimum, Quadratic
 from lazyml.solvers.registry import SOLVERS, find_solver
+from lazyml.solvers.schedules import Constant, Cosine, InverseTime
+from lazyml.solvers.sgd import Sgd
 from lazyml.solvers.subsampled import SubsampledNewton
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
+from lazyml.solvers.svrg import Svrg
 
 __all__ = [
     "SOLVERS",
+    "Adam",
     "Auto",
     "Checkpoint",
+    "Constant",
+    "Cosine",
     "Counts",
     "Damping",
     "Direct",
     "Fista",
     "GradientDescent",
+    "InverseTime",
     "Lbfgs",
     "Minimum",
     "Newton",
@@ -44,8 +52,10 @@ __all__ = [
     "Result",
     "Row",
     "Sample",
+    "Sgd",
     "SubsampledNewton",
     "SubsampledProximalNewton",
+    "Svrg",
     "Wolfe",
     "find_solver",
     "run",

@@ -14,11 +14,13 @@ import numpy as np
 
 from lazyml import trees
 from lazyml.array import Array
+from lazyml.config import memory_budget
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
 from lazyml.solvers.checkpoint import Checkpoint, saved_sizes
 from lazyml.solvers.journey import Solver
+from lazyml.solvers.minibatch import Minibatches
 from lazyml.solvers.objective import Objective, Params
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.progress import ProgressLine
@@ -115,6 +117,8 @@ def minimize(
     values = start_values({name: tuple(p.shape) for name, p in parameters.items()}, start)
     sizes = {} if checkpoint is None else saved_sizes(checkpoint)
     leaves = [p.node for p in parameters.values()]
+    if getattr(chosen, "stochastic", False):  # which needs as much again for its buffers
+        memory = memory_budget(memory) // 2
     programs = Programs(loss.node, leaves, sizes, memory=memory, threads=threads)
     if programs.first_order.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
@@ -138,9 +142,9 @@ def minimize(
 
 def objective_for(solver: Solver, programs: Programs) -> Objective:
     """What the solver sees of the loss: without the penalties that it takes by proximal steps, if it does."""
-    if not getattr(solver, "proximal", False) or programs.kinks.penalty is None:
-        return programs.objective(sample=sampler(programs))
-    return programs.smooth.objective(sample=sampler(programs.smooth), penalty=programs.kinks.penalty)
+    penalty = programs.kinks.penalty if getattr(solver, "proximal", False) else None
+    seen = programs if penalty is None else programs.smooth
+    return seen.objective(sample=sampler(seen), batches=lambda: Minibatches(seen), penalty=penalty)
 
 
 def trained_parameters(loss: Array) -> dict[str, Array]:

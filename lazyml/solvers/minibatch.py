@@ -1,0 +1,192 @@
+"""Minibatches of a loss: its value and gradient on a few rows, in an order that is shuffled anew each epoch.
+
+The rows come into buffers in memory (``runtime.shuffled``), and one program, compiled on the buffers, runs on slices of
+them. Totals that no parameter touches, as the means of columns, are those of all rows, from one pass before the first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lazyml.array import Array
+from lazyml.config import memory_budget, thread_count
+from lazyml.errors import ParameterError
+from lazyml.expr.node import Node
+from lazyml.expr.show import formula
+from lazyml.expr.substitute import substitute
+from lazyml.functions import compile, from_array
+from lazyml.plan.plan import Spooled
+from lazyml.runtime.pins import Share
+from lazyml.runtime.shuffled import Layout, Shuffled, choose_layout
+from lazyml.runtime.spooling import spool
+from lazyml.solvers.objective import Objective, whole
+from lazyml.solvers.programs import OTHER, Programs
+from lazyml.solvers.structure import row_leaves
+from lazyml.sources.protocol import Source
+
+
+class Cost(NamedTuple):
+    """What an epoch, or a part of it, cost: rows as a share of all of them."""
+
+    passes: float
+    bytes_read: int
+    seconds: float
+
+
+class Batch:
+    """The loss as some rows estimate it, as a function of the flat vector; ``rows`` is how many. Valid until the next
+    batch is asked for."""
+
+    def __init__(self, of: Minibatches, slot: int, span: slice) -> None:
+        self._of, self._slot, self._span = of, slot, span
+        self._inner, self._program = of._inner, of._first_order[slot]
+        self.rows = span.stop - span.start
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient at ``x``."""
+        value, *slopes = self._program(rows=self._span, **self._inner.unflatten(x))
+        return float(value), self._flat(slopes)
+
+    def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Value and gradient at ``x``, and the gradient at ``y``, from one look at the rows."""
+        there = {f"{OTHER}{name}": part for name, part in self._inner.unflatten(y).items()}
+        values = self._of._twice[self._slot](rows=self._span, **self._inner.unflatten(x), **there)
+        half = len(values) // 2
+        return float(values[0]), self._flat(values[1:half]), self._flat(values[half + 1 :])
+
+    def _flat(self, slopes: Sequence[Any]) -> np.ndarray:
+        return self._inner.flatten(dict(zip(self._inner.shapes, slopes, strict=True)))
+
+
+class Minibatches:
+    """The minibatches of a loss. ``last_run`` is what the last epoch cost.
+
+    As much memory is used for buffers of rows as the passes over all rows are allowed. Raises a ParameterError where
+    some rows say nothing of the loss on all: it is no sum over rows, or the data have different numbers of rows.
+    """
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+        self._leaves = _leaves(programs)
+        self._sources = [leaf for leaf in self._leaves if leaf.op == "source"]
+        self.rows = int(self._leaves[0].shape[0])
+        self.last_run = Cost(0, 0, 0.0)
+        self._shuffled: Shuffled | None = None
+
+    def layout(self) -> Layout:
+        """How rows are drawn in the memory allowed."""
+        numbered = len(self._sources) < len(self._leaves)
+        room = memory_budget(self._programs.resources.get("memory"))
+        return choose_layout([source for source, _ in self._readers], numbered, room)
+
+    def epoch(self, layout: Layout, batch_size: int, seed: int, number: int) -> Iterator[Batch]:
+        """The minibatches of an epoch, in an order that depends on these four numbers only. A buffer is cut into parts
+        of equal size, or one row less."""
+        began = time.perf_counter()
+        shuffled, read = self._prepared(layout), 0
+        before = shuffled.bytes_read
+        try:
+            held = spool([(one, range(self.rows)) for one in self._spooled])
+            with closing(shuffled.buffers(seed, number)) as buffers:
+                for slot, rows in buffers:
+                    read += rows
+                    for span in spans(rows, batch_size):
+                        yield Batch(self, slot, span)
+            del held
+        finally:
+            passes = whole(read / self.rows)
+            self.last_run = Cost(passes, shuffled.bytes_read - before, time.perf_counter() - began)
+
+    @cached_property
+    def _readers(self) -> list[tuple[Source, Share | None]]:
+        return [self._programs.first_order.reading(leaf) for leaf in self._sources]
+
+    @property
+    def _spooled(self) -> Sequence[Spooled]:
+        return [one for one in self._programs.first_order.plan.spooled if one.node in self._sources]
+
+    def _prepared(self, layout: Layout) -> Shuffled:
+        """The buffers for a layout, and the programs on them."""
+        if self._shuffled is None or self._shuffled.layout != layout:
+            sources, shares = zip(*self._readers, strict=True)
+            threads = thread_count(self._programs.resources.get("threads"))
+            numbered = len(self._sources) < len(self._leaves)
+            self._shuffled = Shuffled(sources, layout, threads, numbered, shares)
+            for name in ("_held", "_on_buffer", "_inner", "_first_order", "_twice"):
+                self.__dict__.pop(name, None)
+        return self._shuffled
+
+    @cached_property
+    def _known(self) -> dict[Node, Any]:
+        """The totals that no parameter touches, on all rows: a pass where there are any."""
+        free = self._programs.structure.free
+        values = compile([Array(node) for node in free], **self._programs.resources)() if free else ()
+        return dict(zip(free, values, strict=True))
+
+    @cached_property
+    def _on_buffer(self) -> Programs:
+        """The loss on the rows of the first slot."""
+        assert self._shuffled is not None
+        resources = {**self._programs.resources, "threads": 1}
+        (loss,) = substitute([self._programs.structure.on_batch(self._known)], self._held[0])
+        return Programs(loss, self._programs.parameters, self._programs.saved, **resources)
+
+    @cached_property
+    def _inner(self) -> Objective:
+        return self._on_buffer.objective()
+
+    @cached_property
+    def _held(self) -> list[dict[Node, Node]]:
+        """What each leaf is in each slot."""
+        assert self._shuffled is not None
+        order = [*self._sources, *(leaf for leaf in self._leaves if leaf.op != "source")]
+        return [dict(zip(order, (from_array(array).node for array in slot), strict=True))
+                for slot in self._shuffled.slots]  # fmt: skip
+
+    @cached_property
+    def _first_order(self) -> list[Any]:
+        """Value and gradient on the rows of each slot."""
+        return self._on_slots(self._on_buffer.first_order)
+
+    @cached_property
+    def _twice(self) -> list[Any]:
+        """The same at two points."""
+        return self._on_slots(self._on_buffer.twice)
+
+    def _on_slots(self, program: Any) -> list[Any]:
+        first, second = self._held
+        return [program, program.over({Array(first[leaf]): Array(second[leaf]) for leaf in first})]
+
+
+def _leaves(programs: Programs) -> list[Node]:
+    """What the loss reads, after checking that minibatches say something of it."""
+    structure, leaves = programs.structure, row_leaves(programs.loss)
+    why = "" if structure.separates else structure.why
+    if not why and len({int(leaf.shape[0]) for leaf in leaves}) != 1:
+        why = "the data have different numbers of rows"
+    if not why and not any(leaf.op == "source" for leaf in leaves):
+        why = "it reads no data"
+    if why:
+        raise ParameterError(f"some rows say nothing of this loss on all of them: {why}", formula=formula(programs.loss),
+                             expected="a sum or mean over rows and what depends on parameters alone",
+                             fix='use a solver of all rows, as "lbfgs"')  # fmt: skip
+    return leaves
+
+
+def spans(rows: int, size: int) -> list[slice]:
+    """Parts of a buffer, of equal size or one row less.
+
+    >>> [(part.start, part.stop) for part in spans(10, 4)]
+    [(0, 3), (3, 6), (6, 10)]
+    """
+    count = max(1, math.ceil(rows / size))
+    edges = [rows * k // count for k in range(count + 1)]
+    return [slice(low, high) for low, high in itertools.pairwise(edges)]

@@ -1,0 +1,100 @@
+"""How a learning rate changes over the epochs: factors of it, as functions of the epochs done, which need not be whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lazyml.errors import ParameterError
+
+
+class Schedule(Protocol):
+    """A frozen configuration; ``epochs`` is after how many it ends, None where it does not."""
+
+    @property
+    def epochs(self) -> float | None: ...
+    def __call__(self, t: float) -> float: ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """1.
+
+    >>> Constant()(3.5)
+    1.0
+    """
+
+    epochs: None = None
+
+    def __call__(self, t: float) -> float:
+        """The factor after t epochs."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class InverseTime:
+    """``(1 + decay t) ** -power``: with a power of 1, or of 0.5, SGD goes to the minimum and not to its neighbourhood
+    (Robbins and Monro, Ann. Math. Stat. 22 (1951) 400).
+
+    >>> InverseTime()(3.0), InverseTime(power=0.5)(3.0)
+    (0.25, 0.5)
+    """
+
+    decay: float = 1.0
+    power: float = 1.0
+    epochs: None = None
+
+    def __post_init__(self) -> None:
+        if not (self.decay >= 0 and 0 <= self.power <= 1):
+            raise ParameterError("not a schedule", expected="decay >= 0 and a power from 0 to 1",
+                                 found=f"{self.decay}, {self.power}")  # fmt: skip
+
+    def __call__(self, t: float) -> float:
+        """The factor after t epochs."""
+        return float((1 + self.decay * t) ** -self.power)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """``(1 + cos(pi t / epochs)) / 2``, after which the fit is over: one cycle from 1 to 0. With a ``warmup`` it begins
+    with so many epochs in which it grows linearly to 1.
+
+    Source: Loshchilov and Hutter, SGDR, ICLR 2017.
+
+    >>> [round(Cosine(epochs=4)(t), 3) for t in (0, 1, 2, 4)], Cosine(epochs=4, warmup=2)(0.5)
+    ([1.0, 0.854, 0.5, 0.0], 0.25)
+    """
+
+    epochs: float = 10
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < self.epochs:
+            raise ParameterError("not a schedule", expected="epochs > warmup >= 0",
+                                 found=f"epochs={self.epochs}, warmup={self.warmup}")  # fmt: skip
+
+    def __call__(self, t: float) -> float:
+        """The factor after t epochs."""
+        if t < self.warmup:
+            return t / self.warmup
+        done = min(1.0, (t - self.warmup) / (self.epochs - self.warmup))
+        return (1 + math.cos(math.pi * done)) / 2
+
+
+SCHEDULES: dict[str, Callable[[], Schedule]] = {
+    "constant": Constant,
+    "invscaling": InverseTime,
+    "cosine": Cosine,
+}
+
+
+def find_schedule(given: str | Schedule) -> Schedule:
+    """The schedule of that name, or the one that is given."""
+    if isinstance(given, str) and given in SCHEDULES:
+        return SCHEDULES[given]()
+    if callable(given) and hasattr(given, "epochs"):
+        return given
+    raise ParameterError(f"unknown schedule {given!r}", expected=" or ".join(repr(name) for name in SCHEDULES),
+                         fix="or a Constant, InverseTime or Cosine of lazyml.solvers")  # fmt: skip
