@@ -44,6 +44,7 @@ from lazyml.runtime.spooling import spool
 from lazyml.runtime.stats import RunStats, Stored
 from lazyml.runtime.workers import one_blas_thread
 from lazyml.sizes import Sizes, on_this_machine, sizes_of
+from lazyml.slices import SliceCalls
 from lazyml.sources.outputs import refuse_sources
 from lazyml.sources.protocol import Source
 
@@ -304,6 +305,12 @@ class Program:
         """How a source of the formulas is read, and what of its rows may stay in memory; of some columns, all of it."""
         ready = self._ready
         return ready.sources.get(leaf) or source_of(leaf), ready.pins.share(leaf)
+
+    def on_slices(self) -> SliceCalls:
+        """The program to be called on many ranges of rows of arrays in memory, for as long as they take no more time
+        than the call; UnsupportedError where it is not one pass from arrays to totals."""
+        self.prepare()
+        return SliceCalls(self._ready)
 
     def locate_nonfinite(self) -> str | None:
         """A sentence that names the first NaN or infinity in the data that is read, by column and row; None where there

@@ -27,8 +27,9 @@ from lazyml.plan.plan import Spooled
 from lazyml.runtime.pins import Share
 from lazyml.runtime.shuffled import Layout, Shuffled, choose_layout
 from lazyml.runtime.spooling import spool
-from lazyml.solvers.objective import Objective, whole
-from lazyml.solvers.programs import OTHER, Programs
+from lazyml.slices import SliceCalls
+from lazyml.solvers.objective import whole
+from lazyml.solvers.programs import Programs, other_point
 from lazyml.solvers.structure import row_leaves
 from lazyml.sources.protocol import Source
 
@@ -47,23 +48,22 @@ class Batch:
 
     def __init__(self, of: Minibatches, slot: int, span: slice) -> None:
         self._of, self._slot, self._span = of, slot, span
-        self._inner, self._program = of._inner, of._first_order[slot]
         self.rows = span.stop - span.start
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient at ``x``."""
-        value, *slopes = self._program(rows=self._span, **self._inner.unflatten(x))
-        return float(value), self._flat(slopes)
+        of = self._of
+        value, *slopes = of._first_order[self._slot](self._span.start, self._span.stop, of._params(x))
+        return float(value), np.concatenate([slope.reshape(-1) for slope in slopes], dtype=np.float64)
 
     def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Value and gradient at ``x``, and the gradient at ``y``, from one look at the rows."""
-        there = {f"{OTHER}{name}": part for name, part in self._inner.unflatten(y).items()}
-        values = self._of._twice[self._slot](rows=self._span, **self._inner.unflatten(x), **there)
+        of = self._of
+        values = of._twice[self._slot](self._span.start, self._span.stop, of._params(x) | of._params(y, other=True))
         half = len(values) // 2
-        return float(values[0]), self._flat(values[1:half]), self._flat(values[half + 1 :])
-
-    def _flat(self, slopes: Sequence[Any]) -> np.ndarray:
-        return self._inner.flatten(dict(zip(self._inner.shapes, slopes, strict=True)))
+        here, there = (np.concatenate([slope.reshape(-1) for slope in slopes], dtype=np.float64)
+                       for slopes in (values[1:half], values[half + 1 :]))  # fmt: skip
+        return float(values[0]), here, there
 
 
 class Minibatches:
@@ -120,7 +120,7 @@ class Minibatches:
             threads = thread_count(self._programs.resources.get("threads"))
             numbered = len(self._sources) < len(self._leaves)
             self._shuffled = Shuffled(sources, layout, threads, numbered, shares)
-            for name in ("_held", "_on_buffer", "_inner", "_first_order", "_twice"):
+            for name in ("_held", "_on_buffer", "_first_order", "_twice"):
                 self.__dict__.pop(name, None)
         return self._shuffled
 
@@ -140,8 +140,14 @@ class Minibatches:
         return Programs(loss, self._programs.parameters, self._programs.saved, **resources)
 
     @cached_property
-    def _inner(self) -> Objective:
-        return self._on_buffer.objective()
+    def _places(self) -> list[tuple[Node, Node, slice]]:
+        """Each parameter, its name at a second point, and where it is in the flat vector."""
+        ends = np.cumsum([0, *(math.prod(p.shape) for p in self._programs.parameters)]).tolist()
+        return [(p, other_point(p), slice(*edges))
+                for p, edges in zip(self._programs.parameters, itertools.pairwise(ends), strict=True)]  # fmt: skip
+
+    def _params(self, x: np.ndarray, other: bool = False) -> dict[Node, np.ndarray]:
+        return {at[other]: x[at[2]].reshape(at[0].shape).astype(at[0].dtype, copy=False) for at in self._places}
 
     @cached_property
     def _held(self) -> list[dict[Node, Node]]:
@@ -152,18 +158,19 @@ class Minibatches:
                 for slot in self._shuffled.slots]  # fmt: skip
 
     @cached_property
-    def _first_order(self) -> list[Any]:
+    def _first_order(self) -> list[SliceCalls]:
         """Value and gradient on the rows of each slot."""
         return self._on_slots(self._on_buffer.first_order)
 
     @cached_property
-    def _twice(self) -> list[Any]:
+    def _twice(self) -> list[SliceCalls]:
         """The same at two points."""
         return self._on_slots(self._on_buffer.twice)
 
-    def _on_slots(self, program: Any) -> list[Any]:
+    def _on_slots(self, program: Any) -> list[SliceCalls]:
         first, second = self._held
-        return [program, program.over({Array(first[leaf]): Array(second[leaf]) for leaf in first})]
+        other = program.over({Array(first[leaf]): Array(second[leaf]) for leaf in first})
+        return [program.on_slices(), other.on_slices()]
 
 
 def _leaves(programs: Programs) -> list[Node]:

@@ -33,7 +33,7 @@ FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
 
 _FIRST_ROWS = 1024
 _MANY_BLOCKS, _FEW_ROWS = 6, 200_000  # the latter is the size of a sample
-OTHER = "other "  # no parameter of a user's has a space in its name
+_OTHER = "other "  # no parameter of a user's has a space in its name
 
 
 class Programs:
@@ -97,8 +97,7 @@ class Programs:
     @cached_property
     def twice(self) -> Any:
         """Value and gradient at two points."""
-        others = [b.param(f"{OTHER}{p.arg}", p.shape, p.dtype) for p in self.parameters]
-        there = dict(zip(self.parameters, others, strict=True))
+        there = {p: other_point(p) for p in self.parameters}
         formulas = [self.loss, *gradient(self.loss, self.parameters)]
         return self._compile([*formulas, *(put(node, there) for node in formulas)])
 
@@ -167,7 +166,7 @@ class Programs:
         return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])
 
     def _pair(self, params: Params, others: Params) -> tuple[Answer, Answer]:
-        names = {f"{OTHER}{name}": value for name, value in others.items()}
+        names = {f"{_OTHER}{name}": value for name, value in others.items()}
         values = self._run(self.twice, params | names)
         half = len(values) // 2
         one, two = ((float(value), self._named(slopes)) for value, *slopes in (values[:half], values[half:]))
@@ -186,3 +185,8 @@ class Programs:
 
     def _named(self, slopes: Sequence[Any]) -> dict[str, np.ndarray]:
         return {p.arg: slope for p, slope in zip(self.parameters, slopes, strict=True)}
+
+
+def other_point(parameter: Node) -> Node:
+    """The parameter at the second of two points."""
+    return b.param(f"{_OTHER}{parameter.arg}", parameter.shape, parameter.dtype)

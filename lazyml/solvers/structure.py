@@ -107,8 +107,11 @@ class Structure:
                 return b.const(known[node], node.dtype)
             if node.op == "row_count":
                 return b.const(node.arg, node.dtype)
-            made = with_sources(node, src)
-            return b.multiply(scale, made) if node in self.totals else made
+            if node in self.totals:
+                return b.multiply(scale, with_sources(node, src))
+            if node.op == "divide" and node.src[0] in self.totals and node.src[1].op == "row_count":
+                return with_sources(node, (src[0].src[1], node.src[1]))  # a mean is that of the batch
+            return with_sources(node, src)
 
         return transform([self.loss], renew)[0]
 
