@@ -12,7 +12,7 @@ rows in this order converges as on rows in fully random order, up to the share o
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -135,7 +135,7 @@ class Shuffled:
         arrays = [*self.slots[0], *self.slots[1], *(array for array in self._read if array is not None)]
         return sum(array.nbytes for array in arrays)
 
-    def buffers(self, seed: int, epoch: int) -> Iterator[tuple[int, int]]:
+    def buffers(self, seed: int, epoch: int) -> Generator[tuple[int, int]]:
         """Fill slots with the rows of an epoch: (slot, rows in it), which stay until the next but one is asked for."""
         order = self.layout.order(seed, epoch)
         with closing(_Reader(self, seed, epoch)) as reader:
@@ -179,11 +179,10 @@ class _Reader:
         order = _random(self._seed, self._epoch, number + 1).permutation(len(chosen))
         shuffled = chosen[order]
         for source, read, target in zip(of.sources, of._read, of.slots[slot], strict=False):
+            rows, places = (source.view, shuffled) if read is None else (read, order)
+            assert rows is not None
             # "clip" writes straight into the target; the indices are right by how they are made.
-            if read is None:
-                np.take(source.view, shuffled, 0, target[: len(order)], "clip")
-            else:
-                np.take(read, order, 0, target[: len(order)], "clip")
+            np.take(rows, places, 0, target[: len(order)], "clip")
         if len(of.slots[slot]) > len(of.sources):
             of.slots[slot][-1][: len(order)] = shuffled
         return len(order)

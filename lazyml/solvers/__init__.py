@@ -12,6 +12,7 @@ from lazyml.solvers.base import Result, run
 from lazyml.solvers.checkpoint import Checkpoint
 from lazyml.solvers.damping import Damping
 from lazyml.solvers.direct import Direct
+from lazyml.solvers.early_stopping import EarlyStopping
 from lazyml.solvers.fista import Fista
 from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Row
@@ -39,6 +40,7 @@ __all__ = [
     "Counts",
     "Damping",
     "Direct",
+    "EarlyStopping",
     "Fista",
     "GradientDescent",
     "InverseTime",

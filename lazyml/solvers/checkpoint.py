@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import time
 import zipfile
@@ -78,7 +79,9 @@ class Checkpoint:
         fields, arrays = encode(journey.state)
         about = {"version": _VERSION, "fingerprint": self.fingerprint(solver, objective), "state": fields,
                  "counts": journey.counts._asdict(), "sizes": dict(self.sizes)}  # fmt: skip
-        arrays["history"] = np.array(journey.history, dtype=np.float64).reshape(-1, 4)
+        arrays["history"] = np.array(journey.history, dtype=np.float64).reshape(-1, len(Row._fields))
+        if journey.best is not None:
+            arrays["best"] = journey.best
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         aside = self.path.with_name(self.path.name + ".partial")
         try:
@@ -115,12 +118,12 @@ class Checkpoint:
         self._compare(self.fingerprint(solver, objective), found)
         try:
             state = decode(solver.state, about["state"], arrays)
-            history = tuple(Row(v, g, whole(p), s) for v, g, p, s in arrays["history"].tolist())
+            history = tuple(_row(*values) for values in arrays["history"].tolist())
             counts = Counts(**about["counts"])
         except _DAMAGE as error:
             self._refuse(error)
         objective.counts = counts
-        return Journey(state, counts, history)
+        return Journey(state, counts, history, arrays.get("best"))
 
     def _refuse(self, error: Exception) -> NoReturn:
         raise CheckpointError(f"checkpoint {str(self.path)!r} is damaged", found=f"{type(error).__name__}: {error}",
@@ -135,6 +138,11 @@ class Checkpoint:
                 found="; ".join(f"{key} {_short(found.get(key))}" for key in differs),
                 fix="use another file, or remove this one to start fresh",
             )
+
+
+def _row(value: float, gradient_norm: float, passes: float, seconds: float, held_out: float = math.nan) -> Row:
+    """A row of a history, from numbers; nan where there is no held-out loss."""
+    return Row(value, gradient_norm, whole(passes), seconds, None if math.isnan(held_out) else held_out)
 
 
 def saved_sizes(path: str | os.PathLike[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from lazyml.runtime.spooling import spool
 from lazyml.slices import SliceCalls
 from lazyml.solvers.objective import whole
 from lazyml.solvers.programs import Programs, other_point
-from lazyml.solvers.structure import row_leaves
+from lazyml.solvers.structure import Structure, find_structure, row_leaves
 from lazyml.sources.protocol import Source
 
 
@@ -87,20 +87,28 @@ class Minibatches:
         room = memory_budget(self._programs.resources.get("memory"))
         return choose_layout([source for source, _ in self._readers], numbered, room)
 
-    def epoch(self, layout: Layout, batch_size: int, seed: int, number: int) -> Iterator[Batch]:
+    def epoch(
+        self, layout: Layout, batch_size: int, seed: int, number: int, at: np.ndarray | None = None
+    ) -> Generator[Batch]:
         """The minibatches of an epoch, in an order that depends on these four numbers only. A buffer is cut into parts
-        of equal size, or one row less."""
+        of equal size, or one row less. The epoch measures the loss on held-out rows at the point ``at``."""
         began = time.perf_counter()
         shuffled, read = self._prepared(layout), 0
-        before = shuffled.bytes_read
+        before, held_out = shuffled.bytes_read, 0.0
+        watched_at = at if self._watched is not None else None
         try:
             held = spool([(one, range(self.rows)) for one in self._spooled])
             with closing(shuffled.buffers(seed, number)) as buffers:
                 for slot, rows in buffers:
                     read += rows
+                    if watched_at is not None:
+                        found = self._watching[slot](0, rows, self._params(watched_at))
+                        held_out += float(found[0]) * rows / self.rows
                     for span in spans(rows, batch_size):
                         yield Batch(self, slot, span)
             del held
+            if watched_at is not None:
+                self._programs.see(self._named(watched_at), held_out)
         finally:
             passes = whole(read / self.rows)
             self.last_run = Cost(passes, shuffled.bytes_read - before, time.perf_counter() - began)
@@ -120,7 +128,7 @@ class Minibatches:
             threads = thread_count(self._programs.resources.get("threads"))
             numbered = len(self._sources) < len(self._leaves)
             self._shuffled = Shuffled(sources, layout, threads, numbered, shares)
-            for name in ("_held", "_on_buffer", "_first_order", "_twice"):
+            for name in ("_held", "_on_buffer", "_first_order", "_twice", "_watching"):
                 self.__dict__.pop(name, None)
         return self._shuffled
 
@@ -128,6 +136,8 @@ class Minibatches:
     def _known(self) -> dict[Node, Any]:
         """The totals that no parameter touches, on all rows: a pass where there are any."""
         free = self._programs.structure.free
+        if self._watched is not None:
+            free = tuple(dict.fromkeys([*free, *self._watched.free]))
         values = compile([Array(node) for node in free], **self._programs.resources)() if free else ()
         return dict(zip(free, values, strict=True))
 
@@ -140,14 +150,34 @@ class Minibatches:
         return Programs(loss, self._programs.parameters, self._programs.saved, **resources)
 
     @cached_property
+    def _watched(self) -> Structure | None:
+        """The loss on held-out rows, where it is one that the batches together give."""
+        if self._programs.watched is None:
+            return None
+        found = find_structure(self._programs.watched, self._programs.parameters)
+        same = found.separates and set(row_leaves(found.loss)) <= set(self._leaves)
+        return found if same else None
+
+    @cached_property
+    def _watching(self) -> list[SliceCalls]:
+        """That loss on the rows of each slot."""
+        assert self._watched is not None
+        (on_buffer,) = substitute([self._watched.on_batch(self._known)], self._held[0])
+        return self._on_slots(self._on_buffer.compile([on_buffer]))
+
+    @cached_property
     def _places(self) -> list[tuple[Node, Node, slice]]:
         """Each parameter, its name at a second point, and where it is in the flat vector."""
         ends = np.cumsum([0, *(math.prod(p.shape) for p in self._programs.parameters)]).tolist()
         return [(p, other_point(p), slice(*edges))
                 for p, edges in zip(self._programs.parameters, itertools.pairwise(ends), strict=True)]  # fmt: skip
 
+    def _named(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        return {node.arg: value for node, value in self._params(x).items()}
+
     def _params(self, x: np.ndarray, other: bool = False) -> dict[Node, np.ndarray]:
-        return {at[other]: x[at[2]].reshape(at[0].shape).astype(at[0].dtype, copy=False) for at in self._places}
+        return {second if other else first: x[part].reshape(first.shape).astype(first.dtype, copy=False)
+                for first, second, part in self._places}  # fmt: skip
 
     @cached_property
     def _held(self) -> list[dict[Node, Node]]:
@@ -182,7 +212,8 @@ def _leaves(programs: Programs) -> list[Node]:
     if not why and not any(leaf.op == "source" for leaf in leaves):
         why = "it reads no data"
     if why:
-        raise ParameterError(f"some rows say nothing of this loss on all of them: {why}", formula=formula(programs.loss),
+        raise ParameterError(f"some rows say nothing of this loss on all of them: {why}",
+                             formula=formula(programs.loss),
                              expected="a sum or mean over rows and what depends on parameters alone",
                              fix='use a solver of all rows, as "lbfgs"')  # fmt: skip
     return leaves

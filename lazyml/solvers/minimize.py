@@ -19,6 +19,7 @@ from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterE
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
 from lazyml.solvers.checkpoint import Checkpoint, saved_sizes
+from lazyml.solvers.early_stopping import EarlyStopping
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.minibatch import Minibatches
 from lazyml.solvers.objective import Objective, Params
@@ -42,6 +43,7 @@ def minimize(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 5.0,
     progress: bool | None = None,
+    early_stopping: EarlyStopping | None = None,
 ) -> Result:
     """Find the parameters that minimise a formula over data of any size.
 
@@ -79,12 +81,15 @@ def minimize(
         Seconds between two saves, at least.
     progress : bool, optional
         Whether to show a line on stderr; when not given, if that is a terminal.
+    early_stopping : EarlyStopping, optional
+        Rows to hold out of the loss, and when to stop by the loss on them, which comes from the same passes:
+        ``lz.EarlyStopping(0.1, patience=5)``.
 
     Returns
     -------
     Result
         ``params``, ``value``, ``gradient_norm``, ``n_iter``, ``passes``, ``converged``, ``message``, ``history``,
-        ``reason``.
+        ``reason``, ``held_out``.
 
     Raises
     ------
@@ -119,7 +124,10 @@ def minimize(
     leaves = [p.node for p in parameters.values()]
     if getattr(chosen, "stochastic", False):  # which needs as much again for its buffers
         memory = memory_budget(memory) // 2
-    programs = Programs(loss.node, leaves, sizes, memory=memory, threads=threads)
+    formula, watched, resources = loss.node, None, {"memory": memory, "threads": threads}
+    if early_stopping is not None:
+        formula, watched = early_stopping.split(loss.node, leaves, **resources)
+    programs = Programs(formula, leaves, sizes, watched, **resources)
     if programs.first_order.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     reason = f"{type(chosen).__name__}: as asked for"
@@ -130,11 +138,13 @@ def minimize(
     objective = objective_for(chosen, programs)
     keep = None
     if checkpoint is not None:
-        keep = Checkpoint(checkpoint, programs.fingerprint, checkpoint_every, programs.sizes)
+        problem = programs.fingerprint if early_stopping is None else f"{programs.fingerprint} {early_stopping.rule}"
+        keep = Checkpoint(checkpoint, problem, checkpoint_every, programs.sizes)
     try:
         with ProgressLine(progress) as line:
             found = run(chosen, objective, objective.flatten(values), tolerance=tolerance,
-                        max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line)  # fmt: skip
+                        max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line,
+                        stopping=early_stopping)  # fmt: skip
     except NonFiniteError as error:
         raise error.with_details(formula=loss.name, where=loss.where) from None
     return replace(found, reason=reason)

@@ -31,7 +31,7 @@ class Outcome(Enum):
     )
     NOISE = (
         "converged to the noise of minibatches: the mean loss of an epoch no longer falls; a smaller learning_rate, a "
-        "schedule that decays, a larger batch_size or the solver \"svrg\" go further"
+        'schedule that decays, a larger batch_size or the solver "svrg" go further'
     )
     SCHEDULE = "finished: the epochs of the schedule are over"
     ITERATIONS = (
@@ -41,6 +41,10 @@ class Outcome(Enum):
     LINE_SEARCH = (
         "not converged: no step lowers the objective as its gradient promises; scale the columns to similar size, and "
         "check the formula for kinks such as abs or maximum"
+    )
+    HELD_OUT = (
+        "stopped early: the held-out loss no longer falls; the parameters are those with the least, unless "
+        "restore_best=False"
     )
     CALLBACK = "stopped by the callback"
 

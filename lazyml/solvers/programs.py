@@ -20,7 +20,8 @@ from lazyml.expr import build as b
 from lazyml.expr.batch import along
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
-from lazyml.functions import compile, mean, std
+from lazyml.functions import compile as compile_formulas
+from lazyml.functions import mean, std
 from lazyml.solvers.checkpoint import NO_SIZES
 from lazyml.solvers.curvature import Curvature, find_curvature
 from lazyml.solvers.kinks import Kinks, find_kinks
@@ -33,6 +34,7 @@ FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
 
 _FIRST_ROWS = 1024
 _MANY_BLOCKS, _FEW_ROWS = 6, 200_000  # the latter is the size of a sample
+_REMEMBERED = 100  # losses on held-out rows: more than a search or an epoch asks for before the loop looks
 _OTHER = "other "  # no parameter of a user's has a space in its name
 
 
@@ -41,13 +43,17 @@ class Programs:
 
     ``saved`` sizes are those of the run that a checkpoint belongs to: `lazyml tune`, or other caches, change the order
     of sums, and so the last bits of where the run goes. ``resources`` are the ``memory`` and ``threads`` of
-    ``lz.compile``.
+    ``lz.compile``. ``watched`` is a scalar, the loss on held-out rows, that every pass gives beside the value: ``seen``
+    has what it was, by the parameters.
     """
 
     def __init__(
-        self, loss: Node, parameters: Sequence[Node], saved: Mapping[str, int] = NO_SIZES, **resources: Any
-    ) -> None:
+        self, loss: Node, parameters: Sequence[Node], saved: Mapping[str, int] = NO_SIZES,
+        watched: Node | None = None, **resources: Any,
+    ) -> None:  # fmt: skip
         self.loss, self.parameters, self.saved, self.resources = loss, tuple(parameters), saved, resources
+        self.watched = watched
+        self.seen: dict[tuple[bytes, ...], float] = {}
         self.last_run: Any = None
 
     @cached_property
@@ -67,14 +73,23 @@ class Programs:
         """Means and deviations of the columns of designs in the first rows."""
         both = [(mean(Array(design), axis=0), std(Array(design), axis=0)) for design in designs]
         try:
-            return list(compile(both, backend="numpy", pin=False, **self.resources)(rows=slice(0, _FIRST_ROWS)))
+            first_rows = compile_formulas(both, backend="numpy", pin=False, **self.resources)
+            return list(first_rows(rows=slice(0, _FIRST_ROWS)))
         except BudgetError:
             return []
 
     @cached_property
     def first_order(self) -> Any:
         """Value and gradient."""
-        return self._compile([self.loss, *gradient(self.loss, self.parameters)])
+        return self.compile([*self._first, *self._also])
+
+    @property
+    def _first(self) -> list[Node]:
+        return [self.loss, *gradient(self.loss, self.parameters)]
+
+    @property
+    def _also(self) -> list[Node]:
+        return [] if self.watched is None else [self.watched]
 
     @cached_property
     def second_order(self) -> Any:
@@ -82,8 +97,8 @@ class Programs:
         NumPy: to compile them takes ten seconds and more."""
         rows = max((int(node.shape[0]) for node in row_leaves(self.loss)), default=0)
         interpret = self.curvature.blocks > _MANY_BLOCKS and rows <= _FEW_ROWS
-        formulas = [self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes]
-        return self._compile(formulas, backend="numpy" if interpret else "auto")
+        formulas = [*self._first, *self._also, *self.curvature.nodes]
+        return self.compile(formulas, backend="numpy" if interpret else "auto")
 
     @cached_property
     def kinks(self) -> Kinks:
@@ -92,19 +107,19 @@ class Programs:
     @cached_property
     def smooth(self) -> Programs:
         """The loss without the penalties that have kinks."""
-        return Programs(self.kinks.smooth, self.parameters, self.saved, **self.resources)
+        return Programs(self.kinks.smooth, self.parameters, self.saved, self.watched, **self.resources)
 
     @cached_property
     def twice(self) -> Any:
         """Value and gradient at two points."""
         there = {p: other_point(p) for p in self.parameters}
-        formulas = [self.loss, *gradient(self.loss, self.parameters)]
-        return self._compile([*formulas, *(put(node, there) for node in formulas)])
+        formulas = [*self._first, *self._also]
+        return self.compile([*formulas, *(put(node, there) for node in formulas)])
 
     def several(self, count: int) -> Any:
         """The loss at ``count`` points."""
         stacked = [b.param(p.arg, (count, *p.shape), p.dtype) for p in self.parameters]
-        return self._compile(along([self.loss], self.parameters, stacked))
+        return self.compile(along([self.loss], self.parameters, stacked))
 
     @cached_property
     def float32(self) -> bool:
@@ -127,6 +142,7 @@ class Programs:
             with_hessian=self._with_hessian,
             several=self._values_at,
             pair=self._pair,
+            held_out=None if self.watched is None else self._held_out,
             **more,
         )
 
@@ -145,8 +161,9 @@ class Programs:
         """Identifies formulas and data."""
         return str(self.first_order.fingerprint)
 
-    def _compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
-        program = compile([Array(node) for node in nodes], backend=backend, **self.resources)
+    def compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
+        """A program of these formulas, cut as the saved run was."""
+        program = compile_formulas([Array(node) for node in nodes], backend=backend, **self.resources)
         sizes = {name: self.saved.get(name, size) for name, size in vars(program.sizes).items()}
         return program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
 
@@ -157,20 +174,42 @@ class Programs:
         return values
 
     def _value_and_gradient(self, params: Params) -> tuple[float, dict[str, np.ndarray]]:
-        value, *slopes = self._run(self.first_order, params)
-        return float(value), self._named(slopes)
+        return self._answer(params, self._run(self.first_order, params))[:2]
 
     def _with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
-        value, *rest = self._run(self.second_order, params)
-        count = len(self.parameters)
-        return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])
+        value, slopes, totals = self._answer(params, self._run(self.second_order, params))
+        return value, slopes, self.curvature.assemble(totals)
 
     def _pair(self, params: Params, others: Params) -> tuple[Answer, Answer]:
         names = {f"{_OTHER}{name}": value for name, value in others.items()}
         values = self._run(self.twice, params | names)
         half = len(values) // 2
-        one, two = ((float(value), self._named(slopes)) for value, *slopes in (values[:half], values[half:]))
-        return one, two
+        return self._answer(params, values[:half])[:2], self._answer(others, values[half:])[:2]
+
+    def _answer(self, params: Params, values: Sequence[Any]) -> tuple[float, dict[str, np.ndarray], Sequence[Any]]:
+        """Value, gradient, and what comes after them and the loss on held-out rows, which is remembered."""
+        count = 1 + len(self.parameters)
+        if self.watched is not None:
+            self.see(params, values[count])
+        return float(values[0]), self._named(values[1:count]), values[count + len(self._also) :]
+
+    def see(self, params: Params, value: Any) -> None:
+        """Remember the loss on held-out rows at a point, among the last ones."""
+        if len(self.seen) >= _REMEMBERED:
+            self.seen.pop(next(iter(self.seen)))
+        self.seen[self._point(params)] = float(value)
+
+    def _held_out(self, params: Params, wanted: bool) -> float | None:
+        if wanted and self._point(params) not in self.seen:
+            self.see(params, self._run(self._watching, params)[0])
+        return self.seen.get(self._point(params))
+
+    @cached_property
+    def _watching(self) -> Any:
+        return self.compile(self._also)
+
+    def _point(self, params: Params) -> tuple[bytes, ...]:
+        return tuple(params[p.arg].tobytes() for p in self.parameters)
 
     def _values_at(self, params: Params) -> np.ndarray:
         count = len(next(iter(params.values())))

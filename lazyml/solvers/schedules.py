@@ -1,4 +1,4 @@
-"""How a learning rate changes over the epochs: factors of it, as functions of the epochs done, which need not be whole."""
+"""How a learning rate changes: factors of it, as functions of the epochs done, which need not be a whole number."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from lazyml.solvers.objective import Objective, Point, euclidean, max_abs
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.schedules import Schedule, find_schedule
 
+_LIMITS = "learning_rate > 0, batch_size >= 1, patience >= 1, min_delta >= 0, seed from 0 to 2**63 - 1"
 _FIRST = 0  # the epoch whose first minibatches the learning rate is chosen by; training begins with the next
 _BATCHES, _ROUNDS = 4, 8  # of that, and of power iteration on each
 
@@ -28,8 +29,9 @@ class EpochState:
     """Where a run by minibatches is after an epoch.
 
     ``x`` are the parameters to report, ``iterate`` those to go on from, ``memory`` what the rule of the steps keeps,
-    ``gradient`` the mean of the epoch's, ``moved`` the largest move of a parameter in it. ``best`` and ``still`` are the
-    lowest value of an epoch and how many have not been lower; ``page_rows`` and ``pages`` how rows are shuffled.
+    ``residual`` is of the epoch's mean gradient, ``moved`` the largest move of a parameter in it. ``best`` and
+    ``still`` are the lowest value of an epoch and how many since were not lower; ``page_rows`` and ``pages`` say how
+    rows are shuffled.
     """
 
     x: np.ndarray
@@ -78,13 +80,12 @@ class Stochastic:
         rate = self.learning_rate
         wrong = {
             "a learning rate": rate is not None and not 0 < rate < math.inf,
-            "a size of minibatches": not 1 <= self.batch_size,
+            "a size of minibatches": self.batch_size < 1,
             "a patience": self.patience < 1 or self.min_delta < 0,
             "a seed": not 0 <= self.seed < 2**63,
         }
         for what in (what for what, is_wrong in wrong.items() if is_wrong):
-            raise ParameterError(f"not {what} for {type(self).__name__}", found=self, expected="learning_rate > 0, "
-                                 "batch_size >= 1, patience >= 1, min_delta >= 0, seed from 0 to 2**63 - 1")  # fmt: skip
+            raise ParameterError(f"not {what} for {type(self).__name__}", found=self, expected=_LIMITS)
 
     def memory(self, size: int) -> tuple[np.ndarray, ...]:
         """What is kept from step to step, at the start."""
@@ -117,7 +118,8 @@ class Stochastic:
         x, memory, steps = state.iterate.copy(), tuple(part.copy() for part in state.memory), state.steps
         value, slope, mean, done = 0.0, np.zeros_like(x), np.zeros_like(x), 0
         rows, penalty = objective.batches.rows, objective.penalty
-        with objective.epoch(layout_of(objective, state), self.batch_size, self.seed, state.epoch + 1) as batches:
+        layout = Layout(rows, state.page_rows, state.pages)  # that of the run, whatever memory there is now
+        with objective.epoch(layout, self.batch_size, self.seed, state.epoch + 1, state.x) as batches:
             for batch in batches:
                 rate = state.learning_rate * schedule(state.epoch + done / rows)
                 found, gradient = batch(x)
@@ -134,17 +136,17 @@ class Stochastic:
         shown = mean if self.average and penalty is None else x
         value += penalty.value(x) if penalty is not None else 0.0
         if not (math.isfinite(value) and np.isfinite(x).all()):
-            raise objective.not_finite(Point(state.x, value, slope), f"in epoch {state.epoch + 1}",
-                                       f"use a smaller learning_rate than {state.learning_rate:.3g}, or scale the columns")  # fmt: skip
+            smaller = f"use a smaller learning_rate than {state.learning_rate:.3g}, or scale the columns"
+            raise objective.not_finite(Point(state.x, value, slope), f"in epoch {state.epoch + 1}", smaller)
         lower = value < state.best - self.min_delta * abs(state.best) or state.best == math.inf
         return replace(state, x=shown, value=value, residual=residual(objective, shown, slope),
                        moved=max_abs(shown - state.x), iterate=x, memory=memory, epoch=state.epoch + 1, steps=steps,
                        best=value if lower else state.best, still=0 if lower else state.still + 1)  # fmt: skip
 
-
-def layout_of(objective: Objective, state: EpochState) -> Layout:
-    """How the run of a state shuffles rows, whatever memory there is now: another way would be other bits."""
-    return Layout(objective.batches.rows, state.page_rows, state.pages)
+    def measure(self, objective: Objective, state: EpochState) -> EpochState:
+        """The state with its exact value and gradient: a pass, for the end of a run."""
+        point = objective(state.x)
+        return replace(state, value=point.value, residual=residual(objective, state.x, point.gradient))
 
 
 def residual(objective: Objective, x: np.ndarray, gradient: np.ndarray) -> float:
@@ -172,4 +174,3 @@ def curvature_of_batches(objective: Objective, x: np.ndarray, layout: Layout, ba
                     break
             largest = max(largest, found if math.isfinite(found) else 0.0)
     return largest
-

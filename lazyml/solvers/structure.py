@@ -96,8 +96,8 @@ class Structure:
         return self.with_outer(renew)
 
     def on_batch(self, known: Mapping[Node, Any]) -> Node:
-        """The loss as some rows estimate it, in formulas on all: put on the sources of a batch, its mean over the batches
-        of all rows is the loss. ``known`` are the values of ``free``, which are those of all rows."""
+        """The loss as some rows estimate it, in formulas on all: put on the sources of a batch, its mean over the
+        batches of all rows is the loss. ``known`` are the values of ``free``, which are those of all rows."""
         leaf = next(node for node in row_leaves(self.loss))
         rows = b.const(float(leaf.shape[0]))
         scale = b.divide(rows, b.cast(b.row_count(leaf.shape[0]), np.float64))
