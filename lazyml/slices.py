@@ -28,7 +28,7 @@ class SliceCalls:
         plan = ready.plan
         views = [ready.sources[node].view for node in plan.passes[0].reads] if len(plan.passes) == 1 else [None]
         self._views = [view for view in views if view is not None]
-        if len(self._views) < len(views) or plan.kept or plan.values or plan.passes[0].sinks:
+        if len(self._views) < len(views) or plan.values or plan.passes[0].sinks:
             raise UnsupportedError("not a program to be called on slices", expected="one pass from arrays to totals")
         self._ready = ready
         (self._pass,) = plan.passes
