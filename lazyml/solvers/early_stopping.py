@@ -119,7 +119,7 @@ class EarlyStopping:
 def _some(held: float, rows: int) -> float:
     """How many rows are held out, which is neither none nor all."""
     if not 0 < held < rows:
-        raise EmptyDataError("there are too few rows to hold some out", found=f"{held:.0f} of {rows}",
+        raise EmptyDataError("there are too few rows to hold some out", found=f"{held:.0f} of {int(rows)}",
                              expected="some rows to train on, and some to hold out")  # fmt: skip
     return held
 

@@ -160,8 +160,10 @@ def test_steps_are_those_of_pytorch_on_the_same_minibatches(classes, solver, by_
     assert fit.n_iter == 3 and fit.passes == 5  # the start and the end are measured on all rows
 
 
-@pytest.mark.parametrize(("solver", "gap"), [("sgd", 1e-4), (Sgd(momentum=0.9), 1e-4), ("adam", 1e-3),
-                                             (Adam(schedule="cosine", learning_rate=0.02), 3e-4), ("svrg", 1e-12)])  # fmt: skip
+@pytest.mark.parametrize(("solver", "gap"), [
+    ("sgd", 1e-4), (Sgd(momentum=0.9), 1e-4), ("adam", 1e-3), (Adam(schedule="cosine", learning_rate=0.02), 3e-4),
+    ("svrg", 1e-12),
+])  # fmt: skip
 def test_reaches_the_minimum(classes, best, solver, gap):
     fit = lz.minimize(lazy(classes), solver=solver)
     assert best.value * (1 - 1e-12) <= fit.value < best.value * (1 + gap)
