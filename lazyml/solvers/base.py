@@ -117,11 +117,13 @@ def run(
     check_limits(tolerance, max_iterations)
     watch = Watch(stopping, objective) if stopping is not None else None
     journey = checkpoint.load(solver, objective) if checkpoint else None
-    if journey is None:
-        state = solver.init(objective, start)
-        journey = Journey(state, objective.counts).then(state, objective.counts)
-        journey = watch.note(journey, None) if watch else journey
     try:
+        if journey is None:
+            state = solver.init(objective, start)
+            journey = Journey(state, objective.counts).then(state, objective.counts)
+            journey = watch.note(journey, None) if watch else journey
+            if checkpoint:
+                checkpoint.reached(journey)
         while (outcome := judge(journey, objective, tolerance, max_iterations, solver.step_share)) is None:
             if watch and watch.stops(journey):
                 outcome = Outcome.HELD_OUT
@@ -132,7 +134,7 @@ def run(
                 state, objective.counts)  # fmt: skip
             journey = watch.note(journey, before.x) if watch and not state.outcome else journey
             if checkpoint:
-                checkpoint.save_when_due(journey, solver, objective)
+                checkpoint.reached(journey)
             if progress:
                 progress.update(journey.history, journey.counts, tolerance, max_iterations)
             if state.outcome is None and callback is not None and callback(result(journey, objective, None)):
@@ -140,10 +142,10 @@ def run(
                 break
     except BaseException as error:
         if checkpoint:
-            checkpoint.rescue(journey, solver, objective, error)
+            checkpoint.rescue(error)
         raise
     if checkpoint:
-        checkpoint.save(journey, solver, objective)
+        checkpoint.save()
     return finished(solver, journey, objective, outcome, watch)
 
 

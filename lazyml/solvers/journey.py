@@ -29,7 +29,8 @@ class State(Protocol):
 class Solver(Protocol):
     """A frozen configuration; ``state`` is the class of its states.
 
-    ``step_share`` of the tolerance is what the next step may move the parameters by when the run has converged.
+    ``step_share`` of the tolerance is what the next step may move the parameters by when the run has converged. A
+    solver that has ``few_passes`` is not worth memory for rows that are merely copied from the page cache.
     """
 
     @property

@@ -163,7 +163,7 @@ class Minibatches:
         """That loss on the rows of each slot."""
         assert self._watched is not None
         (on_buffer,) = substitute([self._watched.on_batch(self._known)], self._held[0])
-        return self._on_slots(self._on_buffer.compile([on_buffer]))
+        return self._on_slots(self._on_buffer.program_of([on_buffer]))
 
     @cached_property
     def _places(self) -> list[tuple[Node, Node, slice]]:

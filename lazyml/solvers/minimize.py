@@ -16,9 +16,10 @@ from lazyml import trees
 from lazyml.array import Array
 from lazyml.config import memory_budget
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
+from lazyml.runtime.journal import Journal
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
-from lazyml.solvers.checkpoint import Checkpoint, saved_sizes
+from lazyml.solvers.checkpoint import EVERY, Checkpoint, saved_sizes
 from lazyml.solvers.early_stopping import EarlyStopping
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.minibatch import Minibatches
@@ -41,7 +42,7 @@ def minimize(
     threads: int | None = None,
     callback: Callable[[Result], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    checkpoint_every: float = 5.0,
+    checkpoint_every: float = EVERY,
     progress: bool | None = None,
     early_stopping: EarlyStopping | None = None,
 ) -> Result:
@@ -76,9 +77,10 @@ def minimize(
         Given the Result so far after each iteration; returning True stops.
     checkpoint : path, optional
         A file that the state is kept in. When it exists the run resumes from it, ``start`` is not used, and it ends
-        with the bits of an uninterrupted run. Ctrl-C saves before it stops.
+        with the bits of an uninterrupted run. Ctrl-C saves before it stops. A pass that was under way goes on from the
+        rows that were finished.
     checkpoint_every : float
-        Seconds between two saves, at least.
+        Seconds between two saves, at least, between passes or in the middle of one.
     progress : bool, optional
         Whether to show a line on stderr; when not given, if that is a terminal.
     early_stopping : EarlyStopping, optional
@@ -127,19 +129,23 @@ def minimize(
     formula, watched, resources = loss.node, None, {"memory": memory, "threads": threads}
     if early_stopping is not None:
         formula, watched = early_stopping.split(loss.node, leaves, **resources)
-    programs = Programs(formula, leaves, sizes, watched, **resources)
-    if programs.first_order.rows == 0:
+    journal = None if checkpoint is None else Journal()
+    programs = Programs(formula, leaves, sizes, journal, **resources)
+    programs.watched = watched
+    if programs.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     reason = f"{type(chosen).__name__}: as asked for"
     if isinstance(chosen, Auto):
         chosen, reason = chosen.choose(programs)
     if isinstance(chosen, SubsampledNewton) and programs.kinks.penalty is not None:
         chosen = chosen.for_kinks()
+    if not getattr(chosen, "few_passes", False):
+        programs.expect_many_passes()
     objective = objective_for(chosen, programs)
     keep = None
     if checkpoint is not None:
         problem = programs.fingerprint if early_stopping is None else f"{programs.fingerprint} {early_stopping.rule}"
-        keep = Checkpoint(checkpoint, problem, checkpoint_every, programs.sizes)
+        keep = Checkpoint(checkpoint, problem, checkpoint_every, programs.sizes, journal)
     try:
         with ProgressLine(progress) as line:
             found = run(chosen, objective, objective.flatten(values), tolerance=tolerance,

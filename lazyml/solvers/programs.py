@@ -20,8 +20,8 @@ from lazyml.expr import build as b
 from lazyml.expr.batch import along
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
-from lazyml.functions import compile as compile_formulas
-from lazyml.functions import mean, std
+from lazyml.functions import compile, mean, std
+from lazyml.runtime.journal import Journal
 from lazyml.solvers.checkpoint import NO_SIZES
 from lazyml.solvers.curvature import Curvature, find_curvature
 from lazyml.solvers.kinks import Kinks, find_kinks
@@ -42,19 +42,36 @@ class Programs:
     """A loss, its parameters, and all that can be asked of it.
 
     ``saved`` sizes are those of the run that a checkpoint belongs to: `lazyml tune`, or other caches, change the order
-    of sums, and so the last bits of where the run goes. ``resources`` are the ``memory`` and ``threads`` of
-    ``lz.compile``. ``watched`` is a scalar, the loss on held-out rows, that every pass gives beside the value: ``seen``
-    has what it was, by the parameters.
+    of sums, and so the last bits of where the run goes. ``journal`` takes down what runs have finished. ``resources``
+    are the ``memory`` and ``threads`` of ``lz.compile``. Where a scalar is ``watched``, as the loss on held-out rows,
+    every pass gives it beside the value: ``seen`` has what it was, by the parameters.
     """
 
     def __init__(
-        self, loss: Node, parameters: Sequence[Node], saved: Mapping[str, int] = NO_SIZES,
-        watched: Node | None = None, **resources: Any,
-    ) -> None:  # fmt: skip
+        self,
+        loss: Node,
+        parameters: Sequence[Node],
+        saved: Mapping[str, int] = NO_SIZES,
+        journal: Journal | None = None,
+        **resources: Any,
+    ) -> None:
         self.loss, self.parameters, self.saved, self.resources = loss, tuple(parameters), saved, resources
-        self.watched = watched
+        self.journal = journal
+        self.pin: bool | str = "costly"
+        self.watched: Node | None = None
         self.seen: dict[tuple[bytes, ...], float] = {}
         self.last_run: Any = None
+
+    def expect_many_passes(self) -> None:
+        """Keep rows in memory that are cheap to read, too: before any program that is to have them is planned."""
+        self.pin = True
+        if "smooth" in vars(self):
+            self.smooth.pin = True
+
+    @cached_property
+    def rows(self) -> int | None:
+        """Of the data; None where the loss reads none."""
+        return max((int(node.shape[0]) for node in row_leaves(self.loss)), default=None)
 
     @cached_property
     def size(self) -> int:
@@ -73,7 +90,7 @@ class Programs:
         """Means and deviations of the columns of designs in the first rows."""
         both = [(mean(Array(design), axis=0), std(Array(design), axis=0)) for design in designs]
         try:
-            first_rows = compile_formulas(both, backend="numpy", pin=False, **self.resources)
+            first_rows = compile(both, backend="numpy", pin=False, **self.resources)
             return list(first_rows(rows=slice(0, _FIRST_ROWS)))
         except BudgetError:
             return []
@@ -81,7 +98,7 @@ class Programs:
     @cached_property
     def first_order(self) -> Any:
         """Value and gradient."""
-        return self.compile([*self._first, *self._also])
+        return self.program_of([*self._first, *self._also])
 
     @property
     def _first(self) -> list[Node]:
@@ -95,10 +112,9 @@ class Programs:
     def second_order(self) -> Any:
         """Value, gradient and the totals of the Hessian. On few rows many Gram matrices, as of many classes, go by
         NumPy: to compile them takes ten seconds and more."""
-        rows = max((int(node.shape[0]) for node in row_leaves(self.loss)), default=0)
-        interpret = self.curvature.blocks > _MANY_BLOCKS and rows <= _FEW_ROWS
+        interpret = self.curvature.blocks > _MANY_BLOCKS and (self.rows or 0) <= _FEW_ROWS
         formulas = [*self._first, *self._also, *self.curvature.nodes]
-        return self.compile(formulas, backend="numpy" if interpret else "auto")
+        return self.program_of(formulas, backend="numpy" if interpret else "auto")
 
     @cached_property
     def kinks(self) -> Kinks:
@@ -107,19 +123,21 @@ class Programs:
     @cached_property
     def smooth(self) -> Programs:
         """The loss without the penalties that have kinks."""
-        return Programs(self.kinks.smooth, self.parameters, self.saved, self.watched, **self.resources)
+        smooth = Programs(self.kinks.smooth, self.parameters, self.saved, self.journal, **self.resources)
+        smooth.watched = self.watched
+        return smooth
 
     @cached_property
     def twice(self) -> Any:
         """Value and gradient at two points."""
         there = {p: other_point(p) for p in self.parameters}
         formulas = [*self._first, *self._also]
-        return self.compile([*formulas, *(put(node, there) for node in formulas)])
+        return self.program_of([*formulas, *(put(node, there) for node in formulas)])
 
     def several(self, count: int) -> Any:
         """The loss at ``count`` points."""
         stacked = [b.param(p.arg, (count, *p.shape), p.dtype) for p in self.parameters]
-        return self.compile(along([self.loss], self.parameters, stacked))
+        return self.program_of(along([self.loss], self.parameters, stacked))
 
     @cached_property
     def float32(self) -> bool:
@@ -161,11 +179,13 @@ class Programs:
         """Identifies formulas and data."""
         return str(self.first_order.fingerprint)
 
-    def compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
+    def program_of(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
         """A program of these formulas, cut as the saved run was."""
-        program = compile_formulas([Array(node) for node in nodes], backend=backend, **self.resources)
+        program = compile([Array(node) for node in nodes], backend=backend, pin=self.pin, **self.resources)
         sizes = {name: self.saved.get(name, size) for name, size in vars(program.sizes).items()}
-        return program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
+        program = program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
+        program.journal = self.journal
+        return program
 
     def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
         # A loss whose kinks are left to proximal steps may no longer depend on what it penalises.
@@ -206,7 +226,7 @@ class Programs:
 
     @cached_property
     def _watching(self) -> Any:
-        return self.compile(self._also)
+        return self.program_of(self._also)
 
     def _point(self, params: Params) -> tuple[bytes, ...]:
         return tuple(params[p.arg].tobytes() for p in self.parameters)

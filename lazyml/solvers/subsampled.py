@@ -49,6 +49,7 @@ class SubsampledNewton:
     seed: int = 0
     wolfe: Wolfe = field(default_factory=Wolfe)
     step_share: ClassVar[float] = 0.1
+    few_passes: ClassVar[bool] = True
     state: ClassVar[type] = SubsampledState
 
     def for_kinks(self) -> SubsampledProximalNewton:
