@@ -4,7 +4,7 @@
 
 The objective is that of benchmarks.fit. Every contestant begins each epoch at the parameters where its last one ended,
 on one file in the page cache. PyTorch shuffles in the same two levels: pages of a memory map in random order, some of
-them in a buffer, the rows of the buffer by torch.randperm. scikit-learn takes a step for each row, in order and with the
+them in a buffer, its rows by torch.randperm. scikit-learn takes a step for each row, in order and with the
 array in memory (partial_fit shuffles each piece that it is given, here all rows). What shuffling alone takes, and how a
 step divides, is among the checks; the gap that each reached after its epochs is in the notes, since an epoch of one is
 not worth an epoch of another. Exits with 1 when ours did not bring the objective within 1 % of its minimum.
