@@ -23,7 +23,9 @@ from lazyml.expr.node import Node
 from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.functions import compile, from_array
+from lazyml.plan.columns import narrow
 from lazyml.plan.plan import Spooled
+from lazyml.planned import source_of
 from lazyml.runtime.pins import Share
 from lazyml.runtime.shuffled import Layout, Shuffled, choose_layout
 from lazyml.runtime.spooling import spool
@@ -75,10 +77,14 @@ class Minibatches:
 
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
-        self._leaves = _leaves(programs)
+        _refuse(programs)
+        self._structure, self._watched = _narrowed(programs)
+        self._leaves = row_leaves(self._structure.loss)
+        if self._watched is not None and not set(row_leaves(self._watched.loss)) <= set(self._leaves):
+            self._watched = None  # it reads more
         self._sources = [leaf for leaf in self._leaves if leaf.op == "source"]
         self.rows = int(self._leaves[0].shape[0])
-        self.last_run = Cost(0, 0, 0.0)
+        self.last_run = self._before = Cost(0, 0, 0.0)
         self._shuffled: Shuffled | None = None
 
     def layout(self) -> Layout:
@@ -110,8 +116,9 @@ class Minibatches:
             if watched_at is not None:
                 self._programs.see(self._named(watched_at), held_out)
         finally:
-            passes = whole(read / self.rows)
-            self.last_run = Cost(passes, shuffled.bytes_read - before, time.perf_counter() - began)
+            also, self._before = self._before, Cost(0, 0, 0.0)
+            self.last_run = Cost(whole(read / self.rows) + also.passes, shuffled.bytes_read - before + also.bytes_read,
+                                 time.perf_counter() - began)  # fmt: skip
 
     @cached_property
     def _readers(self) -> list[tuple[Source, Share | None]]:
@@ -135,10 +142,15 @@ class Minibatches:
     @cached_property
     def _known(self) -> dict[Node, Any]:
         """The totals that no parameter touches, on all rows: a pass where there are any."""
-        free = self._programs.structure.free
-        if self._watched is not None:
-            free = tuple(dict.fromkeys([*free, *self._watched.free]))
-        values = compile([Array(node) for node in free], **self._programs.resources)() if free else ()
+        found = [self._structure, *([] if self._watched is None else [self._watched])]
+        free = tuple(dict.fromkeys(node for structure in found for node in structure.free))
+        if not free:
+            return {}
+        program = compile([Array(node) for node in free], **self._programs.resources)
+        values = program()
+        run = program.last_run
+        if run is not None:
+            self._before = Cost(run.passes, run.bytes_read, 0.0)
         return dict(zip(free, values, strict=True))
 
     @cached_property
@@ -146,17 +158,8 @@ class Minibatches:
         """The loss on the rows of the first slot."""
         assert self._shuffled is not None
         resources = {**self._programs.resources, "threads": 1}
-        (loss,) = substitute([self._programs.structure.on_batch(self._known)], self._held[0])
+        (loss,) = substitute([self._structure.on_batch(self._known)], self._held[0])
         return Programs(loss, self._programs.parameters, self._programs.saved, **resources)
-
-    @cached_property
-    def _watched(self) -> Structure | None:
-        """The loss on held-out rows, where it is one that the batches together give."""
-        if self._programs.watched is None:
-            return None
-        found = find_structure(self._programs.watched, self._programs.parameters)
-        same = found.separates and set(row_leaves(found.loss)) <= set(self._leaves)
-        return found if same else None
 
     @cached_property
     def _watching(self) -> list[SliceCalls]:
@@ -203,8 +206,20 @@ class Minibatches:
         return [program.on_slices(), other.on_slices()]
 
 
-def _leaves(programs: Programs) -> list[Node]:
-    """What the loss reads, after checking that minibatches say something of it."""
+def _narrowed(programs: Programs) -> tuple[Structure, Structure | None]:
+    """The loss, and that on held-out rows where batches say something of it, on sources of the columns that they use."""
+    watched = [] if programs.watched is None else [programs.watched]
+    roots = [programs.loss, *watched]
+    leaves = [
+        leaf for leaf in dict.fromkeys(leaf for root in roots for leaf in row_leaves(root)) if leaf.op == "source"
+    ]
+    outputs, _ = narrow(roots, {leaf: source_of(leaf) for leaf in leaves})
+    loss, *held = (find_structure(output, programs.parameters) for output in outputs)
+    return loss, held[0] if held and held[0].separates else None
+
+
+def _refuse(programs: Programs) -> None:
+    """A ParameterError where minibatches say nothing of the loss."""
     structure, leaves = programs.structure, row_leaves(programs.loss)
     why = "" if structure.separates else structure.why
     if not why and len({int(leaf.shape[0]) for leaf in leaves}) != 1:
@@ -216,7 +231,6 @@ def _leaves(programs: Programs) -> list[Node]:
                              formula=formula(programs.loss),
                              expected="a sum or mean over rows and what depends on parameters alone",
                              fix='use a solver of all rows, as "lbfgs"')  # fmt: skip
-    return leaves
 
 
 def spans(rows: int, size: int) -> list[slice]:
