@@ -207,7 +207,7 @@ class Minibatches:
 
 
 def _narrowed(programs: Programs) -> tuple[Structure, Structure | None]:
-    """The loss, and that on held-out rows where batches say something of it, on sources of the columns that they use."""
+    """The loss, and that on held-out rows where batches say something of it, on sources of the columns in use."""
     watched = [] if programs.watched is None else [programs.watched]
     roots = [programs.loss, *watched]
     leaves = [

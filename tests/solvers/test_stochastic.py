@@ -230,9 +230,9 @@ def test_settings_are_checked(make):
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("stochastic") / "data.h5"
-    X, y = gaussian_classes(40_000, 4)
+    X, y = gaussian_classes(40_000, 8)  # as other tests have, whose kernels serve here
     with h5py.File(path, "w") as file:
-        file.create_dataset("X", data=X, chunks=(1000, 4), compression="gzip", compression_opts=1, shuffle=True)
+        file.create_dataset("X", data=X, chunks=(1000, 8), compression="gzip", compression_opts=1, shuffle=True)
         file["y"] = y
     return path
 
