@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 from lazyml.errors import ParameterError
 
@@ -83,18 +83,32 @@ class Cosine:
         return (1 + math.cos(math.pi * done)) / 2
 
 
-SCHEDULES: dict[str, Callable[[], Schedule]] = {
+SCHEDULES: dict[str, type[Constant | InverseTime | Cosine]] = {
     "constant": Constant,
     "invscaling": InverseTime,
     "cosine": Cosine,
 }
 
 
-def find_schedule(given: str | Schedule) -> Schedule:
-    """The schedule of that name, or the one that is given."""
-    if isinstance(given, str) and given in SCHEDULES:
-        return SCHEDULES[given]()
+def find_schedule(given: str | Mapping[str, Any] | Schedule) -> Schedule:
+    """The schedule of that name, or the one that is given; a mapping, as of a model file, has a name and settings.
+
+    >>> find_schedule({"name": "cosine", "epochs": 5})
+    Cosine(epochs=5, warmup=0.0)
+    """
+    settings = dict(given) if isinstance(given, Mapping) else {"name": given}
+    made = SCHEDULES.get(name) if isinstance(name := settings.pop("name", None), str) else None
+    if made is not None:
+        return _with(made, settings)
     if callable(given) and hasattr(given, "epochs"):
         return given
     raise ParameterError(f"unknown schedule {given!r}", expected=" or ".join(repr(name) for name in SCHEDULES),
                          fix="or a Constant, InverseTime or Cosine of lazyml.solvers")  # fmt: skip
+
+
+def _with(made: type[Constant | InverseTime | Cosine], settings: Mapping[str, Any]) -> Schedule:
+    known = {field.name for field in fields(made) if made is Cosine or field.name != "epochs"}
+    if unknown := sorted(set(settings) - known):
+        raise ParameterError(f"the schedule has no setting {unknown[0]!r}", expected=", ".join(sorted(known)) or "none",
+                             found=", ".join(settings))  # fmt: skip
+    return made(**settings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class Sgd(Stochastic):
     batch_size : int
         Rows of a minibatch.
     schedule : str or schedule
-        What r is multiplied with: "invscaling" is ``InverseTime()``, then there are "constant" and "cosine".
+        What r is multiplied with: "invscaling" is ``InverseTime()``, then there are "constant" and "cosine"; with
+        settings, ``Cosine(epochs=5)`` or ``{"name": "cosine", "epochs": 5}``.
     average : bool
         Whether the mean of the iterates of the last epoch is reported (Polyak and Juditsky, SIAM J. Control Optim. 30
         (1992) 838), whose noise is far less. Not where there are kinks, since a mean of zeros and others is not zero.
@@ -38,7 +40,7 @@ class Sgd(Stochastic):
         Of the shuffle.
     """
 
-    schedule: str | Schedule = "invscaling"
+    schedule: str | Mapping[str, Any] | Schedule = "invscaling"
     average: bool = True
     momentum: float = 0.0
     nesterov: bool = False

@@ -8,8 +8,9 @@ the parameters that it met, since another pass would be needed for more; the val
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class Stochastic:
 
     learning_rate: float | None = None
     batch_size: int = 256
-    schedule: str | Schedule = "constant"
+    schedule: str | Mapping[str, Any] | Schedule = "constant"
     average: bool = False
     patience: int = 5
     min_delta: float = 1e-4

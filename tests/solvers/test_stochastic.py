@@ -201,6 +201,9 @@ def test_schedules_end_or_do_not(classes):
     assert lz.minimize(lazy(classes), solver="adam").outcome is Outcome.NOISE
     assert Cosine(epochs=4, warmup=1)(0.25) == 0.25 and Cosine(epochs=4, warmup=1)(2.5) == pytest.approx(0.5)
     assert InverseTime(decay=2.0)(1.5) == 0.25 and Constant()(9) == 1
+    declared = lz.minimize(lazy(classes), solver=Sgd(schedule={"name": "cosine", "epochs": 3, "warmup": 1},
+                           learning_rate=0.5))  # fmt: skip
+    assert declared.params["w"].tobytes() == fit.params["w"].tobytes()
 
 
 @pytest.mark.parametrize("solver", [Sgd(learning_rate=1e200), Svrg(learning_rate=1e200, max_halvings=3)])
@@ -217,7 +220,7 @@ def test_steps_that_leave_the_numbers_say_what_to_do(classes, solver):
 @pytest.mark.parametrize("make", [
     lambda: Sgd(learning_rate=0.0), lambda: Adam(batch_size=0), lambda: Sgd(momentum=1.0), lambda: Sgd(nesterov=True),
     lambda: Adam(betas=(0.9, 1.0)), lambda: Svrg(learning_rate=-1.0), lambda: Sgd(schedule="linear"),
-    lambda: Sgd(patience=0), lambda: Cosine(epochs=2, warmup=2), lambda: InverseTime(power=2), lambda: Adam(seed=-1),
+    lambda: Sgd(schedule={"name": "cosine", "decay": 1}), lambda: Sgd(schedule={"epochs": 3}), lambda: Sgd(patience=0), lambda: Cosine(epochs=2, warmup=2), lambda: InverseTime(power=2), lambda: Adam(seed=-1),
 ])  # fmt: skip
 def test_settings_are_checked(make):
     with pytest.raises(ParameterError):
