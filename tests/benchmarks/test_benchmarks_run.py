@@ -58,7 +58,17 @@ def test_fit(tmp_path, condition):
     report = run("fit", *shape, "--repeats", 1, "--lbfgs", "--folder", tmp_path)
     assert {"lazyml auto", "lazyml L-BFGS", "scikit-learn lbfgs, in memory"} <= set(report["seconds"])
     assert report["checks"]["lazyml auto: gap"] <= 1e-6 and report["condition"] == condition
+
     assert any("lazyml auto: tolerance" in note and "passes" in note for note in report["notes"])
+
+
+def test_squares(tmp_path):
+    report = run(
+        "squares", "--rows", 20_011, "--columns", 4, "--dtype", "float64", "--repeats", 1, "--folder", tmp_path
+    )
+    for name in ("least squares", "ridge", "lasso path"):
+        assert {f"lazyml {name}", f"scikit-learn {name}, in memory"} <= set(report["seconds"])
+        assert 1 <= report["checks"][f"{name}: passes"] <= 1.02
 
 
 def test_in_memory():

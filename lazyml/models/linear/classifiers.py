@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 import lazyml as lz
-from lazyml.errors import DataError, DtypeError, InferenceError, ParameterError
+from lazyml.errors import DataError, DtypeError, ParameterError
 from lazyml.models.linear import checking
 from lazyml.models.linear.families import LINKS, Family, Link, binomial
 from lazyml.models.linear.inference import Inference, Inferring
 from lazyml.models.linear.model import Data, LinearModel, Penalty
+from lazyml.models.linear.multinomial import infer_classes
 from lazyml.models.linear.regressors import inverse_strength, share
 
 
@@ -118,7 +119,7 @@ class LogisticRegression(Classifier, Inferring):
         minimise  C sum_i s_i (log(1 + exp(z_i)) - y_i z_i) + l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2
         minimise  C sum_i s_i (logsumexp(Z_i) - Z_i,y_i) + the same of W
 
-    ``C`` is scikit-learn's, ``inf`` for no penalty, with which two classes have standard errors, deviance, AIC and
+    ``C`` is scikit-learn's, ``inf`` for no penalty, with which there are standard errors, deviance, AIC and
     ``summary()``. Multinomial intercepts sum to zero, and without a penalty coefficients, too. ``class_weight`` is a
     mapping from classes to weights, or "balanced": n / (k n_class).
 
@@ -160,9 +161,13 @@ class LogisticRegression(Classifier, Inferring):
         self.coef_, self.intercept_ = coef.T.copy(), intercept
 
     def _infer(self, covariance: str) -> Inference:
-        if len(self.classes_) > 2:
-            raise InferenceError("standard errors are there for two classes", found=f"{len(self.classes_)} classes")
-        return super()._infer(covariance)
+        k = len(self.classes_)
+        if k == 2:
+            return super()._infer(covariance)
+        data = self._data_for_inference()
+        intercept = np.asarray(self.intercept_) if self.fit_intercept else np.zeros(k)
+        sizes = self._class_sizes(data, self.classes_)
+        return infer_classes(data, self.coef_, intercept, sizes, self.fit_intercept, covariance, self._resources)
 
     def predict_proba(self, X: Any, offset: Any = None) -> Any:
         """The probability of each class (n, k): the softmax of the margins, of (0, z) for two classes."""
