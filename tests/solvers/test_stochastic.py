@@ -220,7 +220,8 @@ def test_steps_that_leave_the_numbers_say_what_to_do(classes, solver):
 @pytest.mark.parametrize("make", [
     lambda: Sgd(learning_rate=0.0), lambda: Adam(batch_size=0), lambda: Sgd(momentum=1.0), lambda: Sgd(nesterov=True),
     lambda: Adam(betas=(0.9, 1.0)), lambda: Svrg(learning_rate=-1.0), lambda: Sgd(schedule="linear"),
-    lambda: Sgd(schedule={"name": "cosine", "decay": 1}), lambda: Sgd(schedule={"epochs": 3}), lambda: Sgd(patience=0), lambda: Cosine(epochs=2, warmup=2), lambda: InverseTime(power=2), lambda: Adam(seed=-1),
+    lambda: Sgd(schedule={"name": "cosine", "decay": 1}), lambda: Sgd(schedule={"epochs": 3}),
+    lambda: Sgd(patience=0), lambda: Cosine(epochs=2, warmup=2), lambda: InverseTime(power=2), lambda: Adam(seed=-1),
 ])  # fmt: skip
 def test_settings_are_checked(make):
     with pytest.raises(ParameterError):
