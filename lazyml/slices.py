@@ -14,7 +14,7 @@ from lazyml.codegen.interpret import evaluate
 from lazyml.errors import UnsupportedError
 from lazyml.expr.node import OPS, Node
 from lazyml.plan.accumulate import finalize, merge_groups
-from lazyml.plan.plan import Tiling
+from lazyml.plan.plan import Blocks, Tiling
 from lazyml.planned import Planned
 from lazyml.runtime.workers import one_blas_thread
 
@@ -22,7 +22,8 @@ Values = NDArray[Any]
 
 
 class SliceCalls:
-    """A program of one pass from arrays, of which pages are views, to totals. UnsupportedError for any other."""
+    """A program of one pass from arrays, of which pages are views, to totals. UnsupportedError for any other. To be
+    called by one thread at a time."""
 
     def __init__(self, ready: Planned) -> None:
         plan = ready.plan
@@ -33,6 +34,7 @@ class SliceCalls:
         self._ready = ready
         (self._pass,) = plan.passes
         self._functions = ready.functions[0]
+        self._calls: dict[Blocks, Any] = {}
         self._before, self._after = (Straight(stage) for stage in ready.plan.small)
         self._outputs = ready.outputs
 
@@ -44,11 +46,20 @@ class SliceCalls:
         self._before(known)
         partials = [state.stack(tiling.groups) for state in self._pass.empty_states]
         with one_blas_thread(self._functions.calls_blas and tiling.groups > 1):
-            self._fill(self._functions.bind(known, tiling)(0), tiling, first, last, partials)
+            self._fill(self._tile(tiling.blocks, known), tiling, first, last, partials)
         for total, stack in zip(self._pass.totals, partials, strict=True):
             known[total] = finalize(total, merge_groups(total, stack))
         self._after(known)
         return [known[node] for node in self._outputs]
+
+    def _tile(self, blocks: Blocks, known: Mapping[Node, Values]) -> Callable[..., None]:
+        """The tile function with these small values; its memory is that of the last call with such blocks."""
+        tile = self._functions.own
+        call: Any = self._calls.get(blocks)
+        if call is None:
+            call = self._calls[blocks] = tile.call(blocks)
+        call.take(tile.forms(known))
+        return call  # type: ignore[no-any-return]
 
     def _fill(
         self, tile: Callable[..., None], tiling: Tiling, first: int, last: int, partials: Sequence[Values]
