@@ -95,7 +95,12 @@ class EarlyStopping:
         return on(~held, b.subtract(rows, count)), b.subtract(on(held, count), structure.rest)
 
     def _mask(self, loss: Node) -> Array:
-        like = next(node for node in row_leaves(loss) if node.row_axis == 0)
+        like, *others = row_leaves(loss)
+        if any(other.shape[0] != like.shape[0] for other in others):
+            counts = sorted({int(leaf.shape[0]) for leaf in (like, *others)})
+            raise ParameterError("no rows can be held out of data with different numbers of rows",
+                                 formula=formula(loss), expected="one number of rows", found=f"{counts}",
+                                 fix="give EarlyStopping(formula=...) and train on the other rows")  # fmt: skip
         if self.rows is None:
             return random_uniform(Array(like), self.seed, HELD_OUT_STREAM) < self.fraction  # type: ignore[no-any-return]
         if not isinstance(self.rows, Array) or self.rows.dtype != np.bool_:

@@ -139,6 +139,12 @@ def test_what_can_not_be_held_out_is_refused(data):
     y = lz.from_array(data[1])
     cases = [
         (lz.sqrt(loss), STOPPING, ParameterError, "no rows can be held out"),
+        (
+            loss + lz.mean(lz.from_array(np.ones(7)) * lz.param("b")),
+            STOPPING,
+            ParameterError,
+            "different numbers of rows",
+        ),
         (loss, lz.EarlyStopping(rows=y), DtypeError, "True and False"),
         (loss, lz.EarlyStopping(rows=lz.from_array(np.ones(7, bool))), ShapeError, "one truth value for each row"),
         (loss, lz.EarlyStopping(formula=lz.sum(lz.param("v", 3))), ParameterError, "not a formula to watch"),
