@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,10 +24,11 @@ from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.functions import compile, from_array
 from lazyml.plan.columns import narrow
-from lazyml.plan.plan import Spooled
+from lazyml.plan.plan import Spooled, row_bytes
+from lazyml.plan.spool import spooled
 from lazyml.planned import source_of
 from lazyml.runtime.pins import Share
-from lazyml.runtime.shuffled import Layout, Shuffled, choose_layout
+from lazyml.runtime.shuffled import COPIES, Layout, Shuffled, choose_layout
 from lazyml.runtime.spooling import spool
 from lazyml.slices import SliceCalls
 from lazyml.solvers.objective import whole
@@ -90,8 +91,7 @@ class Minibatches:
     def layout(self) -> Layout:
         """How rows are drawn in the memory allowed."""
         numbered = len(self._sources) < len(self._leaves)
-        room = memory_budget(self._programs.resources.get("memory"))
-        return choose_layout([source for source, _ in self._readers], numbered, room)
+        return choose_layout([source for source, _ in self._readers], numbered, self._room)
 
     def epoch(
         self, layout: Layout, batch_size: int, seed: int, number: int, at: np.ndarray | None = None
@@ -120,21 +120,35 @@ class Minibatches:
             self.last_run = Cost(whole(read / self.rows) + also.passes, shuffled.bytes_read - before + also.bytes_read,
                                  time.perf_counter() - began)  # fmt: skip
 
-    @cached_property
-    def _readers(self) -> list[tuple[Source, Share | None]]:
-        return [self._programs.first_order.reading(leaf) for leaf in self._sources]
+    @property
+    def _room(self) -> int:
+        """Bytes for buffers."""
+        return memory_budget(self._programs.resources.get("memory"))
 
     @property
-    def _spooled(self) -> Sequence[Spooled]:
-        return [one for one in self._programs.first_order.plan.spooled if one.node in self._sources]
+    def _threads(self) -> int:
+        return thread_count(self._programs.resources.get("threads"))
+
+    @cached_property
+    def _readers(self) -> list[tuple[Source, Share | None]]:
+        """Each source as the passes read it; by way of a temporary file where chunks are too tall to be shuffled."""
+        found = [self._programs.first_order.reading(leaf) for leaf in self._sources]
+        tallest = self._room // (COPIES * sum(row_bytes(leaf) for leaf in self._sources))
+        return [((source.preferred_rows > tallest and source.spooled()) or source, share) for source, share in found]
+
+    @cached_property
+    def _spooled(self) -> list[Spooled]:
+        """What is decoded into temporary files before an epoch."""
+        found = [spooled(leaf, source, self._room, self._threads)
+                 for leaf, (source, _) in zip(self._sources, self._readers, strict=True)]  # fmt: skip
+        return [one for one in found if one is not None]
 
     def _prepared(self, layout: Layout) -> Shuffled:
         """The buffers for a layout, and the programs on them."""
         if self._shuffled is None or self._shuffled.layout != layout:
             sources, shares = zip(*self._readers, strict=True)
-            threads = thread_count(self._programs.resources.get("threads"))
             numbered = len(self._sources) < len(self._leaves)
-            self._shuffled = Shuffled(sources, layout, threads, numbered, shares)
+            self._shuffled = Shuffled(sources, layout, self._threads, numbered, shares)
             for name in ("_held", "_on_buffer", "_first_order", "_twice", "_watching"):
                 self.__dict__.pop(name, None)
         return self._shuffled

@@ -37,7 +37,7 @@ class SvrgState:
 
     @property
     def step_ahead(self) -> float:
-        """The largest move of the last epoch."""
+        """The largest move of the last epoch, or that of the next were all its steps as the first, if that is less."""
         return self.moved
 
 
@@ -99,7 +99,10 @@ class Svrg:
             point = objective(x) if np.isfinite(x).all() else Point(x, math.inf, state.gradient)
             any_finite = any_finite or point.finite
             if point.finite and point.value <= state.value + slack:
-                return replace(state, x=x, value=point.value, gradient=point.gradient, moved=max_abs(x - state.x),
+                steps = objective.batches.rows / self.batch_size
+                ahead = max_abs(_prox(objective, x - rate * point.gradient, rate) - x) * steps
+                moved = min(ahead, max_abs(x - state.x))
+                return replace(state, x=x, value=point.value, gradient=point.gradient, moved=moved,
                                residual=residual(objective, x, point.gradient), learning_rate=rate,
                                epoch=epoch)  # fmt: skip
             rate /= 2

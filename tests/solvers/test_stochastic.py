@@ -272,6 +272,18 @@ def test_columns_that_are_not_used_are_not_read(tmp_path):
     np.testing.assert_allclose(fit.params["w"], narrow.params["w"], atol=1e-2)
 
 
+def test_chunks_that_are_too_tall_to_be_shuffled_are_read_by_way_of_a_temporary_file(tmp_path):
+    X, y = gaussian_classes(3000, 8)
+    with h5py.File(tmp_path / "tall.h5", "w") as file:
+        file.create_dataset("X", data=X, chunks=(3000, 1), compression="gzip", compression_opts=1)
+        file["y"] = y
+    loss = logistic(lz.open(tmp_path / "tall.h5", "X"), lz.open(tmp_path / "tall.h5", "y"))
+    fit = lz.minimize(loss, solver="svrg", memory="1 MiB", max_iterations=30)
+    best = lz.minimize(loss, solver="newton")
+    assert fit.converged and X.nbytes * 3 > 2**19
+    np.testing.assert_allclose(fit.params["w"], best.params["w"], atol=1e-5)
+
+
 @pytest.mark.parametrize("solver", [Sgd(momentum=0.5), Adam(), Svrg(batch_size=500)])
 def test_checkpoints_resume_with_the_same_bits_in_other_memory(classes, tmp_path, solver):
     loss = lazy(classes)
