@@ -7,7 +7,7 @@ on one file in the page cache. PyTorch shuffles in the same two levels: pages of
 them in a buffer, its rows by torch.randperm. scikit-learn takes a step for each row, in order and with the
 array in memory (partial_fit shuffles each piece that it is given, here all rows). What shuffling alone takes, and how a
 step divides, is among the checks; the gap that each reached after its epochs is in the notes, since an epoch of one is
-not worth an epoch of another. Exits with 1 when ours did not bring the objective within 1 % of its minimum.
+not worth an epoch of another. Exits with 1 when ours did not bring the objective within 5 % of its minimum.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.data import logistic_file
 from benchmarks.fit import L2, Solution, loss_of
 from benchmarks.harness import SETTLED, Contestant, Report, interleave, processors
 
-GAP = 0.01
+GAP = 0.05
 RATE = 1e-3  # of Adam
 PAGE, PAGES = 4_096, 32  # of PyTorch's shuffle: half a MiB, and 16
 Epoch = Callable[[], Any]

@@ -3,7 +3,8 @@
 ``objective`` sees an oracle as a function of one vector, ``journey`` says what a solver is, ``base`` drives it.
 ``structure``, ``affine``, ``curvature``, ``centring`` and ``kinks`` find in a formula what a solver can use;
 ``programs`` are the passes. ``newton``, ``direct``, ``subsampled``, ``fista``, ``lbfgs`` and ``gradient_descent`` are
-solvers, ``auto`` chooses one, and ``minimize`` joins it all to the compiler.
+solvers, and ``sgd``, ``adam`` and ``svrg``, which take ``minibatch``es; ``auto`` chooses one, and ``minimize`` joins it
+all to the compiler. ``early_stopping`` holds out rows, ``watch`` looks at the loss on them.
 """
 
 from lazyml.solvers.adam import Adam
