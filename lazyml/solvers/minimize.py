@@ -62,8 +62,8 @@ def minimize(
         A value for every parameter, by name, or trees by the name given to ``lz.params``; zeros when not given.
     solver : str or solver
         ``"auto"`` chooses by the structure of the loss and its size; ``Result.reason`` says what and why. Otherwise
-        ``"newton"``, ``"subsampled-newton"``, ``"lbfgs"``, ``"gradient-descent"``, ``"sgd"``, ``"adam"``, ``"svrg"``, or a
-        configured one such as ``Lbfgs(history=20)``. docs/solvers.md says what each does.
+        ``"newton"``, ``"subsampled-newton"``, ``"lbfgs"``, ``"gradient-descent"``, ``"sgd"``, ``"adam"``, ``"svrg"``,
+        or a configured one such as ``Lbfgs(history=20)``. docs/solvers.md says what each does.
     tolerance : float
         As above, and tolerance / 100 for the step of Newton's method. The default brings the parameters of a
         well-posed model to about 1e-5, and Newton's to 1e-8.
