@@ -56,6 +56,10 @@ def test_the_last_parameters_where_the_best_are_not_wanted(data):
     assert fit.held_out == fit.history[-1].held_out > min(row.held_out for row in fit.history)
     assert (fit.value, fit.held_out) == pytest.approx(losses(data, fit.params), rel=1e-12)
     assert "held_out       0." in repr(fit)
+    picky = lz.minimize(
+        logistic(data), solver="lbfgs", early_stopping=lz.EarlyStopping(0.25, patience=2, min_delta=1.0)
+    )
+    assert picky.n_iter == 2 and not picky.params["w"].any() and picky.passes == 3  # nothing falls by 1
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", Adam(learning_rate=0.03)])
