@@ -35,11 +35,15 @@ def losses(data, params):
 
 @pytest.mark.parametrize("solver", ["lbfgs", "gd", "fista", "newton", "subsampled-newton", "sgd", "svrg"])
 def test_the_best_parameters_on_rows_held_out_and_no_pass_for_them(data, solver):
-    fit = lz.minimize(logistic(data), solver=solver, early_stopping=STOPPING)
+    memory = "512 KiB" if solver == "sgd" else None  # which is several buffers an epoch
+    reached = []
+    fit = lz.minimize(logistic(data), solver=solver, early_stopping=STOPPING, memory=memory,
+                      callback=lambda result: reached.append(result.params))  # fmt: skip
     train, held_out = losses(data, fit.params)
     assert fit.outcome is Outcome.HELD_OUT and fit.message.startswith("stopped early")
     assert (fit.value, fit.held_out) == (pytest.approx(train, rel=1e-12), pytest.approx(held_out, rel=1e-12))
     known = [row.held_out for row in fit.history]
+    np.testing.assert_allclose(known[1:], [losses(data, params)[1] for params in reached], rtol=1e-12)
     best = int(np.argmin(known))
     assert fit.held_out == known[best]
     assert best == len(known) - 3 or solver == "sgd"  # which learns of an epoch by the next
@@ -103,8 +107,8 @@ def forms(data):
         "weights": (lz.sum(sl * (z - t) ** 2) / lz.sum(sl),
                     lambda p, m, k: np.sum(s[m] * squares(p, m)) / np.sum(s[m])),
         "classes": (lz.mean(lz.logsumexp(many, axis=1) - many[:, 0]), lambda p, m, k: of_classes(p, m)),
-        "groups": (lz.segment_sum((z - t) ** 2, lz.from_array(group), 3)[1] + lz.sum(w**2),
-                   lambda p, m, k: scale[k] * squares(p, m)[group[m] == 1].sum()),
+        "groups": (lz.sum(lz.segment_sum((z - t) ** 2, lz.from_array(group), 3) * np.arange(1, 4)) + lz.sum(w**2),
+                   lambda p, m, k: scale[k] * (squares(p, m) * (1 + group[m])).sum()),
         "chosen": (lz.mean(((z - t) ** 2)[rows < 200]),
                    lambda p, m, k: squares(p, m & (np.arange(ROWS) < 200)).mean()),
     }  # fmt: skip

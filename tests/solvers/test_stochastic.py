@@ -39,8 +39,8 @@ def best(classes):
     return lz.minimize(lazy(classes), solver="newton")
 
 
-def minibatches(loss):
-    found = Minibatches(Programs(loss.node, [p.node for p in loss.parameters()], threads=1, memory="64 MiB"))
+def minibatches(loss, memory="64 MiB"):
+    found = Minibatches(Programs(loss.node, [p.node for p in loss.parameters()], threads=1, memory=memory))
     return found, found.layout()
 
 
@@ -295,7 +295,9 @@ def test_checkpoints_resume_with_the_same_bits_in_other_memory(classes, tmp_path
 
     with pytest.raises(KeyboardInterrupt):
         lz.minimize(loss, solver=solver, max_iterations=6, checkpoint=tmp_path / "fit", callback=interrupt)
-    resumed = lz.minimize(loss, solver=solver, max_iterations=6, checkpoint=tmp_path / "fit", memory="1 MiB", threads=1)
+    resumed = lz.minimize(loss, solver=solver, max_iterations=6, checkpoint=tmp_path / "fit", memory="400 KiB",
+                          threads=1)  # fmt: skip
+    assert minibatches(loss, "200 KiB")[1].buffers > minibatches(loss)[1].buffers == 1
     assert resumed.params["w"].tobytes() == whole.params["w"].tobytes()
     assert [row[:3] for row in resumed.history] == [row[:3] for row in whole.history]
     assert (resumed.passes, resumed.value, resumed.outcome) == (whole.passes, whole.value, whole.outcome)
