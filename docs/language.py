@@ -53,7 +53,7 @@ FAMILIES: dict[str, str] = {
               "zeros_like ones_like astype",
     "calculus": "grad value_and_grad jvp hvp",
     "own": "",
-    "running": "open from_array param params compile compute store minimize inspect repack to_names to_tree",
+    "running": "open from_array param params compile compute store minimize select inspect repack to_names to_tree",
 }  # fmt: skip
 """The tables and the functions that come first in each, in this order."""
 
@@ -62,8 +62,8 @@ MODULES = {
     "indexed": "groups",
     "statistics": "statistics", "comparing": "comparison",
     "random": "random", "linalg": "linear", "calculus": "calculus", "user_function": "own",
-    "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "inspect": "running",
-    "repack": "running",
+    "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "select": "running",
+    "inspect": "running", "repack": "running",
 }  # fmt: skip
 """The table of a function that no table names: that of the module it is written in."""
 

@@ -33,6 +33,7 @@ LAYERS = [
     ("lazyml.functions",),
     ("lazyml.metrics",),
     ("lazyml.solvers",),
+    ("lazyml.selection",),
     ("lazyml.models",),
     ("lazyml.tuning",),
     ("lazyml.demo",),

@@ -9,8 +9,9 @@ loss is linear in these leaves, its slopes by them are the weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,10 @@ class _Norm:
     axes: tuple[int, ...]
 
 
-def find_kinks(structure: Structure, parameters: Sequence[Node]) -> Kinks:
+def find_kinks(structure: Structure, parameters: Sequence[Node], given: Mapping[str, Any] | None = None) -> Kinks:
     """Split the loss into a smooth one and a penalty of absolute values and norms.
+
+    ``given`` are values of parameters that are not trained, as a strength that the weights depend on.
 
     >>> import numpy as np, lazyml as lz
     >>> from lazyml.solvers.structure import find_structure
@@ -70,7 +73,9 @@ def find_kinks(structure: Structure, parameters: Sequence[Node]) -> Kinks:
     slopes = gradient(rest, list(leaves.values()))
     if any(leaf in parameters or leaf in leaves.values() for leaf in topological(slopes)):
         return Kinks(None, loss, "an absolute value or norm of parameters is multiplied by a parameter")
-    weights = compute([Array(slope) for slope in slopes])
+    fixed = {leaf: b.const(given[leaf.arg], leaf.dtype) for leaf in topological(slopes)
+             if leaf.op == "param" and given and leaf.arg in given}  # fmt: skip
+    weights = compute([Array(put(slope, fixed)) for slope in slopes])
     smooth = put(loss, {n.node: b.broadcast(b.const(0.0), n.node.shape) for n in norms})
     return _gathered(norms, weights, parameters, loss, smooth)
 

@@ -43,8 +43,9 @@ class Programs:
 
     ``saved`` sizes are those of the run that a checkpoint belongs to: `lazyml tune`, or other caches, change the order
     of sums, and so the last bits of where the run goes. ``journal`` takes down what runs have finished. ``resources``
-    are the ``memory`` and ``threads`` of ``lz.compile``. Where a scalar is ``watched``, as the loss on held-out rows,
-    every pass gives it beside the value: ``seen`` has what it was, by the parameters.
+    are the ``memory`` and ``threads`` of ``lz.compile``. ``given`` has values of what the loss has as parameters and is
+    not trained. Where a scalar is ``watched``, as the loss on held-out rows, every pass gives it beside the value:
+    ``seen`` has what it was, by the parameters.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Programs:
         self.watched: Node | None = None
         self.seen: dict[tuple[bytes, ...], float] = {}
         self.last_run: Any = None
+        self.given: dict[str, Any] = {}
 
     def expect_many_passes(self) -> None:
         """Keep rows in memory that are cheap to read, too: before any program that is to have them is planned."""
@@ -116,14 +118,20 @@ class Programs:
         formulas = [*self._first, *self._also, *self.curvature.nodes]
         return self.program_of(formulas, backend="numpy" if interpret else "auto")
 
+    @property
+    def value_gradient_hessian(self) -> list[Node]:
+        """The loss, its slopes by the parameters, and the totals of the Hessian."""
+        return [*self._first, *self.curvature.nodes]
+
     @cached_property
     def kinks(self) -> Kinks:
-        return find_kinks(self.structure, self.parameters)
+        return find_kinks(self.structure, self.parameters, self.given)
 
     @cached_property
     def smooth(self) -> Programs:
         """The loss without the penalties that have kinks."""
         smooth = Programs(self.kinks.smooth, self.parameters, self.saved, self.journal, **self.resources)
+        smooth.given = self.given
         smooth.watched = self.watched
         return smooth
 
@@ -157,7 +165,7 @@ class Programs:
             resolution=FLOAT32_RESOLUTION if self.float32 else RESOLUTION,
             hessian_resolution=rough,
             quadratic=lambda: self.curvature.quadratic,
-            with_hessian=self._with_hessian,
+            with_hessian=self.with_hessian,
             several=self._values_at,
             pair=self._pair,
             held_out=None if self.watched is None else self._held_out,
@@ -189,14 +197,16 @@ class Programs:
 
     def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
         # A loss whose kinks are left to proximal steps may no longer depend on what it penalises.
-        values = program(**{name: value for name, value in params.items() if name in program.parameters})
+        every = self.given | dict(params)
+        values = program(**{name: value for name, value in every.items() if name in program.parameters})
         self.last_run = program.last_run
         return values
 
     def _value_and_gradient(self, params: Params) -> tuple[float, dict[str, np.ndarray]]:
         return self._answer(params, self._run(self.first_order, params))[:2]
 
-    def _with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
+    def with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
+        """Value, gradients by name and Hessian, in one pass."""
         value, slopes, totals = self._answer(params, self._run(self.second_order, params))
         return value, slopes, self.curvature.assemble(totals)
 

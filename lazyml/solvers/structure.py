@@ -75,7 +75,7 @@ class Structure:
     @property
     def narrow(self) -> bool:
         """Whether all row values that depend on parameters are single columns: H v goes along many v at once then."""
-        moved = _moved(self.loss, [node for node in topological([self.loss]) if node.op == "param"])
+        moved = moved_by(self.loss, [node for node in topological([self.loss]) if node.op == "param"])
         return all(node.row_axis is None or columns_of(node) == 1 for node in moved)
 
     @property
@@ -142,7 +142,7 @@ def _down_to_totals(loss: Node) -> list[Node]:
 
 def find_structure(loss: Node, parameters: Sequence[Node]) -> Structure:
     """Split a scalar loss, and find its margins."""
-    moved = _moved(loss, parameters)
+    moved = moved_by(loss, parameters)
     totals = tuple(node for node in moved if is_total(node))
     touched = tuple(node for node in totals if any(s in moved for s in node.src))
     if not touched:
@@ -167,7 +167,7 @@ def put(root: Node, values: Mapping[Node, Node]) -> Node:
     return transform([root], lambda node, src: values[node] if node in values else with_sources(node, src))[0]
 
 
-def _moved(root: Node, parameters: Collection[Node]) -> dict[Node, None]:
+def moved_by(root: Node, parameters: Collection[Node]) -> dict[Node, None]:
     """The nodes that depend on the parameters, sources first."""
     moved: dict[Node, None] = {}
     for node in topological([root]):

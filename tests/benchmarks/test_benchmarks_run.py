@@ -52,6 +52,12 @@ def test_gradient_cold(tmp_path):
     assert "dropped" in report["page_cache"] or report["page_cache"] == "unknown"
 
 
+def test_select(tmp_path):
+    report = run("select", "--rows", 2003, "--columns", 4, "--repeats", 1, "--folder", tmp_path, "--peers")
+    assert {"lazyml, one fit", "lazyml, 48 fits"} <= set(report["seconds"])
+    assert report["checks"]["gap of a column"] <= 1e-6 and report["penalties"] == 16
+
+
 @pytest.mark.parametrize("condition", [1, 30])
 def test_fit(tmp_path, condition):
     shape = ("--rows", 20_011, "--columns", 4, "--condition", condition)

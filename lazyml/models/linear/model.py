@@ -133,7 +133,7 @@ class LinearModel(Estimator, Fitted):
         """Where the intercept begins."""
         return 0.0
 
-    def _data_term(self, data: Data, loss: Loss, z: lz.Array) -> tuple[Any, dict[str, Any]]:
+    def _data_term(self, data: Data, loss: Loss, z: Any) -> tuple[Any, dict[str, Any]]:
         """What the objective has of the data, and where parameters begin that are not coefficients."""
         return data.mean(loss(z, data.y)), {}
 
