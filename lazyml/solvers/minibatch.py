@@ -100,10 +100,11 @@ class Minibatches:
         of equal size, or one row less. The epoch measures the loss on held-out rows at the point ``at``."""
         began = time.perf_counter()
         shuffled, read = self._prepared(layout), 0
-        before, held_out = shuffled.bytes_read, 0.0
+        before, held_out, decoded = shuffled.bytes_read, 0.0, 0
         watched_at = at if self._watched is not None else None
         try:
             held = spool([(one, range(self.rows)) for one in self._spooled])
+            decoded = sum(one.bytes_read for one in held)
             with closing(shuffled.buffers(seed, number)) as buffers:
                 for slot, rows in buffers:
                     read += rows
@@ -117,7 +118,8 @@ class Minibatches:
                 self._programs.see(self._named(watched_at), held_out)
         finally:
             also, self._before = self._before, Cost(0, 0, 0.0)
-            self.last_run = Cost(whole(read / self.rows) + also.passes, shuffled.bytes_read - before + also.bytes_read,
+            self.last_run = Cost(whole(read / self.rows) + also.passes,
+                                 shuffled.bytes_read - before + decoded + also.bytes_read,
                                  time.perf_counter() - began)  # fmt: skip
 
     @property

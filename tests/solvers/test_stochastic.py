@@ -277,7 +277,15 @@ def test_chunks_that_are_too_tall_to_be_shuffled_are_read_by_way_of_a_temporary_
     with h5py.File(tmp_path / "tall.h5", "w") as file:
         file.create_dataset("X", data=X, chunks=(3000, 1), compression="gzip", compression_opts=1)
         file["y"] = y
-    loss = logistic(lz.open(tmp_path / "tall.h5", "X"), lz.open(tmp_path / "tall.h5", "y"))
+    tall = lz.open(tmp_path / "tall.h5", "X")
+    loss = logistic(tall, lz.open(tmp_path / "tall.h5", "y"))
+    batches, layout = minibatches(loss, "512 KiB")
+    reads = []
+    for number in (1, 2):
+        for _ in batches.epoch(layout, 100, 0, number):
+            pass
+        reads.append(batches.last_run.bytes_read)
+    assert reads[0] > tall.node.arg.holder.stored_bytes > reads[1]  # decoded once
     fit = lz.minimize(loss, solver="svrg", memory="1 MiB", max_iterations=30)
     best = lz.minimize(loss, solver="newton")
     assert fit.converged and X.nbytes * 3 > 2**19
