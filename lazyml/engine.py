@@ -28,13 +28,14 @@ from lazyml.plan.parameters import bind
 from lazyml.plan.plan import Pass, Plan
 from lazyml.plan.small import small_order
 from lazyml.plan.storage import check_rows_first, storage_of
-from lazyml.planned import Options, Planned
+from lazyml.planned import Options, Planned, source_of
 from lazyml.planned import held as held
 from lazyml.runtime.executor import run_pass
 from lazyml.runtime.journal import Journal
 from lazyml.runtime.nonfinite import first_nonfinite
 from lazyml.runtime.output_file import OutputFiles
 from lazyml.runtime.outputs import Place, open_sinks, place_of
+from lazyml.runtime.pins import Share
 from lazyml.runtime.profile import Profile
 from lazyml.runtime.ranges import span_of
 from lazyml.runtime.run import Run, outward
@@ -43,7 +44,9 @@ from lazyml.runtime.spooling import spool
 from lazyml.runtime.stats import RunStats, Stored
 from lazyml.runtime.workers import one_blas_thread
 from lazyml.sizes import Sizes, on_this_machine, sizes_of
+from lazyml.slices import SliceCalls
 from lazyml.sources.outputs import refuse_sources
+from lazyml.sources.protocol import Source
 
 
 class Program:
@@ -296,6 +299,17 @@ class Program:
         files, also for other programs, and totals that no parameter touches. A later call reads them again."""
         if self._planned is not None:
             self._planned.release()
+
+    def reading(self, leaf: Node) -> tuple[Source, Share | None]:
+        """How a source of the formulas is read, and what of its rows may stay in memory; of some columns, all of it."""
+        ready = self._ready
+        return ready.sources.get(leaf) or source_of(leaf), ready.pins.share(leaf)
+
+    def on_slices(self) -> SliceCalls:
+        """The program as a function of many short ranges of rows of arrays in memory; UnsupportedError where it is not
+        one pass from arrays to totals."""
+        self.prepare()
+        return SliceCalls(self._ready)
 
     def locate_nonfinite(self) -> str | None:
         """A sentence that names the first NaN or infinity in the data that is read, by column and row; None where there

@@ -26,6 +26,7 @@ LAYERS = [
     ("lazyml.codegen", "lazyml.runtime"),  # siblings: neither imports the other
     ("lazyml.copying",),
     ("lazyml.planned", "lazyml.manners"),
+    ("lazyml.slices",),
     ("lazyml.engine",),
     ("lazyml.origins",),
     ("lazyml.array",),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -98,7 +99,9 @@ class Checkpoint:
             fields, of_state = encode(self._latest.state)
             about |= {"state": fields, "counts": self._latest.counts._asdict()}
             arrays |= of_state
-            arrays["history"] = np.array(self._latest.history, dtype=np.float64).reshape(-1, 4)
+            arrays["history"] = np.array(self._latest.history, dtype=np.float64).reshape(-1, len(Row._fields))
+            if self._latest.best is not None:
+                arrays["best"] = self._latest.best
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         aside = self.path.with_name(self.path.name + ".partial")
         try:
@@ -138,8 +141,8 @@ class Checkpoint:
             calls, once = (decode_calls(part, about[part], arrays) for part in ("calls", "once"))
             if "state" in about:
                 state = decode(solver.state, about["state"], arrays)
-                history = tuple(Row(v, g, whole(p), s) for v, g, p, s in arrays["history"].tolist())
-                self._latest = Journey(state, Counts(**about["counts"]), history)
+                history = tuple(_row(*values) for values in arrays["history"].tolist())
+                self._latest = Journey(state, Counts(**about["counts"]), history, arrays.get("best"))
                 objective.counts = self._latest.counts
         except _DAMAGE as error:
             self._refuse(error)
@@ -159,6 +162,11 @@ class Checkpoint:
                 found="; ".join(f"{key} {_short(found.get(key))}" for key in differs),
                 fix="use another file, or remove this one to start fresh",
             )
+
+
+def _row(value: float, gradient_norm: float, passes: float, seconds: float, held_out: float = math.nan) -> Row:
+    """A row of a history, from numbers; nan where there is no held-out loss."""
+    return Row(value, gradient_norm, whole(passes), seconds, None if math.isnan(held_out) else held_out)
 
 
 def saved_sizes(path: str | os.PathLike[str]) -> dict[str, int]:

@@ -14,12 +14,15 @@ import numpy as np
 
 from lazyml import trees
 from lazyml.array import Array
+from lazyml.config import memory_budget
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
 from lazyml.runtime.journal import Journal
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
 from lazyml.solvers.checkpoint import EVERY, Checkpoint, saved_sizes
+from lazyml.solvers.early_stopping import EarlyStopping
 from lazyml.solvers.journey import Solver
+from lazyml.solvers.minibatch import Minibatches
 from lazyml.solvers.objective import Objective, Params
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.progress import ProgressLine
@@ -41,6 +44,7 @@ def minimize(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     progress: bool | None = None,
+    early_stopping: EarlyStopping | None = None,
 ) -> Result:
     """Find the parameters that minimise a formula over data of any size.
 
@@ -58,8 +62,8 @@ def minimize(
         A value for every parameter, by name, or trees by the name given to ``lz.params``; zeros when not given.
     solver : str or solver
         ``"auto"`` chooses by the structure of the loss and its size; ``Result.reason`` says what and why. Otherwise
-        ``"newton"``, ``"subsampled-newton"``, ``"lbfgs"``, ``"gradient-descent"``, or a configured one such as
-        ``Lbfgs(history=20)``. docs/solvers.md says what each does.
+        ``"newton"``, ``"subsampled-newton"``, ``"lbfgs"``, ``"gradient-descent"``, ``"sgd"``, ``"adam"``, ``"svrg"``,
+        or a configured one such as ``Lbfgs(history=20)``. docs/solvers.md says what each does.
     tolerance : float
         As above, and tolerance / 100 for the step of Newton's method. The default brings the parameters of a
         well-posed model to about 1e-5, and Newton's to 1e-8.
@@ -79,12 +83,15 @@ def minimize(
         Seconds between two saves, at least, between passes or in the middle of one.
     progress : bool, optional
         Whether to show a line on stderr; when not given, if that is a terminal.
+    early_stopping : EarlyStopping, optional
+        Rows to hold out of the loss, and when to stop by the loss on them, which comes from the same passes:
+        ``lz.EarlyStopping(0.1, patience=5)``.
 
     Returns
     -------
     Result
         ``params``, ``value``, ``gradient_norm``, ``n_iter``, ``passes``, ``converged``, ``message``, ``history``,
-        ``reason``.
+        ``reason``, ``held_out``.
 
     Raises
     ------
@@ -117,8 +124,14 @@ def minimize(
     values = start_values({name: tuple(p.shape) for name, p in parameters.items()}, start)
     sizes = {} if checkpoint is None else saved_sizes(checkpoint)
     leaves = [p.node for p in parameters.values()]
+    if getattr(chosen, "stochastic", False):  # which needs as much again for its buffers
+        memory = memory_budget(memory) // 2
+    formula, watched, resources = loss.node, None, {"memory": memory, "threads": threads}
+    if early_stopping is not None:
+        formula, watched = early_stopping.split(loss.node, leaves, **resources)
     journal = None if checkpoint is None else Journal()
-    programs = Programs(loss.node, leaves, sizes, journal, memory=memory, threads=threads)
+    programs = Programs(formula, leaves, sizes, journal, **resources)
+    programs.watched = watched
     if programs.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     reason = f"{type(chosen).__name__}: as asked for"
@@ -131,11 +144,13 @@ def minimize(
     objective = objective_for(chosen, programs)
     keep = None
     if checkpoint is not None:
-        keep = Checkpoint(checkpoint, programs.fingerprint, checkpoint_every, programs.sizes, journal)
+        problem = programs.fingerprint if early_stopping is None else f"{programs.fingerprint} {early_stopping.rule}"
+        keep = Checkpoint(checkpoint, problem, checkpoint_every, programs.sizes, journal)
     try:
         with ProgressLine(progress) as line:
             found = run(chosen, objective, objective.flatten(values), tolerance=tolerance,
-                        max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line)  # fmt: skip
+                        max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line,
+                        stopping=early_stopping)  # fmt: skip
     except NonFiniteError as error:
         raise error.with_details(formula=loss.name, where=loss.where) from None
     return replace(found, reason=reason)
@@ -143,9 +158,9 @@ def minimize(
 
 def objective_for(solver: Solver, programs: Programs) -> Objective:
     """What the solver sees of the loss: without the penalties that it takes by proximal steps, if it does."""
-    if not getattr(solver, "proximal", False) or programs.kinks.penalty is None:
-        return programs.objective(sample=sampler(programs))
-    return programs.smooth.objective(sample=sampler(programs.smooth), penalty=programs.kinks.penalty)
+    penalty = programs.kinks.penalty if getattr(solver, "proximal", False) else None
+    seen = programs if penalty is None else programs.smooth
+    return seen.objective(sample=sampler(seen), batches=lambda: Minibatches(seen), penalty=penalty)
 
 
 def trained_parameters(loss: Array) -> dict[str, Array]:

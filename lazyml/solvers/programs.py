@@ -34,6 +34,7 @@ FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
 
 _FIRST_ROWS = 1024
 _MANY_BLOCKS, _FEW_ROWS = 6, 200_000  # the latter is the size of a sample
+_REMEMBERED = 100  # losses on held-out rows: more than a search or an epoch asks for before the loop looks
 _OTHER = "other "  # no parameter of a user's has a space in its name
 
 
@@ -43,7 +44,8 @@ class Programs:
     ``saved`` sizes are those of the run that a checkpoint belongs to: `lazyml tune`, or other caches, change the order
     of sums, and so the last bits of where the run goes. ``journal`` takes down what runs have finished. ``resources``
     are the ``memory`` and ``threads`` of ``lz.compile``. ``given`` has values of what the loss has as parameters and is
-    not trained.
+    not trained. Where a scalar is ``watched``, as the loss on held-out rows, every pass gives it beside the value:
+    ``seen`` has what it was, by the parameters.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class Programs:
         self.loss, self.parameters, self.saved, self.resources = loss, tuple(parameters), saved, resources
         self.journal = journal
         self.pin: bool | str = "costly"
+        self.watched: Node | None = None
+        self.seen: dict[tuple[bytes, ...], float] = {}
         self.last_run: Any = None
         self.given: dict[str, Any] = {}
 
@@ -88,26 +92,36 @@ class Programs:
         """Means and deviations of the columns of designs in the first rows."""
         both = [(mean(Array(design), axis=0), std(Array(design), axis=0)) for design in designs]
         try:
-            return list(compile(both, backend="numpy", pin=False, **self.resources)(rows=slice(0, _FIRST_ROWS)))
+            first_rows = compile(both, backend="numpy", pin=False, **self.resources)
+            return list(first_rows(rows=slice(0, _FIRST_ROWS)))
         except BudgetError:
             return []
 
     @cached_property
     def first_order(self) -> Any:
         """Value and gradient."""
-        return self._compile([self.loss, *gradient(self.loss, self.parameters)])
+        return self.program_of([*self._first, *self._also])
+
+    @property
+    def _first(self) -> list[Node]:
+        return [self.loss, *gradient(self.loss, self.parameters)]
+
+    @property
+    def _also(self) -> list[Node]:
+        return [] if self.watched is None else [self.watched]
 
     @cached_property
     def second_order(self) -> Any:
         """Value, gradient and the totals of the Hessian. On few rows many Gram matrices, as of many classes, go by
         NumPy: to compile them takes ten seconds and more."""
         interpret = self.curvature.blocks > _MANY_BLOCKS and (self.rows or 0) <= _FEW_ROWS
-        return self._compile(self.value_gradient_hessian, backend="numpy" if interpret else "auto")
+        formulas = [*self._first, *self._also, *self.curvature.nodes]
+        return self.program_of(formulas, backend="numpy" if interpret else "auto")
 
     @property
     def value_gradient_hessian(self) -> list[Node]:
         """The loss, its slopes by the parameters, and the totals of the Hessian."""
-        return [self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes]
+        return [*self._first, *self.curvature.nodes]
 
     @cached_property
     def kinks(self) -> Kinks:
@@ -118,20 +132,20 @@ class Programs:
         """The loss without the penalties that have kinks."""
         smooth = Programs(self.kinks.smooth, self.parameters, self.saved, self.journal, **self.resources)
         smooth.given = self.given
+        smooth.watched = self.watched
         return smooth
 
     @cached_property
     def twice(self) -> Any:
         """Value and gradient at two points."""
-        others = [b.param(f"{_OTHER}{p.arg}", p.shape, p.dtype) for p in self.parameters]
-        there = dict(zip(self.parameters, others, strict=True))
-        formulas = [self.loss, *gradient(self.loss, self.parameters)]
-        return self._compile([*formulas, *(put(node, there) for node in formulas)])
+        there = {p: other_point(p) for p in self.parameters}
+        formulas = [*self._first, *self._also]
+        return self.program_of([*formulas, *(put(node, there) for node in formulas)])
 
     def several(self, count: int) -> Any:
         """The loss at ``count`` points."""
         stacked = [b.param(p.arg, (count, *p.shape), p.dtype) for p in self.parameters]
-        return self._compile(along([self.loss], self.parameters, stacked))
+        return self.program_of(along([self.loss], self.parameters, stacked))
 
     @cached_property
     def float32(self) -> bool:
@@ -154,6 +168,7 @@ class Programs:
             with_hessian=self.with_hessian,
             several=self._values_at,
             pair=self._pair,
+            held_out=None if self.watched is None else self._held_out,
             **more,
         )
 
@@ -172,7 +187,8 @@ class Programs:
         """Identifies formulas and data."""
         return str(self.first_order.fingerprint)
 
-    def _compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
+    def program_of(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
+        """A program of these formulas, cut as the saved run was."""
         program = compile([Array(node) for node in nodes], backend=backend, pin=self.pin, **self.resources)
         sizes = {name: self.saved.get(name, size) for name, size in vars(program.sizes).items()}
         program = program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
@@ -187,21 +203,43 @@ class Programs:
         return values
 
     def _value_and_gradient(self, params: Params) -> tuple[float, dict[str, np.ndarray]]:
-        value, *slopes = self._run(self.first_order, params)
-        return float(value), self._named(slopes)
+        return self._answer(params, self._run(self.first_order, params))[:2]
 
     def with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
         """Value, gradients by name and Hessian, in one pass."""
-        value, *rest = self._run(self.second_order, params)
-        count = len(self.parameters)
-        return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])
+        value, slopes, totals = self._answer(params, self._run(self.second_order, params))
+        return value, slopes, self.curvature.assemble(totals)
 
     def _pair(self, params: Params, others: Params) -> tuple[Answer, Answer]:
         names = {f"{_OTHER}{name}": value for name, value in others.items()}
         values = self._run(self.twice, params | names)
         half = len(values) // 2
-        one, two = ((float(value), self._named(slopes)) for value, *slopes in (values[:half], values[half:]))
-        return one, two
+        return self._answer(params, values[:half])[:2], self._answer(others, values[half:])[:2]
+
+    def _answer(self, params: Params, values: Sequence[Any]) -> tuple[float, dict[str, np.ndarray], Sequence[Any]]:
+        """Value, gradient, and what comes after them and the loss on held-out rows, which is remembered."""
+        count = 1 + len(self.parameters)
+        if self.watched is not None:
+            self.see(params, values[count])
+        return float(values[0]), self._named(values[1:count]), values[count + len(self._also) :]
+
+    def see(self, params: Params, value: Any) -> None:
+        """Remember the loss on held-out rows at a point, among the last ones."""
+        if len(self.seen) >= _REMEMBERED:
+            self.seen.pop(next(iter(self.seen)))
+        self.seen[self._point(params)] = float(value)
+
+    def _held_out(self, params: Params, wanted: bool) -> float | None:
+        if wanted and self._point(params) not in self.seen:
+            self.see(params, self._run(self._watching, params)[0])
+        return self.seen.get(self._point(params))
+
+    @cached_property
+    def _watching(self) -> Any:
+        return self.program_of(self._also)
+
+    def _point(self, params: Params) -> tuple[bytes, ...]:
+        return tuple(params[p.arg].tobytes() for p in self.parameters)
 
     def _values_at(self, params: Params) -> np.ndarray:
         count = len(next(iter(params.values())))
@@ -216,3 +254,8 @@ class Programs:
 
     def _named(self, slopes: Sequence[Any]) -> dict[str, np.ndarray]:
         return {p.arg: slope for p, slope in zip(self.parameters, slopes, strict=True)}
+
+
+def other_point(parameter: Node) -> Node:
+    """The parameter at the second of two points."""
+    return b.param(f"{_OTHER}{parameter.arg}", parameter.shape, parameter.dtype)

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.adam import Adam
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.direct import Direct
 from lazyml.solvers.fista import Fista
@@ -13,7 +14,9 @@ from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.newton import Newton
+from lazyml.solvers.sgd import Sgd
 from lazyml.solvers.subsampled import SubsampledNewton
+from lazyml.solvers.svrg import Svrg
 
 SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "auto": Auto,
@@ -24,6 +27,9 @@ SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "direct": Direct,
     "fista": Fista,
     "subsampled-newton": SubsampledNewton,
+    "sgd": Sgd,
+    "adam": Adam,
+    "svrg": Svrg,
 }
 
 

@@ -42,8 +42,6 @@ def rows_to_draw(programs: Programs) -> tuple[int, str]:
     leaves, size = row_leaves(programs.loss), programs.size
     if not leaves:
         return 0, "it reads no data"
-    if any(node.op != "source" for node in leaves):
-        return 0, "the formula depends on the numbers of the rows"
     counts = {int(node.shape[0]) for node in leaves}
     if len(counts) != 1:
         return 0, "the data have different numbers of rows"

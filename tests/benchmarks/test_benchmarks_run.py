@@ -77,6 +77,12 @@ def test_squares(tmp_path):
         assert 1 <= report["checks"][f"{name}: passes"] <= 1.02
 
 
+def test_minibatch(tmp_path):
+    report = run("minibatch", "--rows", 6_011, "--columns", 4, "--batch", 64, "--repeats", 1, "--folder", tmp_path)
+    assert {"lazyml Adam", "lazyml SGD", "scikit-learn SGDClassifier, in memory"} <= set(report["seconds"])
+    assert report["checks"]["minibatches"] == 94 and report["checks"]["lazyml SGD: gap"] < 0.01
+
+
 def test_in_memory():
     command = [sys.executable, "-m", "benchmarks.in_memory", "--share", "0.0005", "--repeats", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)

@@ -88,7 +88,8 @@ def test_solvers_by_name():
         with pytest.raises(ParameterError):
             find_solver(wrong)
     assert find_solver("auto") == Auto() and find_solver(Auto()) == Auto()
-    assert set(SOLVERS) == {"auto", "lbfgs", "gradient-descent", "gd", "newton", "direct", "fista", "subsampled-newton"}
+    assert set(SOLVERS) == {"auto", "lbfgs", "gradient-descent", "gd", "newton", "direct", "fista", "subsampled-newton",
+                            "sgd", "adam", "svrg"}  # fmt: skip
 
 
 class Terminal(io.StringIO):
