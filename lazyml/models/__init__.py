@@ -8,17 +8,18 @@ trained, stored, applied and evaluated.
 
 from __future__ import annotations
 
-from lazyml.models.build import BuiltModel, build, evaluate, fit, fitted_model, predict
+from lazyml.models.applying import evaluate, predict
+from lazyml.models.build import BuiltModel, build
 from lazyml.models.definition import (
-    DataReference,
+    EstimatorDeclaration,
     ModelDefinition,
     ParamDeclaration,
     SolverSettings,
     definition_from_mapping,
     load_definition,
-    parse_reference,
 )
 from lazyml.models.fitted import FittedModel, load_fitted
+from lazyml.models.fitting import Training, fit, fitted_model, train
 from lazyml.models.linear import (
     ElasticNet,
     ElasticNetCV,
@@ -39,12 +40,15 @@ from lazyml.models.linear import (
     TweedieRegressor,
 )
 from lazyml.models.parser import parse_formula
+from lazyml.models.references import DataReference, parse_reference
+from lazyml.models.sections import schema
 
 __all__ = [
     "BuiltModel",
     "DataReference",
     "ElasticNet",
     "ElasticNetCV",
+    "EstimatorDeclaration",
     "FittedModel",
     "GammaRegressor",
     "GeneralizedLinearModel",
@@ -63,6 +67,7 @@ __all__ = [
     "Ridge",
     "RidgeCV",
     "SolverSettings",
+    "Training",
     "TweedieRegressor",
     "build",
     "definition_from_mapping",
@@ -74,4 +79,6 @@ __all__ = [
     "parse_formula",
     "parse_reference",
     "predict",
+    "schema",
+    "train",
 ]

@@ -11,8 +11,9 @@ b (k,) and z (n, k).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,20 @@ class LinearModel(Estimator, Fitted):
     def _resources(self) -> dict[str, Any]:
         return {"memory": self.memory, "threads": self.threads}
 
+    @property
+    def one_run(self) -> bool:
+        """Whether a fit is one run of a solver, so that a checkpoint can hold it."""
+        return self.bounds is None
+
+    @contextlib.contextmanager
+    def run_with(self, **manner: Any) -> Iterator[None]:
+        """Fits in this context take these arguments of ``lz.minimize`` besides: a checkpoint, a callback, progress."""
+        self._manner = manner
+        try:
+            yield
+        finally:
+            del self._manner
+
     # --- what a model says of itself -------------------------------------------------------------------------------
 
     def _penalty(self, data: Data) -> Penalty:
@@ -218,7 +233,12 @@ class LinearModel(Estimator, Fitted):
         options = {**self._resources, "progress": False}
         try:
             result = lz.minimize(
-                formula, start, self.solver, tolerance=self.tol, max_iterations=self.max_iter, **options
+                formula,
+                start,
+                self.solver,
+                tolerance=self.tol,
+                max_iterations=self.max_iter,
+                **{**options, **self.__dict__.get("_manner", {})},
             )
         except NonFiniteError as error:
             raise checking.blame(data.features, **self._resources) or error from error

@@ -1,0 +1,171 @@
+"""Declared estimators at work: a class by name is made, fitted to formulas of data, stored, restored and applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lazyml.errors import LazymlError
+from lazyml.models.build import BuiltModel, at, open_data, parsed
+from lazyml.models.definition import ModelDefinition, names_in
+from lazyml.models.fitted import FittedModel
+from lazyml.models.grammar import with_place
+from lazyml.models.parser import parse_formula
+from lazyml.models.references import DataReference
+from lazyml.models.sections import ESTIMATORS
+
+ATTRIBUTES = ("coef", "intercept", "classes", "scale")
+"""What a fitted estimator is stored as, each with `_` behind its name, where it has them."""
+
+_TO_PASS: Mapping[str, Callable[[Any], Any]] = {
+    "class_weight": lambda given: {_label(k): w for k, w in given.items()} if isinstance(given, Mapping) else given,
+    "bounds": lambda given: tuple(np.asarray(end, float) if isinstance(end, list | tuple) else end for end in given),
+}
+"""Parameters that a text file has in another form than Python."""
+
+
+def make(definition: ModelDefinition, **settings: Any) -> Any:
+    """The estimator that is declared, not fitted; `settings` are further parameters of it."""
+    declared = definition.estimator
+    assert declared is not None
+    given = {name: _TO_PASS.get(name, lambda value: value)(value) for name, value in declared.settings.items()}
+    return ESTIMATORS[declared.name](**given, **settings)
+
+
+def fit_estimator(definition: ModelDefinition, estimator: Any) -> BuiltModel:
+    """Fit to the data that the definition names. Errors say so; columns have the names that the dataset gives them."""
+    declared = definition.estimator
+    assert declared is not None
+    opened = open_data(definition, None, set().union(*map(names_in, declared.inputs.values())))
+    given = _inputs(definition, opened, declared.inputs)
+    try:
+        estimator.fit(**given)
+    except LazymlError as error:
+        raise with_place(error, where=definition.place("estimator")) from error
+    names = _column_names(definition, declared.inputs["X"], estimator.n_features_in_)
+    if names is not None:
+        estimator.feature_names_in_ = names
+    return BuiltModel(definition, opened, inputs=given)
+
+
+def stored(estimator: Any) -> dict[str, np.ndarray]:
+    """The fitted numbers by name, as tensors."""
+    found = {name: getattr(estimator, f"{name}_", None) for name in ATTRIBUTES}
+    return {name: np.asarray(value) for name, value in found.items() if value is not None}
+
+
+def restored(definition: ModelDefinition, fitted: FittedModel, **resources: Any) -> Any:
+    """The estimator as it was fitted, without its training data."""
+    estimator = make(definition, **resources)
+    for name, value in fitted.params.items():
+        setattr(estimator, f"{name}_", value if value.ndim else value[()])
+    estimator.n_features_in_ = int(estimator.coef_.shape[-1])
+    names = fitted.details.get("columns")
+    if names is not None:
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    return estimator
+
+
+def applied(
+    definition: ModelDefinition,
+    estimator: Any,
+    data: Mapping[str, DataReference] | None = None,
+    outputs: Iterable[str] | None = None,
+) -> BuiltModel:
+    """A fitted estimator over data: `margin`, `prediction` and `probability` of every row, and formulas of them.
+
+    `probability` is that of the second of two classes (n,), or of each of more (n, k). With `outputs` only data that
+    these need are opened: no labels, where the formulas have none.
+    """
+    declared = definition.estimator
+    assert declared is not None
+    used = {k: text for k, text in declared.inputs.items() if outputs is None or k in ("X", "offset")}
+    wanted = set().union(*map(names_in, used.values()))
+    wanted |= set(definition.data) if outputs is None else definition.needed(outputs)
+    opened = open_data(definition, data, wanted & set(definition.data))
+    inputs = _inputs(definition, opened, used)
+    try:
+        formulas = _rows(estimator, inputs["X"], inputs.get("offset"))
+    except LazymlError as error:
+        raise with_place(error, where=definition.place("estimator", "X")) from error
+    names = {**opened, **formulas}
+    chosen = {name: text for name, text in definition.predict.items() if outputs is None or name in outputs}
+    predictions = parsed(definition, "predict", chosen, names)
+    metrics = {}
+    if outputs is None:
+        texts = definition.metrics or default_metrics(definition, estimator)
+        metrics = parsed(definition, "metrics", texts, {**names, **predictions})
+    return BuiltModel(definition, opened, {}, formulas, predictions, metrics, inputs)
+
+
+def default_metrics(definition: ModelDefinition, estimator: Any) -> dict[str, str]:
+    """Formulas of the usual metrics of such an estimator, where the model has none of its own.
+
+    They weigh rows as the fit did.
+    """
+    declared = definition.estimator
+    assert declared is not None
+    y, weights = f"({declared.inputs['y']})", declared.inputs.get("sample_weight")
+    weigh = f", sample_weight={weights}" if weights else ""
+    if estimator.kind == "classifier":
+        return _of_classes(estimator, y, weigh)
+    texts = {
+        "r2": f"r2_score({y}, prediction{weigh})",
+        "root_mean_squared_error": f"root_mean_squared_error({y}, prediction{weigh})",
+        "mean_absolute_error": f"mean_absolute_error({y}, prediction{weigh})",
+    }
+    family = estimator._family()[0].name if hasattr(estimator, "_family") else ""
+    if family in _DEVIANCES:
+        texts = {"mean_deviance": f"mean_{family}_deviance({y}, prediction{weigh})", **texts}
+    return texts
+
+
+_DEVIANCES = ("poisson", "gamma", "inverse_gaussian", "binomial")
+
+
+def _of_classes(estimator: Any, y: str, weigh: str) -> dict[str, str]:
+    texts = {"accuracy": f"accuracy_score({y}, prediction{weigh})"}
+    labels = estimator.classes_.tolist()
+    if hasattr(estimator, "predict_proba"):
+        listed = f", labels={labels}" if labels != list(range(len(labels))) else ""
+        texts = {"log_loss": f"log_loss({y}, probability{listed}{weigh})", **texts}
+    if len(labels) == 2:
+        texts["roc_auc"] = f"roc_auc({y} == {labels[1]}, margin{weigh})"
+    return texts
+
+
+def _rows(estimator: Any, X: Any, offset: Any) -> dict[str, Any]:
+    """What an estimator gives for each row."""
+    found = {"margin": estimator._margin(X, offset)[0], "prediction": estimator.predict(X, offset)}
+    if hasattr(estimator, "predict_proba"):
+        of_classes = estimator.predict_proba(X, offset)
+        found["probability"] = of_classes[:, 1] if of_classes.shape[1] == 2 else of_classes
+    return found
+
+
+def _inputs(definition: ModelDefinition, opened: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+    return {key: at(definition, "estimator", key, parse_formula, text, opened) for key, text in texts.items()}
+
+
+def _label(text: str) -> float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def _column_names(definition: ModelDefinition, formula: str, columns: int) -> np.ndarray | None:
+    """The attribute `columns` of the dataset that a formula is the name of: texts, one a column."""
+    reference = definition.data.get(formula.strip())
+    if reference is None or reference.more or not reference.path.is_file():
+        return None
+    import h5py
+
+    with h5py.File(reference.path) as file:
+        found = file[reference.dataset].attrs.get("columns")
+    names = np.ravel(found) if found is not None else np.array([])
+    texts = [name.decode() if isinstance(name, bytes) else name for name in names.tolist()]
+    return np.asarray(texts, dtype=object) if len(texts) == columns and all(map(_is_text, texts)) else None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
