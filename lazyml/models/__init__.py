@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from lazyml.models.applying import evaluate, predict
 from lazyml.models.build import BuiltModel, build
+from lazyml.models.comparing import Comparison, compare
 from lazyml.models.definition import (
     EstimatorDeclaration,
     ModelDefinition,
@@ -45,6 +46,7 @@ from lazyml.models.sections import schema
 
 __all__ = [
     "BuiltModel",
+    "Comparison",
     "DataReference",
     "ElasticNet",
     "ElasticNetCV",
@@ -70,6 +72,7 @@ __all__ = [
     "Training",
     "TweedieRegressor",
     "build",
+    "compare",
     "definition_from_mapping",
     "evaluate",
     "fit",

@@ -68,13 +68,17 @@ def over(
     fitted: FittedModel,
     data: Mapping[str, DataReference] | None = None,
     outputs: Iterable[str] | None = None,
+    suffix: str = "",
 ) -> BuiltModel:
-    """A fitted model over its data, or others. Raises where the model is not the one that was fitted."""
+    """A fitted model over its data, or others; arguments are those of `build`.
+
+    Raises ParameterError where the model is not the one that was fitted.
+    """
     check_same_model(definition, fitted)
     if definition.estimator is not None:
         return estimators.applied(definition, estimators.restored(definition, fitted), data, outputs)
     definition = replace(definition, hyper={**definition.hyper, **fitted.details.get("hyper", {})})
-    built = build(definition, data, outputs)
+    built = build(definition, data, outputs, suffix)
     check_params(used_params(built, fitted) if outputs is not None else fitted.params, built.shapes, definition.origin)
     return built
 

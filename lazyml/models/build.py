@@ -63,11 +63,13 @@ def build(
     definition: ModelDefinition,
     data: Mapping[str, DataReference] | None = None,
     outputs: Iterable[str] | None = None,
+    suffix: str = "",
 ) -> BuiltModel:
     """Open the data and parse the formulas in order, each one visible to those below it.
 
     `data` replaces datasets by name. With `outputs`, only these formulas and what they need are built and opened, so
-    that predictions work where there are no labels. An error in a formula names the file, the line and the place.
+    that predictions work where there are no labels. `suffix` is added to the names of parameters, so that those of
+    several models can be in one program. An error in a formula names the file, the line and the place.
     Models of estimators have no formulas before they are fitted: FormulaError (`estimators.applied` is theirs).
     """
     if definition.estimator is not None:
@@ -82,7 +84,7 @@ def build(
     params = {}
     for name, declared in part(definition.params).items():
         shape = tuple(_size(definition, name, size, opened) for size in declared.shape)
-        params[name] = lz.param(name, shape, dtype=declared.dtype)
+        params[name] = lz.param(name + suffix, shape, dtype=declared.dtype)
     names: dict[str, Any] = {**opened, **params, **definition.hyper}
     formulas = parsed(definition, "model", part(definition.model), names)
     names |= formulas

@@ -1,0 +1,212 @@
+"""What a fit tells: tables for the terminal, and a folder with a Markdown report, pictures and everything as JSON."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lazyml as lz
+from lazyml.errors import InferenceError, OutputExistsError, SourceError, UnsupportedError
+from lazyml.models import plots
+from lazyml.models.applying import metrics_of, over, used_params
+from lazyml.models.build import BuiltModel, at
+from lazyml.models.fitted import replace_file
+from lazyml.models.fitting import Training
+from lazyml.models.grammar import syntax_tree
+from lazyml.models.parser import parse_formula
+
+REPORT, DETAILS = "report.md", "fit.json"
+FILES = (REPORT, DETAILS, "convergence.png", "calibration.png", "scores.png", "coefficients.png")
+"""What a report's folder may hold: nothing else in it is ever touched."""
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class TableOf:
+    """A table in words."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is said of a fit."""
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    tables: Sequence[TableOf] = ()
+    pictures: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def facts_of(training: Training) -> list[tuple[str, str]]:
+    """How the fit went."""
+    result = training.result
+    seconds = result.history[-1].seconds if result.history else float("nan")
+    return [
+        ("loss", f"{result.value:.8g}"),
+        ("gradient", f"{result.gradient_norm:.2e} at most"),
+        ("iterations", str(result.n_iter)),
+        ("passes", f"{result.passes:.4g}"),
+        ("solver", result.reason),
+        *([("seconds", f"{seconds:.2f}")] if np.isfinite(seconds) else []),
+        ("outcome", result.message),
+    ]
+
+
+def coefficients_of(estimator: Any) -> TableOf:
+    """Coefficients by column, the intercept first; with errors, p values and intervals where there are some."""
+    coef, intercept = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
+    names = getattr(estimator, "feature_names_in_", None)
+    columns = [f"x{j}" for j in range(coef.shape[1])] if names is None else [str(name) for name in names]
+    if len(coef) > 1:
+        classes = [str(label) for label in estimator.classes_]
+        rows = [["intercept", *(f"{b:.6g}" for b in intercept)]] if estimator.fit_intercept else []
+        rows += [[name, *(f"{w:.6g}" for w in of)] for name, of in zip(columns, coef.T, strict=True)]
+        return TableOf("coefficients by class", ["", *classes], rows)
+    inferred = _inferred(estimator)
+    header = ["", "coef", *(inferred[0] if inferred else ())]
+    lines = [[name, f"{w:.6g}"] for name, w in zip(columns, coef[0], strict=True)]
+    lines = [["intercept", f"{intercept[0]:.6g}"], *lines] if estimator.fit_intercept else lines
+    if inferred:
+        lines = [[*line, *more] for line, more in zip(lines, inferred[1], strict=True)]
+    return TableOf("coefficients", header, lines)
+
+
+def _inferred(estimator: Any) -> tuple[list[str], list[list[str]]] | None:
+    """Standard errors and what follows from them, the intercept first; None where they are not defined."""
+    try:
+        errors, bounds = estimator.std_errors_, estimator.conf_int()
+        z, p = estimator.z_values_, estimator.p_values_
+    except (AttributeError, InferenceError):
+        return None
+    letter = "t" if estimator.inexact else "z"
+    if estimator.fit_intercept:
+        value, error = float(np.ravel(estimator.intercept_)[0]), estimator.intercept_std_error_
+        width, own = estimator.half_width(0.95) * error, value / error if error else np.nan
+        errors, z, p = np.r_[error, errors], np.r_[own, z], np.r_[estimator.two_sided(own), p]
+        bounds = np.vstack([[value - width, value + width], bounds])
+    lines = [
+        [f"{e:.3g}", f"{v:.2f}", f"{q:.3g}", f"{low:.4g}", f"{high:.4g}"]
+        for e, v, q, (low, high) in zip(errors, z, p, bounds, strict=True)
+    ]
+    return ["std err", letter, f"P>|{letter}|", "2.5%", "97.5%"], lines
+
+
+def measured(training: Training, **resources: Any) -> tuple[dict[str, float], np.ndarray | None]:
+    """The metrics on the data of the fit and, of classifiers, the table of calibration: all in the same passes."""
+    definition, fitted = training.built.definition, training.fitted
+    built = over(definition, fitted)
+    values = metrics_of(built)
+    values.pop("loss", None)
+    wanted = {name: value for name, value in values.items() if hasattr(value, "shape")}
+    table = _calibration(built, training.estimator)
+    if table is not None:
+        wanted["calibration table"] = table
+    params = used_params(built, fitted)
+    found = at(definition, "metrics", "", lambda: lz.compute(wanted, params=params, **resources)) if wanted else {}
+    calibration = found.pop("calibration table", None)
+    return {name: float(found.get(name, value)) for name, value in values.items()}, calibration
+
+
+def _calibration(built: BuiltModel, estimator: Any) -> Any:
+    """The calibration of probabilities of two classes; None where there are none."""
+    if estimator is not None:
+        classes = list(getattr(estimator, "classes_", []))
+        if "probability" not in built.formulas or len(classes) != 2:
+            return None
+        truth, weights = built.inputs["y"] == classes[1], built.inputs.get("sample_weight")
+        given = truth.astype("int8"), built.formulas["probability"]
+        return lz.metrics.calibration_table(*given, n_bins=_BINS, sample_weight=weights)
+    for text in built.definition.metrics.values():
+        call = syntax_tree(" ".join(text.split()))
+        name = getattr(getattr(call, "func", None), "id", "")
+        if isinstance(call, ast.Call) and name in ("log_loss", "brier_score_loss") and len(call.args) == 2:
+            truth, probability = (parse_formula(ast.unparse(arg), built.names) for arg in call.args)
+            if len(probability.shape) == 1 and not call.keywords:
+                return lz.metrics.calibration_table(truth, probability, n_bins=_BINS)
+    return None
+
+
+def report_of(training: Training, title: str, tables: Sequence[TableOf] = (), **resources: Any) -> Report:
+    """The whole report: what one more pass over the data tells is in it."""
+    metrics, calibration = measured(training, **resources)
+    if metrics:
+        rows = [[name, f"{value:.8g}"] for name, value in metrics.items()]
+        tables = [*tables, TableOf("on the data of the fit", ["metric", "value"], rows)]
+    pictures: dict[str, Callable[[Any], None]] = {}
+    history = training.result.history
+    if len(history) > 1:
+        pictures["convergence.png"] = lambda file: plots.plot_convergence(history, file)
+    if calibration is not None:
+        pictures["calibration.png"] = lambda file: plots.plot_calibration(calibration, file)
+    details = {**training.fitted.details, "metrics": metrics}
+    return Report(title, facts_of(training), tables, pictures, details)
+
+
+def check_report(folder: Path, force: bool) -> None:
+    """Raise where a report's files may not be written, before any work is done."""
+    taken = [name for name in FILES if (folder / name).exists()]
+    if taken and not force:
+        raise OutputExistsError("the report exists already", found=str(folder / taken[0]),
+                                fix="choose another --report, --no-report, or use --force")  # fmt: skip
+    if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
+        raise SourceError("the report cannot be written", expected="a folder", found=str(folder))
+
+
+def write_report(report: Report, folder: Path) -> str | None:
+    """Write it, each file aside and renamed, the text last. Gives a line that says what was left out, if anything."""
+    folder.mkdir(exist_ok=True)
+    drawn, note = [], None
+    for name, draw in report.pictures.items():
+        file = io.BytesIO()
+        try:
+            draw(file)
+        except UnsupportedError as error:
+            note = f"no pictures: {error.what}; {error.details['fix']}"
+            break
+        replace_file(folder / name, file.getvalue())
+        drawn.append(name)
+    for stale in set(FILES[2:]) - set(drawn):
+        (folder / stale).unlink(missing_ok=True)
+    replace_file(folder / DETAILS, json.dumps(report.details, indent=1).encode())
+    replace_file(folder / REPORT, _markdown(report, drawn).encode())
+    return note
+
+
+def _markdown(report: Report, drawn: Sequence[str]) -> str:
+    parts = [f"# {report.title}", _table(["", ""], report.facts)]
+    for table in report.tables:
+        parts += [f"## {table.title.capitalize()}", _table(table.header, table.rows)]
+    parts += [f"## {Path(name).stem.capitalize()}\n\n![{Path(name).stem}]({name})" for name in drawn]
+    definition = report.details.get("definition", {})
+    formulas = [
+        (f"[{section}] {key}", _value(value))
+        for section, entries in definition.items()
+        if isinstance(entries, Mapping)
+        for key, value in entries.items()
+    ]
+    data = [(name, about["reference"], " x ".join(map(str, about["shape"])), about["dtype"], about["fingerprint"])
+            for name, about in report.details.get("data", {}).items()]  # fmt: skip
+    parts += ["## The model", _table(["", ""], formulas), "## Its data"]
+    parts += [_table(["name", "dataset", "shape", "type", "fingerprint"], data), f"Everything: [{DETAILS}]({DETAILS})."]
+    return "\n\n".join(parts) + "\n"
+
+
+def _value(value: Any) -> str:
+    return f"`{value}`" if isinstance(value, str | float) else f"`{json.dumps(value)}`"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    first, *cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    right = ["---", *["---:"] * (len(header) - 1)] if len(header) > 2 else ["---"] * len(header)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (first, right, *cells))
