@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -272,6 +273,33 @@ class LinearModel(Estimator, Fitted):
     def _give(self, formula: Any, in_memory: bool) -> Any:
         """A prediction: its value for data in memory, the formula for others."""
         return lz.compute(formula, **self._resources) if in_memory else formula
+
+    # --- for others ------------------------------------------------------------------------------------------------
+
+    def to_sklearn(self) -> Any:
+        """The fitted scikit-learn object of the same kind, which predicts the same.
+
+        Fitted anew it minimises what scikit-learn does: it knows nothing of offsets, ``standardize``,
+        ``penalty_factor`` and ``bounds``. Raises UnsupportedError where scikit-learn has no such model, or is not
+        installed.
+        """
+        from lazyml.models.linear.to_sklearn import to_sklearn
+
+        self._check_fitted()
+        return to_sklearn(self)
+
+    def to_onnx(self, path: str | os.PathLike[str], *, dtype: str = "float32", overwrite: bool = False) -> None:
+        """Write the fitted model as an ONNX graph: from ``X`` (n, d) of ``dtype``, float32 or float64, to
+        ``prediction`` (n,), or ``label`` (n,) with ``probabilities`` (n, k), or ``scores`` where it has none.
+
+        Raises OutputExistsError unless ``overwrite``, UnsupportedError where the package onnx is not installed,
+        ParameterError for another type.
+        """
+        from lazyml.models.fitted import check_output, replace_file
+        from lazyml.models.linear.to_onnx import onnx_model
+
+        self._check_fitted()
+        replace_file(check_output(os.fspath(path), overwrite), onnx_model(self, dtype).SerializeToString())
 
 
 def _warning(formula: Any, result: Result, options: dict[str, Any]) -> ConvergenceWarning:
