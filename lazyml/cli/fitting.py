@@ -78,7 +78,8 @@ def _tell(
     from lazyml.models import reporting
     from lazyml.models.tables import print_facts
 
-    tables = [reporting.coefficients_of(training.estimator)] if training.estimator is not None else []
+    tables = [] if training.selection is None else [reporting.scores_of(training.selection)]
+    tables += [] if training.estimator is None else [reporting.coefficients_of(training.estimator)]
     facts, note = reporting.facts_of(training), None
     saved = [("saved", str(out)), *([("checkpoint", str(checkpoint))] if checkpoint else [])]
     if folder is not None:

@@ -39,14 +39,21 @@ class BuiltModel:
     @property
     def names(self) -> dict[str, Any]:
         """What a formula of [metrics] sees."""
-        hyper = self.definition.hyper
-        return {**self.data, **self.params, **hyper, **self.formulas, **self.predictions}
+        return {**self.data, **self.params, **self.hyper, **self.formulas, **self.predictions}
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """Hypers as formulas see them: numbers, and parameters where there is a list of values."""
+        return _hyper(self.definition)
 
     @property
     def start(self) -> dict[str, np.ndarray]:
-        """Where a fit begins."""
+        """Where a fit begins; with the first of the values of hypers that have several."""
         declared = self.definition.params
-        return {name: np.full(shape, declared[name].start, declared[name].dtype) for name, shape in self.shapes.items()}
+        first = {name: np.asarray(float(values[0])) for name, values in self.definition.listed.items()}
+        return first | {
+            name: np.full(shape, declared[name].start, declared[name].dtype) for name, shape in self.shapes.items()
+        }
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -85,7 +92,7 @@ def build(
     for name, declared in part(definition.params).items():
         shape = tuple(_size(definition, name, size, opened) for size in declared.shape)
         params[name] = lz.param(name + suffix, shape, dtype=declared.dtype)
-    names: dict[str, Any] = {**opened, **params, **definition.hyper}
+    names: dict[str, Any] = {**opened, **params, **_hyper(definition)}
     formulas = parsed(definition, "model", part(definition.model), names)
     names |= formulas
     predictions = parsed(definition, "predict", part(definition.predict), names)
@@ -148,6 +155,10 @@ def check_scalar(definition: ModelDefinition, section: str, name: str, value: An
 def shape_of(array: Any) -> tuple[int, ...]:
     """The shape in plain numbers."""
     return tuple(int(size) for size in array.shape)
+
+
+def _hyper(definition: ModelDefinition) -> dict[str, Any]:
+    return {**definition.hyper, **{name: lz.param(name) for name in definition.listed}}
 
 
 def _size(definition: ModelDefinition, name: str, size: int | str, data: Mapping[str, Any]) -> int:

@@ -64,6 +64,7 @@ class ModelDefinition:
     origin: str = "model"
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     estimator: EstimatorDeclaration | None = None
+    select: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path()
     mapping: Mapping[str, Any] = field(default_factory=dict)
 
@@ -73,6 +74,11 @@ class ModelDefinition:
         line = line_of(self.lines, (section, *keys))
         words = [f"{self.origin}{f':{line}' if line else ''}", f"[{section}]" if section else "", ".".join(keys)]
         return " ".join(word for word in words if word)
+
+    @property
+    def listed(self) -> dict[str, tuple[float, ...]]:
+        """The hypers that have a list of values, of which one is to be chosen."""
+        return {name: value for name, value in self.hyper.items() if isinstance(value, tuple)}
 
     def needed(self, outputs: Iterable[str]) -> set[str]:
         """Every name that the formulas `outputs` of [model] and [predict] depend on, themselves included."""

@@ -34,20 +34,21 @@ def make(definition: ModelDefinition, **settings: Any) -> Any:
     return ESTIMATORS[declared.name](**given, **settings)
 
 
-def fit_estimator(definition: ModelDefinition, estimator: Any) -> BuiltModel:
-    """Fit to the data that the definition names. Errors say so; columns have the names that the dataset gives them."""
+def training_data(definition: ModelDefinition) -> BuiltModel:
+    """What the declared estimator is fitted to, in `inputs`."""
     declared = definition.estimator
     assert declared is not None
     opened = open_data(definition, None, set().union(*map(names_in, declared.inputs.values())))
-    given = _inputs(definition, opened, declared.inputs)
-    try:
-        estimator.fit(**given)
-    except LazymlError as error:
-        raise with_place(error, where=definition.place("estimator")) from error
+    return BuiltModel(definition, opened, inputs=_inputs(definition, opened, declared.inputs))
+
+
+def name_columns(definition: ModelDefinition, estimator: Any) -> None:
+    """Give a fitted estimator the names of columns that the dataset has, as its attribute `columns`."""
+    declared = definition.estimator
+    assert declared is not None
     names = _column_names(definition, declared.inputs["X"], estimator.n_features_in_)
     if names is not None:
         estimator.feature_names_in_ = names
-    return BuiltModel(definition, opened, inputs=given)
 
 
 def stored(estimator: Any) -> dict[str, np.ndarray]:
@@ -59,6 +60,7 @@ def stored(estimator: Any) -> dict[str, np.ndarray]:
 def restored(definition: ModelDefinition, fitted: FittedModel, **resources: Any) -> Any:
     """The estimator as it was fitted, without its training data."""
     estimator = make(definition, **resources)
+    estimator.set_params(**fitted.details.get("selection", {}).get("best", {}))
     for name, value in fitted.params.items():
         setattr(estimator, f"{name}_", value if value.ndim else value[()])
     estimator.n_features_in_ = int(estimator.coef_.shape[-1])

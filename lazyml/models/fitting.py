@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 
 import lazyml as lz
 from lazyml.errors import LazymlError, ParameterError
-from lazyml.models import estimators
-from lazyml.models.build import BuiltModel, build, check_resources, shape_of
+from lazyml.models import estimators, selecting
+from lazyml.models.build import BuiltModel, at, build, check_resources, shape_of
 from lazyml.models.definition import ModelDefinition
 from lazyml.models.fitted import FittedModel
 from lazyml.models.grammar import with_place
@@ -25,12 +25,14 @@ from lazyml.solvers.registry import SOLVERS, find_solver
 
 @dataclass(frozen=True)
 class Training:
-    """A finished fit: the model to save, the solver's Result, what was built, and the estimator where it is one."""
+    """A finished fit: the model to save, the solver's Result, what was built; the estimator and what `lz.select` found,
+    where there is one."""
 
     fitted: FittedModel
     result: Any
     built: BuiltModel
     estimator: Any = None
+    selection: Any = None
 
 
 def fit(definition: ModelDefinition, **options: Any) -> tuple[FittedModel, Any]:
@@ -59,7 +61,12 @@ def train(
     if definition.estimator is not None:
         return _train_estimator(definition, settings, chosen, resources, run)
     built = build(definition)
-    arguments = {**{k: v for k, v in settings.items() if k in _LIMITS}, **run, **resources}
+    if definition.listed:
+        selection = selecting.of_loss(built, settings, run, resources)
+        chosen_ones = replace(definition, hyper={**definition.hyper, **selection.best})
+        fitted = fitted_model(replace(built, definition=chosen_ones), selection.model, settings, selection)
+        return Training(fitted, selection.model, built, None, selection)
+    arguments = {**{k: v for k, v in settings.items() if k in LIMITS}, **run, **resources}
     try:
         result = lz.minimize(built.loss, start=built.start, solver=chosen, **arguments)
     except LazymlError as error:
@@ -68,7 +75,7 @@ def train(
     return Training(fitted_model(built, result, settings), result, built)
 
 
-_LIMITS = {"tolerance": "tol", "max_iterations": "max_iter"}
+LIMITS = {"tolerance": "tol", "max_iterations": "max_iter"}
 """Settings of [solver], and what estimators call them."""
 
 
@@ -79,18 +86,25 @@ def _train_estimator(
     resources: dict[str, Any],
     run: dict[str, Any],
 ) -> Training:
-    limits = {theirs: settings[ours] for ours, theirs in _LIMITS.items() if ours in settings}
+    limits = {theirs: settings[ours] for ours, theirs in LIMITS.items() if ours in settings}
     estimator = estimators.make(definition, solver=solver, **limits, **resources)
     if run.get("checkpoint") and not estimator.one_run:
         raise ParameterError(f"no checkpoint of a {type(estimator).__name__} that is fitted by several runs",
                              expected="a model without bounds, and no QuantileRegressor",
                              where=definition.place("estimator"), fix="leave out --checkpoint")  # fmt: skip
-    with estimator.run_with(**run):
-        built = estimators.fit_estimator(definition, estimator)
+    built, selection = estimators.training_data(definition), None
+    if definition.select:
+        selection = selecting.of_estimator(definition, estimator, built.inputs, run, resources)
+        estimator = selection.model
+    else:
+        with estimator.run_with(**run):
+            at(definition, "estimator", "", estimator.fit, **built.inputs)
+    estimators.name_columns(definition, estimator)
     result = estimator.result_
     names = getattr(estimator, "feature_names_in_", None)
-    details = {**_details(built, result, settings), **({} if names is None else {"columns": names.tolist()})}
-    return Training(FittedModel(estimators.stored(estimator), details, definition.folder), result, built, estimator)
+    details = _details(built, result, settings, selection) | ({} if names is None else {"columns": names.tolist()})
+    fitted = FittedModel(estimators.stored(estimator), details, definition.folder)
+    return Training(fitted, result, built, estimator, selection)
 
 
 def _settings(definition: ModelDefinition, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,23 +147,24 @@ def configured(cls: Any, values: Mapping[str, Any]) -> Any:
     return cls(**made)
 
 
-def fitted_model(built: BuiltModel, result: Any, solver: Mapping[str, Any]) -> FittedModel:
+def fitted_model(built: BuiltModel, result: Any, solver: Mapping[str, Any], selection: Any = None) -> FittedModel:
     """What `lz.minimize` found for `built.loss`, with everything that tells later what it belongs to."""
     params = {name: np.asarray(result.params[name]) for name in built.params}
-    return FittedModel(params, _details(built, result, solver), built.definition.folder)
+    return FittedModel(params, _details(built, result, solver, selection), built.definition.folder)
 
 
-def _details(built: BuiltModel, result: Any, solver: Mapping[str, Any]) -> dict[str, Any]:
+def _details(built: BuiltModel, result: Any, solver: Mapping[str, Any], selection: Any = None) -> dict[str, Any]:
     definition = built.definition
     return {
         "lazyml": metadata.version("lazyml"),
         "definition": plain(definition.mapping),
         "model": dict(definition.model),
         "predict": dict(definition.predict),
-        "hyper": dict(definition.hyper),
+        "hyper": plain(definition.hyper),
         "data": {name: _about(definition, name, array) for name, array in built.data.items()},
         "solver": plain(solver),
         "result": outcome(result),
+        **({} if selection is None else {"selection": plain(selecting.kept(selection))}),
     }
 
 

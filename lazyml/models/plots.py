@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ def pyplot() -> Any:
     return plt
 
 
-def finish(plt: Any, figure: Any, axes: Sequence[Any], path: Path) -> None:
+def finish(plt: Any, figure: Any, axes: Sequence[Any], path: Any) -> None:
     """The same manner for all pictures, saved."""
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
@@ -39,7 +38,7 @@ def finish(plt: Any, figure: Any, axes: Sequence[Any], path: Path) -> None:
     plt.close(figure)
 
 
-def plot_convergence(history: Sequence[Any], path: Path) -> None:
+def plot_convergence(history: Sequence[Any], path: Any) -> None:
     """How far the objective is above its last value, and the gradient, against passes over the data."""
     plt = pyplot()
     passes = [row.passes for row in history]
@@ -56,7 +55,15 @@ def plot_convergence(history: Sequence[Any], path: Path) -> None:
     finish(plt, figure, (left, right), path)
 
 
-def plot_calibration(table: np.ndarray, path: Path) -> None:
+def plot_selection(selection: Any, path: Any) -> None:
+    """The scores of a `Selection` with their standard errors, and what was chosen."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    selection.plot(axis)
+    finish(plt, figure, (axis,), path)
+
+
+def plot_calibration(table: np.ndarray, path: Any) -> None:
     """Observed share against predicted probability with 95 % intervals, above how many rows there are in each bin.
 
     `table` is that of `lz.metrics.calibration_table`: share, mean probability and rows of each bin.

@@ -15,10 +15,10 @@ from lazyml.models.definition import (
     ParamDeclaration,
     SolverSettings,
 )
-from lazyml.models.grammar import CONSTANTS, with_place
+from lazyml.models.grammar import CONSTANTS, did_you_mean, with_place
 from lazyml.models.kinds import Complaint
 from lazyml.models.references import DataReference, parse_reference, parse_references
-from lazyml.models.sections import INPUTS, SOLVER_KEYS, root
+from lazyml.models.sections import ELSEWHERE, ESTIMATORS, INPUTS, SOLVER_KEYS, root
 from lazyml.models.signatures import FUNCTIONS, METRICS
 
 OF_ESTIMATORS = ("margin", "prediction", "probability")
@@ -33,14 +33,14 @@ def read(
     if not isinstance(mapping, Mapping):
         raise FormulaError("a model is a mapping of sections", found=repr(mapping)[:80], where=origin)
     complaints = itertools.chain(root("estimator" in mapping).check(mapping, ()), _names(mapping))
-    for complaint in complaints:
+    for complaint in itertools.chain(complaints, _choices(mapping)):
         raise _error(draft, complaint)
     data = {name: _reference(draft, name, text) for name, text in mapping["data"].items()}
     params = {name: _param(given) for name, given in mapping.get("params", {}).items()}
     hyper = {name: tuple(v) if isinstance(v, list) else v for name, v in mapping.get("hyper", {}).items()}
     return ModelDefinition(
         data, params, dict(mapping.get("model", {})), hyper, _solver(mapping), dict(mapping.get("predict", {})),
-        dict(mapping.get("metrics", {})), origin, lines, _estimator(mapping), folder, mapping,
+        dict(mapping.get("metrics", {})), origin, lines, _estimator(mapping), dict(mapping.get("select", {})), folder, mapping,
     )  # fmt: skip
 
 
@@ -75,6 +75,20 @@ def _estimator(mapping: Mapping[str, Any]) -> EstimatorDeclaration | None:
     given = dict(mapping["estimator"])
     inputs = {name: given.pop(name) for name in INPUTS if name in given}
     return EstimatorDeclaration(given.pop("name"), inputs, given)
+
+
+def _choices(mapping: Mapping[str, Any]) -> Iterator[Complaint]:
+    """What is wrong with what is to be chosen."""
+    if "select" in mapping and "estimator" not in mapping:
+        if not any(isinstance(value, list | tuple) for value in mapping.get("hyper", {}).values()):
+            yield Complaint(("select",), "there is nothing to choose", "a list of values in [hyper], as l2 = [0.1, 1]")
+    if "estimator" in mapping:
+        known = ESTIMATORS[mapping["estimator"]["name"]].__dataclass_fields__
+        for name in mapping.get("select", {}).get("grid", {}):
+            if name not in known or name in ELSEWHERE:
+                near = did_you_mean(name, known)
+                expected = ", ".join(key for key in known if key not in ELSEWHERE)
+                yield Complaint(("select", "grid", name), f"unknown parameter {name!r}", expected, fix=near)
 
 
 def _names(mapping: Mapping[str, Any]) -> Iterator[Complaint]:

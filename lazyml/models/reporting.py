@@ -102,9 +102,24 @@ def _inferred(estimator: Any) -> tuple[list[str], list[list[str]]] | None:
     return ["std err", letter, f"P>|{letter}|", "2.5%", "97.5%"], lines
 
 
+def scores_of(selection: Any) -> TableOf:
+    """The settings of a selection, and how well they did where they were held out."""
+    names = list(selection.table[0].settings)
+    rows = []
+    for number, row in enumerate(selection.table):
+        chosen = "<- chosen" if number == selection.best_index else ""
+        scores = [f"{row.mean:.6g}", f"{row.std_error:.2g}", f"{row.passes:.4g}"]
+        note = chosen if row.converged else f"{chosen} not converged".strip()
+        rows.append([*(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.settings.values()),
+                     *scores, note])  # fmt: skip
+    title = f"selection by {selection.score}, {len(selection.table[0].scores)} folds, {selection.n_passes:.4g} passes"
+    return TableOf(title, [*names, selection.score, "std error", "passes", ""], rows)
+
+
 def measured(training: Training, **resources: Any) -> tuple[dict[str, float], np.ndarray | None]:
     """The metrics on the data of the fit and, of classifiers, the table of calibration: all in the same passes."""
-    definition, fitted = training.built.definition, training.fitted
+    fitted = training.fitted
+    definition = training.built.definition
     built = over(definition, fitted)
     values = metrics_of(built)
     values.pop("loss", None)
@@ -149,6 +164,8 @@ def report_of(training: Training, title: str, tables: Sequence[TableOf] = (), **
         pictures["convergence.png"] = lambda file: plots.plot_convergence(history, file)
     if calibration is not None:
         pictures["calibration.png"] = lambda file: plots.plot_calibration(calibration, file)
+    if training.selection is not None:
+        pictures["scores.png"] = lambda file: plots.plot_selection(training.selection, file)
     details = {**training.fitted.details, "metrics": metrics}
     return Report(title, facts_of(training), tables, pictures, details)
 

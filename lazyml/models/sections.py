@@ -11,6 +11,7 @@ from typing import Any
 
 import lazyml.models.linear as linear
 from lazyml.models.kinds import (
+    FLAG,
     Checked,
     Kind,
     Named,
@@ -71,6 +72,23 @@ def _elsewhere(where: str) -> Kind:
     return Kind("this is not set here", where, lambda value: False, {"not": {}})
 
 
+_VALUES = listing(either(number(finite=False), text(), FLAG), 1)
+_SELECT: dict[str, Checked] = {
+    "cv": whole(2).called("not a number of folds", description="Folds, by a hash of the row's number; 5."),
+    "rule": choice("not a rule", "min", "1se"),
+    "score": text().called("not a score", description="A name of [metrics], or a formula; of estimators a name."),
+    "larger_is_better": FLAG,
+    "seed": whole(0),
+}
+
+
+def _select(estimator: bool) -> Table:
+    about = "How settings are chosen by cross-validation, all fits in shared passes: `lz.select`."
+    if not estimator:
+        return Table(_SELECT, about=about)
+    return Table({"grid": Table(others=_VALUES, what="not a grid"), **_SELECT}, ("grid",), about=about)
+
+
 ELSEWHERE: Mapping[str, str] = {
     "solver": "[solver] name",
     "tol": "[solver] tolerance",
@@ -115,6 +133,7 @@ def root(estimator: bool) -> Table:
     solvers = {name: _solver(SOLVERS[name]) for name in distinct}
     common: dict[str, Checked] = {
         "solver": Named("solver", solvers, "auto", "What `lz.minimize` is told: docs/solvers.md."),
+        "select": _select(estimator),
         "predict": PREDICT,
         "metrics": METRICS,
     }
