@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import keyword
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,9 @@ def read(
     data = {name: _reference(draft, name, text) for name, text in mapping["data"].items()}
     params = {name: _param(given) for name, given in mapping.get("params", {}).items()}
     hyper = {name: tuple(v) if isinstance(v, list) else v for name, v in mapping.get("hyper", {}).items()}
-    return ModelDefinition(
-        data, params, dict(mapping.get("model", {})), hyper, _solver(mapping), dict(mapping.get("predict", {})),
-        dict(mapping.get("metrics", {})), origin, lines, _estimator(mapping), dict(mapping.get("select", {})), folder, mapping,
-    )  # fmt: skip
+    plain = {name: dict(mapping.get(name, {})) for name in ("model", "predict", "metrics", "select")}
+    return replace(draft, data=data, params=params, hyper=hyper, solver=_solver(mapping), estimator=_estimator(mapping),
+                   **plain)  # fmt: skip
 
 
 def _error(draft: ModelDefinition, complaint: Complaint) -> FormulaError:
@@ -79,9 +79,9 @@ def _estimator(mapping: Mapping[str, Any]) -> EstimatorDeclaration | None:
 
 def _choices(mapping: Mapping[str, Any]) -> Iterator[Complaint]:
     """What is wrong with what is to be chosen."""
-    if "select" in mapping and "estimator" not in mapping:
-        if not any(isinstance(value, list | tuple) for value in mapping.get("hyper", {}).values()):
-            yield Complaint(("select",), "there is nothing to choose", "a list of values in [hyper], as l2 = [0.1, 1]")
+    lists = [value for value in mapping.get("hyper", {}).values() if isinstance(value, list | tuple)]
+    if "select" in mapping and "estimator" not in mapping and not lists:
+        yield Complaint(("select",), "there is nothing to choose", "a list of values in [hyper], as l2 = [0.1, 1]")
     if "estimator" in mapping:
         known = ESTIMATORS[mapping["estimator"]["name"]].__dataclass_fields__
         for name in mapping.get("select", {}).get("grid", {}):
