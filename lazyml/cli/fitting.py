@@ -78,7 +78,7 @@ def _tell(
     from lazyml.models import reporting
     from lazyml.models.tables import print_facts
 
-    tables = [] if training.selection is None else [reporting.scores_of(training.selection)]
+    tables = [] if training.selection is None else [reporting.scores_of(training)]
     tables += [] if training.estimator is None else [reporting.coefficients_of(training.estimator)]
     facts, note = reporting.facts_of(training), None
     saved = [("saved", str(out)), *([("checkpoint", str(checkpoint))] if checkpoint else [])]

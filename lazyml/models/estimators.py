@@ -38,7 +38,7 @@ def training_data(definition: ModelDefinition) -> BuiltModel:
     """What the declared estimator is fitted to, in `inputs`."""
     declared = definition.estimator
     assert declared is not None
-    opened = open_data(definition, None, set().union(*map(names_in, declared.inputs.values())))
+    opened = open_data(definition, None)
     return BuiltModel(definition, opened, inputs=_inputs(definition, opened, declared.inputs))
 
 

@@ -164,7 +164,7 @@ def _details(built: BuiltModel, result: Any, solver: Mapping[str, Any], selectio
         "data": {name: _about(definition, name, array) for name, array in built.data.items()},
         "solver": plain(solver),
         "result": outcome(result),
-        **({} if selection is None else {"selection": plain(selecting.kept(selection))}),
+        **({} if selection is None else {"selection": plain(selecting.kept(definition, selection))}),
     }
 
 
@@ -186,7 +186,7 @@ def _about(definition: ModelDefinition, name: str, array: Any) -> dict[str, Any]
     """What the data of a fit were: where, shape, type, and a fingerprint of what is in them."""
     return {
         "reference": definition.data[name].text,
-        "shape": shape_of(array),
+        "shape": list(shape_of(array)),
         "dtype": str(array.dtype),
         "fingerprint": fingerprint(array),
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import keyword
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,9 @@ def read(
     data = {name: _reference(draft, name, text) for name, text in mapping["data"].items()}
     params = {name: _param(given) for name, given in mapping.get("params", {}).items()}
     hyper = {name: tuple(v) if isinstance(v, list) else v for name, v in mapping.get("hyper", {}).items()}
-    plain = {name: dict(mapping.get(name, {})) for name in ("model", "predict", "metrics", "select")}
-    return replace(draft, data=data, params=params, hyper=hyper, solver=_solver(mapping), estimator=_estimator(mapping),
-                   **plain)  # fmt: skip
+    plain: dict[str, Any] = {name: dict(mapping.get(name, {})) for name in ("model", "predict", "metrics", "select")}
+    return dataclasses.replace(draft, data=data, params=params, hyper=hyper, solver=_solver(mapping),
+                               estimator=_estimator(mapping), **plain)  # fmt: skip
 
 
 def _error(draft: ModelDefinition, complaint: Complaint) -> FormulaError:
@@ -83,7 +83,7 @@ def _choices(mapping: Mapping[str, Any]) -> Iterator[Complaint]:
     if "select" in mapping and "estimator" not in mapping and not lists:
         yield Complaint(("select",), "there is nothing to choose", "a list of values in [hyper], as l2 = [0.1, 1]")
     if "estimator" in mapping:
-        known = ESTIMATORS[mapping["estimator"]["name"]].__dataclass_fields__
+        known = [field.name for field in dataclasses.fields(ESTIMATORS[mapping["estimator"]["name"]])]
         for name in mapping.get("select", {}).get("grid", {}):
             if name not in known or name in ELSEWHERE:
                 near = did_you_mean(name, known)

@@ -21,6 +21,7 @@ from lazyml.models.fitted import replace_file
 from lazyml.models.fitting import Training
 from lazyml.models.grammar import syntax_tree
 from lazyml.models.parser import parse_formula
+from lazyml.models.selecting import name_of_score
 
 REPORT, DETAILS = "report.md", "fit.json"
 FILES = (REPORT, DETAILS, "convergence.png", "calibration.png", "scores.png", "coefficients.png")
@@ -102,8 +103,10 @@ def _inferred(estimator: Any) -> tuple[list[str], list[list[str]]] | None:
     return ["std err", letter, f"P>|{letter}|", "2.5%", "97.5%"], lines
 
 
-def scores_of(selection: Any) -> TableOf:
+def scores_of(training: Training) -> TableOf:
     """The settings of a selection, and how well they did where they were held out."""
+    selection = training.selection
+    score = name_of_score(training.built.definition, selection)
     names = list(selection.table[0].settings)
     rows = []
     for number, row in enumerate(selection.table):
@@ -112,8 +115,8 @@ def scores_of(selection: Any) -> TableOf:
         note = chosen if row.converged else f"{chosen} not converged".strip()
         rows.append([*(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.settings.values()),
                      *scores, note])  # fmt: skip
-    title = f"selection by {selection.score}, {len(selection.table[0].scores)} folds, {selection.n_passes:.4g} passes"
-    return TableOf(title, [*names, selection.score, "std error", "passes", ""], rows)
+    title = f"selection by {score}, {len(selection.table[0].scores)} folds, {selection.n_passes:.4g} passes"
+    return TableOf(title, [*names, score, "std error", "passes", ""], rows)
 
 
 def measured(training: Training, **resources: Any) -> tuple[dict[str, float], np.ndarray | None]:

@@ -12,6 +12,12 @@ from lazyml.models.definition import ModelDefinition
 from lazyml.models.grammar import with_place
 from lazyml.models.parser import parse_formula
 
+LARGER_IS_BETTER = (
+    "accuracy_score(", "precision_score(", "recall_score(", "f1_score(", "roc_auc", "average_precision_score(",
+    "pr_auc(", "r2_score(",
+)  # fmt: skip
+"""What a formula begins with whose larger values are better; of others it is the smaller, unless told otherwise."""
+
 
 def of_loss(built: BuiltModel, settings: Mapping[str, Any], run: Mapping[str, Any], resources: dict[str, Any]) -> Any:
     """The `Selection` among the values of the hypers that have several, all of them trained in the same passes."""
@@ -25,6 +31,7 @@ def of_loss(built: BuiltModel, settings: Mapping[str, Any], run: Mapping[str, An
     if "score" in told:
         text = definition.metrics.get(told["score"], told["score"])
         told["score"] = at(definition, "select", "score", parse_formula, text, built.names)
+        told.setdefault("larger_is_better", text.lstrip().startswith(LARGER_IS_BETTER))
     grid = {name: list(values) for name, values in definition.listed.items()}
     limits = {key: value for key, value in settings.items() if key in ("tolerance", "max_iterations")}
     start = {name: value for name, value in built.start.items() if name in built.params}
@@ -43,10 +50,15 @@ def of_estimator(
     return _at(definition, "select", lambda: lz.select(estimator, **told, **given, **resources))
 
 
-def kept(selection: Any) -> dict[str, Any]:
+def name_of_score(definition: ModelDefinition, selection: Any) -> str:
+    """What is compared, in the words of the model where it says so."""
+    return str(definition.select.get("score", selection.score))
+
+
+def kept(definition: ModelDefinition, selection: Any) -> dict[str, Any]:
     """The table of a `Selection`, as plain values."""
     return {
-        "score": selection.score,
+        "score": name_of_score(definition, selection),
         "rule": selection.rule,
         "best": dict(selection.best),
         "passes": selection.n_passes,
