@@ -20,22 +20,23 @@ def write_flights(folder: Path, rows: int | None = None) -> None:
     data.write(data.prepare(rows), folder / "flights.h5")
 
 
-def write_visits(folder: Path) -> None:
-    """`features` (20190, 9), with the names of its columns, and `visits`, counts."""
+def write_visits(folder: Path, rows: int | None = None) -> None:
+    """`features` (20190, 9), with the names of its columns, and `visits`, counts; the first `rows` of them."""
     from statsmodels.datasets import randhie
 
     table = randhie.load_pandas()
+    features, visits = table.exog.iloc[:rows], table.endog.iloc[:rows]
     with h5py.File(folder / "visits.h5", "w") as file:
-        file["features"] = table.exog.to_numpy(np.float64)
-        file["features"].attrs["columns"] = list(map(str, table.exog.columns))
-        file["visits"] = table.endog.to_numpy(np.int32)
+        file["features"] = features.to_numpy(np.float64)
+        file["features"].attrs["columns"] = list(map(str, features.columns))
+        file["visits"] = visits.to_numpy(np.int32)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rows", type=int, help="flights to draw; all if not given")
+    parser.add_argument("--rows", type=int, help="rows at most; all if not given")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     write_flights(given.folder, given.rows)
-    write_visits(given.folder)
+    write_visits(given.folder, given.rows)
