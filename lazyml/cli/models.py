@@ -22,13 +22,13 @@ def explain(
     profile: Annotated[bool, typer.Option("--profile", help="Run two steps as well, and show what they took.")] = False,
 ) -> None:
     """Show the plan of a training step. Passes, bytes, memory, and why; nothing is read without --profile."""
-    from lazyml.models import build, load_definition
+    from lazyml import models
 
-    built = build(load_definition(model), references(data))
-    program = built.training_program(memory=memory, threads=threads)
+    resources = {"memory": memory, "threads": threads}
+    program, start = models.training_program(models.load_definition(model), references(data), **resources)
     print(program.explain())
     if profile:
-        print(f"\n{program.prepare().profile(repeats=2, **built.start)}")
+        print(f"\n{program.prepare().profile(repeats=2, **start)}")
 
 
 def predict(

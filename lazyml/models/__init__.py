@@ -20,7 +20,7 @@ from lazyml.models.definition import (
     load_definition,
 )
 from lazyml.models.fitted import FittedModel, load_fitted
-from lazyml.models.fitting import Training, fit, fitted_model, train
+from lazyml.models.fitting import Training, fit, fitted_model, train, training_program
 from lazyml.models.linear import (
     ElasticNet,
     ElasticNetCV,
@@ -84,4 +84,5 @@ __all__ = [
     "predict",
     "schema",
     "train",
+    "training_program",
 ]

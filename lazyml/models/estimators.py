@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lazyml.errors import LazymlError
+import lazyml as lz
+from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.models.build import BuiltModel, at, open_data, parsed
+from lazyml.models.column_names import column_names
 from lazyml.models.definition import ModelDefinition, names_in
 from lazyml.models.fitted import FittedModel
 from lazyml.models.grammar import with_place
@@ -34,21 +36,50 @@ def make(definition: ModelDefinition, **settings: Any) -> Any:
     return ESTIMATORS[declared.name](**given, **settings)
 
 
-def training_data(definition: ModelDefinition) -> BuiltModel:
+def training_data(definition: ModelDefinition, data: Mapping[str, DataReference] | None = None) -> BuiltModel:
     """What the declared estimator is fitted to, in `inputs`."""
     declared = definition.estimator
     assert declared is not None
-    opened = open_data(definition, None)
+    opened = open_data(definition, data)
     return BuiltModel(definition, opened, inputs=_inputs(definition, opened, declared.inputs))
 
 
-def name_columns(definition: ModelDefinition, estimator: Any) -> None:
-    """Give a fitted estimator the names of columns that the dataset has, as its attribute `columns`."""
-    declared = definition.estimator
+class _Captured(Exception):  # noqa: N818 (no error)
+    """What would have been minimised."""
+
+    def __init__(self, formula: Any, start: Any) -> None:
+        self.formula, self.start = formula, start
+
+
+def training_program(
+    definition: ModelDefinition, data: Mapping[str, DataReference] | None = None, **resources: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Objective and gradient compiled as a fit runs them, and where it begins. Reads the targets, which say what the
+    objective is, and of `standardize` the features. Raises UnsupportedError for what is no minimum of one formula."""
+
+    def capture(formula: Any, start: Any, *args: Any, **more: Any) -> Any:
+        raise _Captured(formula, start)
+
+    estimator = make(definition, **resources)
+    built = training_data(definition, data)
+    try:
+        with estimator.run_with(minimize=capture):
+            if estimator.one_formula:
+                at(definition, "estimator", "", estimator.fit, **built.inputs)
+    except _Captured as found:
+        params = [p for p in found.formula.parameters() if p.name in found.start]
+        return lz.compile([found.formula, *lz.grad(found.formula, params)], **resources), dict(found.start)
+    raise UnsupportedError(f"a {type(estimator).__name__} is not the minimum of one formula, whose plan could be shown",
+                           where=definition.place("estimator"))  # fmt: skip
+
+
+def name_columns(built: BuiltModel, estimator: Any) -> None:
+    """Give a fitted estimator the names of columns that the data have."""
+    declared = built.definition.estimator
     assert declared is not None
-    names = _column_names(definition, declared.inputs["X"], estimator.n_features_in_)
-    if names is not None:
-        estimator.feature_names_in_ = names
+    names = column_names(declared.inputs["X"], built.definition.data, built.data)
+    if names is not None and len(names) == estimator.n_features_in_:
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
 
 
 def stored(estimator: Any) -> dict[str, np.ndarray]:
@@ -153,21 +184,3 @@ def _inputs(definition: ModelDefinition, opened: Mapping[str, Any], texts: Mappi
 
 def _label(text: str) -> float:
     return int(text) if text.lstrip("-").isdigit() else float(text)
-
-
-def _column_names(definition: ModelDefinition, formula: str, columns: int) -> np.ndarray | None:
-    """The attribute `columns` of the dataset that a formula is the name of: texts, one a column."""
-    reference = definition.data.get(formula.strip())
-    if reference is None or reference.more or not reference.path.is_file():
-        return None
-    import h5py
-
-    with h5py.File(reference.path) as file:
-        found = file[reference.dataset].attrs.get("columns")
-    names = np.ravel(found) if found is not None else np.array([])
-    texts = [name.decode() if isinstance(name, bytes) else name for name in names.tolist()]
-    return np.asarray(texts, dtype=object) if len(texts) == columns and all(map(_is_text, texts)) else None
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)

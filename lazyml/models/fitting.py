@@ -19,6 +19,7 @@ from lazyml.models.build import BuiltModel, at, build, check_resources, shape_of
 from lazyml.models.definition import ModelDefinition
 from lazyml.models.fitted import FittedModel
 from lazyml.models.grammar import with_place
+from lazyml.models.references import DataReference
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits
 from lazyml.solvers.registry import SOLVERS, find_solver
 
@@ -75,6 +76,17 @@ def train(
     return Training(fitted_model(built, result, settings), result, built)
 
 
+def training_program(
+    definition: ModelDefinition, data: Mapping[str, DataReference] | None = None, **resources: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Loss and gradient compiled as `train` runs them, and parameters to call them with: for `lazyml explain`."""
+    check_resources(**resources)
+    if definition.estimator is not None:
+        return estimators.training_program(definition, data, **resources)
+    built = build(definition, data)
+    return built.training_program(**resources), built.start
+
+
 LIMITS = {"tolerance": "tol", "max_iterations": "max_iter"}
 """Settings of [solver], and what estimators call them."""
 
@@ -99,7 +111,7 @@ def _train_estimator(
     else:
         with estimator.run_with(**run):
             at(definition, "estimator", "", estimator.fit, **built.inputs)
-    estimators.name_columns(definition, estimator)
+    estimators.name_columns(built, estimator)
     result = estimator.result_
     names = getattr(estimator, "feature_names_in_", None)
     details = _details(built, result, settings, selection) | ({} if names is None else {"columns": names.tolist()})

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from lazyml import models
-from lazyml.errors import DataError, FormulaError, InferenceError, OutputExistsError, ParameterError
+from lazyml.errors import (
+    DataError,
+    FormulaError,
+    InferenceError,
+    OutputExistsError,
+    ParameterError,
+    UnsupportedError,
+)
 from lazyml.models import estimators, load_fitted, parse_reference, reporting
 
 
@@ -125,7 +132,7 @@ def test_the_table_of_coefficients_has_errors_where_they_are_defined(folder, dat
     assert float(table.rows[0][2]) == pytest.approx(training.estimator.intercept_std_error_, rel=1e-2)
     penalised = models.train(declared(folder, data, "PoissonRegressor", "visits", alpha=1, X="X[:, 0:2]"))
     table = reporting.coefficients_of(penalised.estimator)
-    assert table.header == ["", "coef"] and [row[0] for row in table.rows] == ["intercept", "x0", "x1"]
+    assert table.header == ["", "coef"] and [row[0] for row in table.rows] == ["intercept", "age", "height"]
     many = models.train(declared(folder, data, "LogisticRegression", "kind"))
     assert reporting.coefficients_of(many.estimator).header == ["", "0", "1", "2"]
 
@@ -207,3 +214,29 @@ def test_a_report_is_never_written_over_another(tmp_path):
     with pytest.raises(OutputExistsError):
         reporting.check_report(tmp_path / "r", force=False)
     reporting.check_report(tmp_path / "r", force=True)
+
+
+def test_the_plan_of_an_estimators_pass(folder, data):
+    definition = declared(folder, data, "PoissonRegressor", "visits", alpha=0.5, sample_weight="s")
+    program, start = models.training_program(definition, memory="64 MiB")
+    value, *slopes = program(**start)
+    mean = np.average(data["visits"], weights=data["s"])
+    assert program.passes == 1 and "64 MiB" in program.explain()
+    np.testing.assert_allclose(value, mean - mean * np.log(mean))  # at the constant mean, where a fit begins
+    assert [float(slope) for slope in slopes if np.ndim(slope) == 0] == [pytest.approx(0, abs=1e-12)]
+    with pytest.raises(UnsupportedError, match="not the minimum of one formula"):
+        models.training_program(declared(folder, data, "QuantileRegressor", "visits"))
+
+
+@pytest.mark.parametrize(("formula", "names"), [
+    ("X", ["age", "height", "noise"]),
+    ("X[:, 1:]", ["height", "noise"]),
+    ("X[:, [2, 0]]", ["noise", "age"]),
+    ("concatenate([X[:, 0:1], s[:, None], X[:, 1:3] ** 2], axis=1)", ["age", "s", "X[:, 1:3] ** 2[0]",
+                                                                      "X[:, 1:3] ** 2[1]"]),
+    ("s[:, None]", ["s"]),
+    ("X * 2", None),
+])  # fmt: skip
+def test_names_of_columns_go_through_formulas(folder, data, formula, names):
+    definition = declared(folder, data, "Ridge", "visits", X=formula)
+    assert models.fit(definition)[0].details.get("columns") == names

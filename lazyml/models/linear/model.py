@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -110,6 +110,9 @@ class LinearModel(Estimator, Fitted):
         As in ``lz.minimize``.
     """
 
+    one_formula: ClassVar[bool] = True
+    """Whether fits are minima of one formula."""
+
     fit_intercept: bool = True
     standardize: bool = False
     penalty_factor: Any = None
@@ -128,11 +131,12 @@ class LinearModel(Estimator, Fitted):
     @property
     def one_run(self) -> bool:
         """Whether a fit is one run of a solver, so that a checkpoint can hold it."""
-        return self.bounds is None
+        return self.one_formula and self.bounds is None
 
     @contextlib.contextmanager
     def run_with(self, **manner: Any) -> Iterator[None]:
-        """Fits in this context take these arguments of ``lz.minimize`` besides: a checkpoint, a callback, progress."""
+        """Fits in this context take these arguments of ``lz.minimize`` besides: a checkpoint, a callback, progress;
+        and ``minimize``, what is called in its place."""
         self._manner = manner
         try:
             yield
@@ -232,14 +236,11 @@ class LinearModel(Estimator, Fitted):
     def _run(self, formula: Any, data: Data, start: dict[str, np.ndarray]) -> Result:
         """The solver's result; data that are not finite are named, and a fit that did not converge warns."""
         options = {**self._resources, "progress": False}
+        manner = {**options, **self.__dict__.get("_manner", {})}
+        minimize = manner.pop("minimize", lz.minimize)
         try:
-            result = lz.minimize(
-                formula,
-                start,
-                self.solver,
-                tolerance=self.tol,
-                max_iterations=self.max_iter,
-                **{**options, **self.__dict__.get("_manner", {})},
+            result: Result = minimize(
+                formula, start, self.solver, tolerance=self.tol, max_iterations=self.max_iter, **manner
             )
         except NonFiniteError as error:
             raise checking.blame(data.features, **self._resources) or error from error

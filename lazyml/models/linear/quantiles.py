@@ -56,10 +56,7 @@ class QuantileRegressor(Regressor):
     quantile: float = dataclasses.field(default=0.5, kw_only=True)
     alpha: float = dataclasses.field(default=1.0, kw_only=True)
 
-    @property
-    def one_run(self) -> bool:
-        """Whether a fit is one run of a solver: it is not."""
-        return False
+    one_formula = False
 
     def _penalty(self, data: Data) -> Penalty:
         not_negative(alpha=self.alpha, quantile=self.quantile)
