@@ -79,6 +79,7 @@ def plot_calibration(table: np.ndarray, path: Any) -> None:
     upper.errorbar(mean, share, error, color=ACCENT, marker="o", markersize=5, capsize=2, linewidth=1.5, label="model")
     upper.set(ylabel="observed share", ylim=(0, top), title=f"Calibration, {int(rows.sum()):,} rows of the fit")
     upper.legend(frameon=False, loc="upper left")
-    lower.bar(mean, rows, width=0.8 / len(table), color=SOFT)
+    centres = (np.arange(len(table)) + 0.5) / len(table)
+    lower.bar(centres, table[:, 2], width=0.8 / len(table), color=SOFT)
     lower.set(xlabel="predicted probability", ylabel="rows", xlim=(0, top))
     finish(plt, figure, (upper, lower), path)

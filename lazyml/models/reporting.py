@@ -59,9 +59,18 @@ def facts_of(training: Training) -> list[tuple[str, str]]:
         ("iterations", str(result.n_iter)),
         ("passes", f"{result.passes:.4g}"),
         ("solver", result.reason),
+        *_of_selection(training.selection),
         *([("seconds", f"{seconds:.2f}")] if np.isfinite(seconds) else []),
         ("outcome", result.message),
     ]
+
+
+def _of_selection(selection: Any) -> list[tuple[str, str]]:
+    """What a selection took, beside the fit of what it chose."""
+    if selection is None:
+        return []
+    tried = f"{len(selection.table)} candidates x {len(selection.table[0].scores)} folds"
+    return [("selection", f"{tried}, {selection.n_passes:.4g} passes" + f"; {selection.note}" * bool(selection.note))]
 
 
 def coefficients_of(estimator: Any) -> TableOf:
