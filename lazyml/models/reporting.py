@@ -20,6 +20,7 @@ from lazyml.models.build import BuiltModel, at
 from lazyml.models.fitted import replace_file
 from lazyml.models.fitting import Training
 from lazyml.models.grammar import syntax_tree
+from lazyml.models.linear.summary import coefficient_rows
 from lazyml.models.parser import parse_formula
 from lazyml.models.selecting import name_of_score
 
@@ -75,41 +76,29 @@ def _of_selection(selection: Any) -> list[tuple[str, str]]:
 
 def coefficients_of(estimator: Any) -> TableOf:
     """Coefficients by column, the intercept first; with errors, p values and intervals where there are some."""
-    coef, intercept = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
+    coef, intercept = np.atleast_2d(estimator.coef_), np.ravel(estimator.intercept_)
     names = getattr(estimator, "feature_names_in_", None)
     columns = [f"x{j}" for j in range(coef.shape[1])] if names is None else [str(name) for name in names]
-    if len(coef) > 1:
-        classes = [str(label) for label in estimator.classes_]
-        rows = [["intercept", *(f"{b:.6g}" for b in intercept)]] if estimator.fit_intercept else []
-        rows += [[name, *(f"{w:.6g}" for w in of)] for name, of in zip(columns, coef.T, strict=True)]
-        return TableOf("coefficients by class", ["", *classes], rows)
-    inferred = _inferred(estimator)
-    header = ["", "coef", *(inferred[0] if inferred else ())]
-    lines = [[name, f"{w:.6g}"] for name, w in zip(columns, coef[0], strict=True)]
-    lines = [["intercept", f"{intercept[0]:.6g}"], *lines] if estimator.fit_intercept else lines
-    if inferred:
-        lines = [[*line, *more] for line, more in zip(lines, inferred[1], strict=True)]
-    return TableOf("coefficients", header, lines)
-
-
-def _inferred(estimator: Any) -> tuple[list[str], list[list[str]]] | None:
-    """Standard errors and what follows from them, the intercept first; None where they are not defined."""
     try:
-        errors, bounds = estimator.std_errors_, estimator.conf_int()
-        z, p = estimator.z_values_, estimator.p_values_
-    except (AttributeError, InferenceError):
-        return None
+        blocks = coefficient_rows(estimator, _LEVEL)
+    except (AttributeError, InferenceError):  # models that have no such thing, and fits that have none
+        if estimator.fit_intercept:
+            coef, columns = np.column_stack([intercept, coef]), ["intercept", *columns]
+        header = ["coef"] if len(coef) == 1 else [str(label) for label in estimator.classes_]
+        rows = [[name, *(f"{w:.6g}" for w in of)] for name, of in zip(columns, coef.T, strict=True)]
+        return TableOf("coefficients" + " by class" * (len(coef) > 1), ["", *header], rows)
     letter = "t" if estimator.inexact else "z"
-    if estimator.fit_intercept:
-        value, error = float(np.ravel(estimator.intercept_)[0]), estimator.intercept_std_error_
-        width, own = estimator.half_width(0.95) * error, value / error if error else np.nan
-        errors, z, p = np.r_[error, errors], np.r_[own, z], np.r_[estimator.two_sided(own), p]
-        bounds = np.vstack([[value - width, value + width], bounds])
-    lines = [
-        [f"{e:.3g}", f"{v:.2f}", f"{q:.3g}", f"{low:.4g}", f"{high:.4g}"]
-        for e, v, q, (low, high) in zip(errors, z, p, bounds, strict=True)
-    ]
-    return ["std err", letter, f"P>|{letter}|", "2.5%", "97.5%"], lines
+    lines = []
+    for name_of_class, block in blocks:
+        of = f"{name_of_class}: " if len(blocks) > 1 else ""
+        lines += [
+            [of + name, f"{w:.6g}", f"{e:.3g}", f"{z:.2f}", f"{p:.3g}", f"{low:.4g}", f"{high:.4g}"]
+            for name, w, e, z, p, low, high in block
+        ]
+    return TableOf("coefficients", ["", "coef", "std err", letter, f"P>|{letter}|", "2.5%", "97.5%"], lines)
+
+
+_LEVEL = 0.95
 
 
 def scores_of(training: Training) -> TableOf:
