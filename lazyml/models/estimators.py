@@ -17,8 +17,9 @@ from lazyml.models.grammar import with_place
 from lazyml.models.parser import parse_formula
 from lazyml.models.references import DataReference
 from lazyml.models.sections import ESTIMATORS
+from lazyml.solvers import Result
 
-ATTRIBUTES = ("coef", "intercept", "classes", "scale")
+ATTRIBUTES = ("coef", "intercept", "classes", "scale", "C", "alpha", "l1_ratio")
 """What a fitted estimator is stored as, each with `_` behind its name, where it has them."""
 
 _TO_PASS: Mapping[str, Callable[[Any], Any]] = {
@@ -80,6 +81,17 @@ def name_columns(built: BuiltModel, estimator: Any) -> None:
     names = column_names(declared.inputs["X"], built.definition.data, built.data)
     if names is not None and len(names) == estimator.n_features_in_:
         estimator.feature_names_in_ = np.asarray(names, dtype=object)
+
+
+def result_of(estimator: Any) -> Any:
+    """The Result of a fit; of estimators that choose their penalty, which have none, what they say of it."""
+    if hasattr(estimator, "result_"):
+        return estimator.result_
+    chosen = estimator.selection_.table[estimator.selection_.best_index]
+    message = f"chosen by {estimator.selection_.score}: {', '.join(f'{k}={v:g}' for k, v in chosen.settings.items())}"
+    return Result({"w": estimator.coef_, "b": np.asarray(estimator.intercept_)}, chosen.mean, float("nan"),
+                  estimator.n_iter_, estimator.n_passes_, all(row.converged for row in estimator.selection_.table),
+                  message, (), None, estimator.selection_.note)  # fmt: skip
 
 
 def stored(estimator: Any) -> dict[str, np.ndarray]:

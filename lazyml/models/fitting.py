@@ -112,7 +112,8 @@ def _train_estimator(
         with estimator.run_with(**run):
             at(definition, "estimator", "", estimator.fit, **built.inputs)
     estimators.name_columns(built, estimator)
-    result = estimator.result_
+    selection = getattr(estimator, "selection_", selection)
+    result = estimators.result_of(estimator)
     names = getattr(estimator, "feature_names_in_", None)
     details = _details(built, result, settings, selection) | ({} if names is None else {"columns": names.tolist()})
     fitted = FittedModel(estimators.stored(estimator), details, definition.folder)

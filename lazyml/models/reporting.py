@@ -55,8 +55,8 @@ def facts_of(training: Training) -> list[tuple[str, str]]:
     result = training.result
     seconds = result.history[-1].seconds if result.history else float("nan")
     return [
-        ("loss", f"{result.value:.8g}"),
-        ("gradient", f"{result.gradient_norm:.2e} at most"),
+        ("loss" if np.isfinite(result.gradient_norm) else "best score", f"{result.value:.8g}"),
+        *([("gradient", f"{result.gradient_norm:.2e} at most")] if np.isfinite(result.gradient_norm) else []),
         ("iterations", str(result.n_iter)),
         ("passes", f"{result.passes:.4g}"),
         ("solver", result.reason),

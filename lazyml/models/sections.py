@@ -5,6 +5,7 @@ A model is `FORMULAS`, formulas of parameters of its own, or `ESTIMATOR`, a clas
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -72,10 +73,11 @@ def _elsewhere(where: str) -> Kind:
     return Kind("this is not set here", where, lambda value: False, {"not": {}})
 
 
+RULES = ("min", "1se")
 _VALUES = listing(either(number(finite=False), text(), FLAG), 1)
 _SELECT: dict[str, Checked] = {
     "cv": whole(2).called("not a number of folds", description="Folds, by a hash of the row's number; 5."),
-    "rule": choice("not a rule", "min", "1se"),
+    "rule": choice("not a rule", *RULES),
     "score": text().called("not a score", description="A name of [metrics], or a formula; of estimators a name."),
     "larger_is_better": FLAG,
     "seed": whole(0),
@@ -115,10 +117,23 @@ PARAMETERS: Mapping[str, Checked] = {
 }
 """Parameters of estimators whose types do not tell what they may be."""
 
+_SHARES = either(number(low=0, high=1), listing(number(low=0, high=1), 1))
+SEARCHED: Mapping[str, Checked] = {
+    "Cs": either(whole(1), listing(number(above=0, finite=False), 1)),
+    "alphas": either(whole(1), listing(number(low=0), 1)),
+    "l1_ratio": _SHARES,
+    "l1_ratios": _SHARES,
+    "cv": whole(2),
+    "rule": choice("not a rule", *RULES),
+    "scoring": text(),
+}
+"""Parameters of those that choose their penalty, where they have such."""
+
 
 def _estimator(cls: Any) -> Table:
     inputs: dict[str, Checked] = {"name": text(), **dict.fromkeys(INPUTS, FORMULA)}
-    settings = of_fields(cls, PARAMETERS)
+    searches = SEARCHED if "cv" in {field.name for field in dataclasses.fields(cls)} else {}
+    settings = of_fields(cls, {**PARAMETERS, **searches})
     return Table({**inputs, **settings}, required=("X", "y"))
 
 

@@ -90,3 +90,31 @@ def test_what_a_selection_has_not(folder, tmp_path):
         models.train(declared(folder), checkpoint=tmp_path / "c")
     with pytest.raises(FormulaError, match=r"\[select\] score"):
         models.train(declared(folder, select={"score": "accurcy"}))
+
+
+@pytest.mark.skipif(not hasattr(models, "LassoCV"), reason="needs estimators that choose their penalty")
+@pytest.mark.parametrize(("name", "settings"), [
+    ("LogisticRegressionCV", {"Cs": [0.01, 1.0], "cv": 3}),
+    ("LassoCV", {"alphas": 5, "cv": 3, "rule": "1se"}),
+    ("ElasticNetCV", {"alphas": 5, "l1_ratio": [0.5, 1.0], "cv": 3}),
+    ("RidgeCV", {"alphas": [0.1, 10.0], "cv": 3}),
+])  # fmt: skip
+def test_estimators_that_choose_their_penalty(folder, tmp_path, name, settings):
+    mapping = {"data": FORMULAS["data"], "estimator": {"name": name, "X": "features", "y": "late", **settings}}
+    training = models.train(models.definition_from_mapping(mapping, folder))
+    X, y = lz.open(folder / "d.h5", "X"), lz.open(folder / "d.h5", "late")
+    alone = getattr(models, name)(**settings).fit(X, y)
+    np.testing.assert_allclose(training.fitted.params["coef"], alone.coef_)
+    assert training.result.passes == alone.n_passes_
+    assert len(reporting.scores_of(training).rows) == len(alone.selection_.table)
+    report = reporting.report_of(training, "a report")
+    assert "scores.png" in report.pictures and "convergence.png" not in report.pictures
+    training.fitted.save(tmp_path / "m.safetensors")
+    again = load_fitted(tmp_path / "m.safetensors")
+    restored = estimators.restored(again.definition, again)
+    chosen = "C_" if "Logistic" in name else "alpha_"
+    assert getattr(restored, chosen) == getattr(alone, chosen)
+    memory = np.asarray(lz.compute(X))
+    np.testing.assert_array_equal(restored.predict(memory), alone.predict(memory))
+    with pytest.raises(ParameterError, match="several runs"):
+        models.train(models.definition_from_mapping(mapping, folder), checkpoint=tmp_path / "c")

@@ -47,6 +47,11 @@ def _logistic(model: Any) -> dict[str, Any]:
     return {"solver": "saga"} if model.l1_ratio else {}
 
 
+def _found(*names: str) -> Callable[[Any], Mapping[str, Any]]:
+    """Parameters that a search has chosen."""
+    return lambda model: {name: getattr(model, f"{name}_") for name in names}
+
+
 _LINEAR, _SVM = "sklearn.linear_model", "sklearn.svm"
 COUNTERPARTS: Mapping[str, Counterpart] = {
     "LinearRegression": Counterpart(_LINEAR, "LinearRegression"),
@@ -69,15 +74,22 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
     "GammaRegressor": Counterpart(_LINEAR, "GammaRegressor", ("alpha", "max_iter"), begin=True),
     "TweedieRegressor": Counterpart(_LINEAR, "TweedieRegressor", ("power", "alpha", "link", "max_iter"), begin=True),
     "GeneralizedLinearModel": Counterpart(_LINEAR, "TweedieRegressor", ("alpha", "max_iter"), _tweedie, begin=True),
-}
-"""By the name of ours."""
+    "LogisticRegressionCV": Counterpart(
+        _LINEAR, "LogisticRegression", ("class_weight", "max_iter"), lambda model: {**_found("C", "l1_ratio")(model),
+        **({"solver": "saga"} if model.l1_ratio_ else {})}
+    ),
+    "RidgeCV": Counterpart(_LINEAR, "Ridge", own=_found("alpha")),
+    "LassoCV": Counterpart(_LINEAR, "Lasso", own=_found("alpha")),
+    "ElasticNetCV": Counterpart(_LINEAR, "ElasticNet", own=_found("alpha", "l1_ratio")),
+}  # fmt: skip
+"""By the name of ours; those that choose their penalty become the model with the penalty that they chose."""
 
 _FITTED = ("coef_", "intercept_", "classes_", "scale_", "outliers_", "n_features_in_", "feature_names_in_")
 
 
 def to_sklearn(model: Any) -> Any:
     """The fitted scikit-learn object that a fitted estimator is. Raises UnsupportedError where there is none."""
-    counterpart = next((COUNTERPARTS[c.__name__] for c in type(model).__mro__ if c.__name__ in COUNTERPARTS), None)
+    counterpart = COUNTERPARTS.get(type(model).__name__)
     if counterpart is None:
         raise UnsupportedError(f"scikit-learn has no counterpart of {type(model).__name__}",
                                expected=", ".join(COUNTERPARTS), fix="use to_onnx")  # fmt: skip
