@@ -65,13 +65,18 @@ def training_program(
     built = training_data(definition, data)
     try:
         with estimator.run_with(minimize=capture):
-            if estimator.one_formula:
+            if is_one_formula(estimator):
                 at(definition, "estimator", "", estimator.fit, **built.inputs)
     except _Captured as found:
         params = [p for p in found.formula.parameters() if p.name in found.start]
         return lz.compile([found.formula, *lz.grad(found.formula, params)], **resources), dict(found.start)
     raise UnsupportedError(f"a {type(estimator).__name__} is not the minimum of one formula, whose plan could be shown",
                            where=definition.place("estimator"))  # fmt: skip
+
+
+def is_one_formula(estimator: Any) -> bool:
+    """Whether a fit is the minimum of one formula: not of those that choose their penalty, nor by linear programs."""
+    return bool(estimator.one_formula) and "cv" not in estimator.get_params()
 
 
 def name_columns(built: BuiltModel, estimator: Any) -> None:
@@ -103,7 +108,8 @@ def stored(estimator: Any) -> dict[str, np.ndarray]:
 def restored(definition: ModelDefinition, fitted: FittedModel, **resources: Any) -> Any:
     """The estimator as it was fitted, without its training data."""
     estimator = make(definition, **resources)
-    estimator.set_params(**fitted.details.get("selection", {}).get("best", {}))
+    if definition.select:
+        estimator.set_params(**fitted.details["selection"]["best"])
     for name, value in fitted.params.items():
         setattr(estimator, f"{name}_", value if value.ndim else value[()])
     estimator.n_features_in_ = int(estimator.coef_.shape[-1])
