@@ -63,6 +63,28 @@ def plot_selection(selection: Any, path: Any) -> None:
     finish(plt, figure, (axis,), path)
 
 
+def plot_path(
+    strengths: np.ndarray, path: np.ndarray, names: Sequence[str], chosen: float, what: str, file: Any
+) -> None:
+    """Coefficients (k, d) by the strength of the penalty (k,); the largest have names."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    largest = np.argsort(-np.abs(path).max(axis=0))[:_NAMED].tolist()
+    for j in range(path.shape[1]):
+        named = j in largest
+        axis.plot(strengths, path[:, j], linewidth=1.5 if named else 0.7, color=None if named else SOFT,
+                  label=names[j] if named else None, zorder=2 if named else 1)  # fmt: skip
+    axis.axvline(chosen, linestyle=":", color=MUTED)
+    if strengths.min() > 0:
+        axis.set_xscale("log")
+    axis.set(xlabel=what, ylabel="coefficient", title="Coefficients by penalty")
+    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    finish(plt, figure, (axis,), file)
+
+
+_NAMED = 10
+
+
 def plot_calibration(table: np.ndarray, path: Any) -> None:
     """Observed share against predicted probability with 95 % intervals, above how many rows there are in each bin.
 

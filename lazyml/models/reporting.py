@@ -165,10 +165,37 @@ def report_of(training: Training, title: str, tables: Sequence[TableOf] = (), **
         pictures["convergence.png"] = lambda file: plots.plot_convergence(history, file)
     if calibration is not None:
         pictures["calibration.png"] = lambda file: plots.plot_calibration(calibration, file)
+    if (path := _path_of(training.estimator)) is not None:
+        pictures["coefficients.png"] = lambda file: plots.plot_path(*path, file)
     if training.selection is not None:
         pictures["scores.png"] = lambda file: plots.plot_selection(training.selection, file)
     details = {**training.fitted.details, "metrics": metrics}
     return Report(title, facts_of(training), tables, pictures, details)
+
+
+def _path_of(estimator: Any) -> tuple[Any, ...] | None:
+    """Penalties (k,), coefficients (k, d), names, the penalty that was chosen, and what it is called; None where an
+    estimator has no path. Of several l1_ratio it is that of the best."""
+    path = getattr(estimator, "coef_path_", None)
+    if path is None:
+        return None
+    names = getattr(estimator, "feature_names_in_", [f"x{j}" for j in range(estimator.n_features_in_)])
+    if hasattr(estimator, "Cs_"):  # (folds, ratios, Cs, outputs, d)
+        if path.shape[3] > 1:
+            return None
+        ratio = estimator.l1_ratios_.tolist().index(estimator.l1_ratio_)
+        return (
+            estimator.Cs_,
+            path.mean(axis=0)[ratio, :, 0],
+            names,
+            estimator.C_,
+            "C, coefficients are means over folds",
+        )
+    alphas = estimator.alphas_
+    if path.ndim == 3:
+        ratio = np.ravel(estimator.l1_ratio).tolist().index(estimator.l1_ratio_)
+        path, alphas = path[ratio], alphas[ratio]
+    return alphas, path.T, names, estimator.alpha_, "alpha"
 
 
 def check_report(folder: Path, force: bool) -> None:

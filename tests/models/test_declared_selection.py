@@ -108,12 +108,19 @@ def test_estimators_that_choose_their_penalty(folder, tmp_path, name, settings):
     assert training.result.passes == alone.n_passes_
     assert len(reporting.scores_of(training).rows) == len(alone.selection_.table)
     report = reporting.report_of(training, "a report")
-    assert "scores.png" in report.pictures and "convergence.png" not in report.pictures
+    assert {"scores.png", "coefficients.png"} <= set(report.pictures) and "convergence.png" not in report.pictures
+    strengths, path, names, chosen, _ = reporting._path_of(training.estimator)
+    assert path.shape == (len(strengths), 5) and len(names) == 5 and chosen in strengths
+    if name == "LassoCV":
+        at_chosen = path[strengths.tolist().index(chosen)]
+        np.testing.assert_array_equal(at_chosen, training.fitted.params["coef"])
+        reporting.write_report(report, tmp_path / "r")
+        assert (tmp_path / "r" / "coefficients.png").stat().st_size > 1000
     training.fitted.save(tmp_path / "m.safetensors")
     again = load_fitted(tmp_path / "m.safetensors")
     restored = estimators.restored(again.definition, again)
-    chosen = "C_" if "Logistic" in name else "alpha_"
-    assert getattr(restored, chosen) == getattr(alone, chosen)
+    strength = "C_" if "Logistic" in name else "alpha_"
+    assert getattr(restored, strength) == getattr(alone, strength)
     memory = np.asarray(lz.compute(X))
     np.testing.assert_array_equal(restored.predict(memory), alone.predict(memory))
     with pytest.raises(ParameterError, match="several runs"):
