@@ -64,7 +64,7 @@ def plot_selection(selection: Any, path: Any) -> None:
 
 
 def plot_path(
-    strengths: np.ndarray, path: np.ndarray, names: Sequence[str], chosen: float, what: str, file: Any
+    file: Any, strengths: np.ndarray, path: np.ndarray, names: Sequence[str], chosen: float, what: str
 ) -> None:
     """Coefficients (k, d) by the strength of the penalty (k,); the largest have names."""
     plt = pyplot()

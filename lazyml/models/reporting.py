@@ -166,7 +166,7 @@ def report_of(training: Training, title: str, tables: Sequence[TableOf] = (), **
     if calibration is not None:
         pictures["calibration.png"] = lambda file: plots.plot_calibration(calibration, file)
     if (path := _path_of(training.estimator)) is not None:
-        pictures["coefficients.png"] = lambda file: plots.plot_path(*path, file=file)
+        pictures["coefficients.png"] = lambda file: plots.plot_path(file, *path)
     if training.selection is not None:
         pictures["scores.png"] = lambda file: plots.plot_selection(training.selection, file)
     details = {**training.fitted.details, "metrics": metrics}
@@ -189,7 +189,7 @@ def _path_of(estimator: Any) -> tuple[Any, ...] | None:
             path.mean(axis=0)[ratio, :, 0],
             names,
             estimator.C_,
-            "C, coefficients are means over folds",
+            "C (means over folds)",
         )
     alphas = estimator.alphas_
     if path.ndim == 3:
