@@ -5,7 +5,9 @@ row, so that what rows have in common falls out. With d = r_B - r_A of n rows:
 
     difference = mean(d),    standard error = sqrt(var(d, ddof=1) / n)
 
-Metrics that are no means of rows, such as areas under curves, have values and no standard errors.
+and with weights s of rows m = sum(s d) / sum(s) and sqrt(sum(s^2 (d - m)^2)) / sum(s). Metrics that are no means of
+rows, such as areas under curves, have values and no standard errors; a loss is compared without its penalties. Where two
+models weigh rows differently, nothing is compared.
 
 Source: Dietterich, Approximate statistical tests for comparing supervised classification learning algorithms, Neural
 Computation 10 (1998) 1895, on pairing; the standard error is that of a mean.
@@ -73,6 +75,9 @@ def compare(
     values = {name: metrics_of(one) for name, one in built.items()}
     by_row = {name: _by_row(one, models[name]) for name, one in built.items()}
     first, *others = models
+    for name, means in by_row.items():
+        if ROW_LOSS in means and means[ROW_LOSS].rows is not None:
+            values[name] = {ROW_LOSS: lz.mean(means[ROW_LOSS].rows), **values[name]}
     wanted: dict[str, Any] = {"values": {n: {k: v for k, v in of.items() if _lazy(v)} for n, of in values.items()}}
     wanted["paired"] = {n: _paired(by_row[first], by_row[n]) for n in others}
     params: dict[str, Any] = {}
@@ -81,7 +86,16 @@ def compare(
     program: Any = lz.compile(wanted, **resources)
     found = program(**params)
     metrics = {n: {k: float(found["values"][n].get(k, v)) for k, v in of.items()} for n, of in values.items()}
-    differences = {n: _differences(metrics[first], metrics[n], found["paired"][n], rows) for n in others}
+    differences = {}
+    for name in others:
+        alike = [key for key in metrics[first] if key in metrics[name] and _weigh_alike(by_row, first, name, key)]
+        paired = found["paired"][name]
+        differences[name] = {
+            key: _difference(paired[key], rows)
+            if key in paired
+            else Difference(metrics[name][key] - metrics[first][key])
+            for key in alike
+        }
     return Comparison({name: _about(model) for name, model in models.items()}, metrics, differences,
                       _differing(models), rows, int(program.last_run.passes))  # fmt: skip
 
@@ -138,51 +152,95 @@ MEANS: Mapping[str, Callable[..., Any]] = {
 """Functions of formulas that are means over rows, and what of."""
 
 
-def _by_row(built: BuiltModel, model: FittedModel) -> dict[str, Any]:
-    """What each metric is the mean of, (n,), for those that are means."""
+@dataclass(frozen=True)
+class Mean:
+    """What a metric is the mean of, (n,), None where it is no mean; and the weights of rows, if it has some."""
+
+    rows: Any = None
+    weights: Any = None
+
+
+def _by_row(built: BuiltModel, model: FittedModel) -> dict[str, Mean]:
+    """What each metric is the mean of."""
     definition = built.definition
     texts: Mapping[str, str] = definition.metrics
     if definition.estimator is not None and not texts:
         texts = estimators.default_metrics(definition, estimators.restored(definition, model))
-    found = {name: rows_of(text, built.names) for name, text in texts.items()}
-    return {name: rows for name, rows in found.items() if rows is not None}
+    found = {name: mean_of(text, built.names) for name, text in texts.items()}
+    return found if definition.estimator is not None else {ROW_LOSS: _row_loss(built), **found}
 
 
-def rows_of(text: str, names: Mapping[str, Any]) -> Any:
-    """The rows that a formula is the mean of; None where it is no such mean.
+ROW_LOSS = "loss of rows"
+"""The loss of a model of formulas, without what depends on its parameters alone."""
+
+
+def _row_loss(built: BuiltModel) -> Mean:
+    """The rows that the loss is the mean of, beside penalties: of the terms of its formula that are means."""
+    terms = [syntax_tree(" ".join(built.definition.model["loss"].split()))]
+    rows: list[Any] = []
+    while terms:
+        term = terms.pop()
+        if isinstance(term, ast.BinOp) and isinstance(term.op, ast.Add):
+            terms += [term.left, term.right]
+        elif (found := mean_of(ast.unparse(term), built.names)).rows is not None:
+            rows.append(found.rows)
+    return Mean(sum(rows[1:], rows[0])) if rows else Mean()
+
+
+def mean_of(text: str, names: Mapping[str, Any]) -> Mean:
+    """The rows that a formula is the mean of, and their weights.
 
     >>> x = lz.from_array(np.array([1.0, 2.0, 6.0]))
-    >>> lz.compute(rows_of("mean((x - 1)**2)", {"x": x})).tolist(), rows_of("max(x)", {"x": x})
+    >>> lz.compute(mean_of("mean((x - 1)**2)", {"x": x}).rows).tolist(), mean_of("max(x)", {"x": x}).rows
     ([0.0, 1.0, 25.0], None)
     """
     call = syntax_tree(" ".join(text.split()))
     name = getattr(getattr(call, "func", None), "id", "")
-    if not isinstance(call, ast.Call) or name not in MEANS:
-        return None
+    if not isinstance(call, ast.Call):
+        return Mean()
+    words = {str(word.arg): word.value for word in call.keywords}
+    weights = words.pop("sample_weight", None)
+    s = None if weights is None else parse_formula(ast.unparse(weights), names)
     try:
-        more = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        more = {key: ast.literal_eval(value) for key, value in words.items()}
         rows = MEANS[name](*(parse_formula(ast.unparse(arg), names) for arg in call.args), **more)
-    except (LazymlError, TypeError, ValueError, AttributeError):  # of weights, along an axis, or of something else
-        return None
-    return rows if _lazy(rows) and len(rows.shape) == 1 else None
+    except (LazymlError, KeyError, TypeError, ValueError, AttributeError):  # along an axis, or of something else
+        rows = None
+    return Mean(rows if _lazy(rows) and len(rows.shape) == 1 else None, s)
 
 
-def _paired(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    differences = {name: other[name] * 1.0 - first[name] * 1.0 for name in first if name in other}
-    return {name: {"mean": lz.mean(d), "var": lz.var(d, ddof=1)} for name, d in differences.items()}
+def _weigh_alike(by_row: Mapping[str, Mapping[str, Mean]], first: str, other: str, metric: str) -> bool:
+    """Whether two models weigh the rows of a metric in the same way."""
+    of_both = [by_row[name].get(metric, Mean()).weights for name in (first, other)]
+    return len({None if weights is None else weights.node for weights in of_both}) == 1
 
 
-def _differences(
-    first: Mapping[str, float], other: Mapping[str, float], paired: Mapping[str, Mapping[str, Any]], rows: int
-) -> dict[str, Difference]:
-    found = {}
+def _paired(first: Mapping[str, Mean], other: Mapping[str, Mean]) -> dict[str, Any]:
+    """The totals of the differences, row by row."""
+    found: dict[str, Any] = {}
     for name in first:
-        if name in paired:
-            error = float(np.sqrt(paired[name]["var"] / rows))
-            found[name] = Difference(float(paired[name]["mean"]), error)
-        elif name in other:
-            found[name] = Difference(other[name] - first[name])
+        if name not in other:
+            continue
+        mine, theirs = first[name], other[name]
+        if mine.rows is None or theirs.rows is None:
+            continue
+        d, s = theirs.rows * 1.0 - mine.rows * 1.0, mine.weights
+        if s is None:
+            found[name] = {"mean": lz.mean(d), "var": lz.var(d, ddof=1)}
+        else:
+            square = (s * 1.0) ** 2
+            found[name] = {"total": lz.sum(s), "first": lz.sum(s * d),
+                           "squares": [lz.sum(square), lz.sum(square * d), lz.sum(square * d**2)]}  # fmt: skip
     return found
+
+
+def _difference(totals: Mapping[str, Any], rows: int) -> Difference:
+    if "mean" in totals:
+        return Difference(float(totals["mean"]), float(np.sqrt(totals["var"] / rows)))
+    mean = float(totals["first"] / totals["total"])
+    none, once, twice = totals["squares"]
+    spread = max(0.0, float(twice - 2 * mean * once + mean**2 * none))
+    return Difference(mean, spread**0.5 / float(totals["total"]))
 
 
 # --- how the models differ -----------------------------------------------------------------------------------------

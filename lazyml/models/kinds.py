@@ -93,7 +93,7 @@ class Table:
         noun = "key" if path else "section"
         for name in value:
             if name not in self.keys and self.others is None:
-                known = ", ".join(self.keys)
+                known = ", ".join(key for key, kind in self.keys.items() if "not" not in kind.schema)
                 yield Complaint((*path, name), f"unknown {noun} {name!r}", known, fix=did_you_mean(name, self.keys))
             if self.others is not None and not re.fullmatch(NAME, str(name)):
                 words = "letters, digits and _, starting with a letter"
@@ -141,7 +141,7 @@ class Named:
         elif name is None:
             yield Complaint(path, f"[{'.'.join(path)}] has no name", ", ".join(self.tables))
         elif isinstance(name, str):
-            known = " or ".join(map(repr, self.tables))
+            known = ", ".join(self.tables)
             near = did_you_mean(name, self.tables)
             yield Complaint((*path, "name"), f"unknown {self.noun} {name!r}", known, fix=near)
         else:

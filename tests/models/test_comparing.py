@@ -8,7 +8,7 @@ import lazyml as lz
 from lazyml import models
 from lazyml.errors import ParameterError
 from lazyml.models import parse_reference
-from lazyml.models.comparing import rows_of
+from lazyml.models.comparing import mean_of
 
 FORMULAS = {
     "data": {"features": "d.h5:X", "late": "d.h5:late"},
@@ -61,6 +61,10 @@ def test_metrics_and_paired_differences(fitted):
         by_row[name] = {"log_loss": -np.where(late == 1, np.log(p), np.log1p(-p)), "accuracy": (p > 0.5) == (late > 0)}
         for metric, rows in by_row[name].items():
             assert compared.metrics[name][metric] == pytest.approx(rows.mean(), rel=1e-9)
+    of_rows = compared.differences["narrow"]["loss of rows"]
+    assert of_rows.difference == pytest.approx(compared.differences["narrow"]["log_loss"].difference)
+    assert of_rows.standard_error == pytest.approx(compared.differences["narrow"]["log_loss"].standard_error)
+    assert compared.differences["narrow"]["loss"].standard_error is None
     for name in ("narrow", "free"):
         for metric in ("log_loss", "accuracy"):
             d = by_row[name][metric] * 1.0 - by_row["whole"][metric] * 1.0
@@ -107,21 +111,45 @@ def test_what_can_not_be_compared(fitted):
 ])  # fmt: skip
 def test_what_a_metric_is_the_mean_of(text, expected):
     names = {"y": lz.from_array(np.array([1, 0, 0])), "p": lz.from_array(np.array([0.75, 0.5, 0.25]))}
-    np.testing.assert_allclose(np.asarray(lz.compute(rows_of(text, names)), float), expected, rtol=1e-12)
-    assert lz.compute(rows_of(text, names)).mean() == pytest.approx(
+    np.testing.assert_allclose(np.asarray(lz.compute(mean_of(text, names).rows), float), expected, rtol=1e-12)
+    assert lz.compute(mean_of(text, names).rows).mean() == pytest.approx(
         float(lz.compute(models.parse_formula(text, names)))
     )
 
 
 @pytest.mark.parametrize("text", [
-    "roc_auc(y, p)", "mean(y) + 1", "mean(X, axis=0)", "mean(X)", "log_loss(y, p, sample_weight=p)", "mean(3)", "max(p)"
+    "roc_auc(y, p)", "mean(y) + 1", "mean(X, axis=0)", "mean(X)", "mean(3)", "max(p)"
 ])  # fmt: skip
 def test_what_is_no_mean_of_rows(text):
     names = {"y": lz.from_array([1, 0]), "p": lz.from_array([0.7, 0.3]), "X": lz.from_array(np.ones((2, 2)))}
-    assert rows_of(text, names) is None
+    assert mean_of(text, names).rows is None
 
 
 def test_log_loss_of_more_classes_by_row():
     p = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
     names = {"y": lz.from_array([2, 2]), "p": lz.from_array(p)}
-    np.testing.assert_allclose(lz.compute(rows_of("log_loss(y, p)", names)), -np.log([0.2, 0.8]))
+    np.testing.assert_allclose(lz.compute(mean_of("log_loss(y, p)", names).rows), -np.log([0.2, 0.8]))
+
+
+def test_weights_of_rows(fitted):
+    """Of an estimator's own metrics, weighted as its fit was; and nothing where only one of two is."""
+    folder, X, late, found = fitted
+    rng = np.random.default_rng(1)
+    s = rng.random(300)
+    with h5py.File(folder / "s.h5", "w") as file:
+        file["s"] = s
+    weighted = {}
+    for name, columns in (("one", "features[:, 0:1]"), ("all", "features")):
+        weighted[name], _ = models.fit(models.definition_from_mapping({
+            "data": {"features": "d.h5:X", "y": "d.h5:late", "s": "s.h5:s"},
+            "estimator": {"name": "LogisticRegression", "X": columns, "y": "y", "sample_weight": "s"},
+        }, folder))  # fmt: skip
+    rows = [-np.where(late == 1, np.log(p), np.log1p(-p)) for p in (probability(m, X) for m in weighted.values())]
+    d = rows[1] - rows[0]
+    mean = np.average(d, weights=s)
+    compared = models.compare(weighted)
+    difference = compared.differences["all"]["log_loss"]
+    assert difference.difference == pytest.approx(mean)
+    assert difference.standard_error == pytest.approx(np.sqrt(np.sum(s**2 * (d - mean) ** 2)) / s.sum())
+    assert compared.passes == 1 and "roc_auc" in compared.differences["all"]
+    assert models.compare({"one": weighted["one"], "free": found["free"]}).differences == {"free": {}}
