@@ -6,8 +6,8 @@ row, so that what rows have in common falls out. With d = r_B - r_A of n rows:
     difference = mean(d),    standard error = sqrt(var(d, ddof=1) / n)
 
 and with weights s of rows m = sum(s d) / sum(s) and sqrt(sum(s^2 (d - m)^2)) / sum(s). Metrics that are no means of
-rows, such as areas under curves, have values and no standard errors; a loss is compared without its penalties. Where two
-models weigh rows differently, nothing is compared.
+rows, such as areas under curves, have values and no standard errors; a loss is compared without its penalties. Where
+two models weigh rows differently, nothing is compared.
 
 Source: Dietterich, Approximate statistical tests for comparing supervised classification learning algorithms, Neural
 Computation 10 (1998) 1895, on pairing; the standard error is that of a mean.
