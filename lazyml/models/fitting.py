@@ -106,7 +106,7 @@ def _train_estimator(
                              where=definition.place("estimator"), fix="leave out --checkpoint")  # fmt: skip
     built, selection = estimators.training_data(definition), None
     if definition.select:
-        selection = selecting.of_estimator(definition, estimator, built.inputs, run, resources)
+        selection = selecting.of_estimator(built, estimator, run, resources)
         estimator = selection.model
     else:
         with estimator.run_with(**run):

@@ -76,7 +76,9 @@ def _elsewhere(where: str) -> Kind:
 RULES = ("min", "1se")
 _VALUES = listing(either(number(finite=False), text(), FLAG), 1)
 _SELECT: dict[str, Checked] = {
-    "cv": whole(2).called("not a number of folds", description="Folds, by a hash of the row's number; 5."),
+    "cv": either(whole(2), FORMULA).called(
+        "not a number of folds", description="Folds, by a hash of the row's number; 5. Or a formula: each row's fold."
+    ),
     "rule": choice("not a rule", *RULES),
     "score": text().called("not a score", description="A name of [metrics], or a formula; of estimators a name."),
     "larger_is_better": FLAG,

@@ -27,7 +27,7 @@ def of_loss(built: BuiltModel, settings: Mapping[str, Any], run: Mapping[str, An
                            expected='"auto"', found=repr(settings["solver"]), where=definition.place("solver", "name"),
                            fix="leave the name out, or give one value")  # fmt: skip
     _check_run(definition, run, "hyper")
-    told = dict(definition.select)
+    told = _told(definition, built.names)
     if "score" in told:
         text = definition.metrics.get(told["score"], told["score"])
         told["score"] = at(definition, "select", "score", parse_formula, text, built.names)
@@ -38,16 +38,24 @@ def of_loss(built: BuiltModel, settings: Mapping[str, Any], run: Mapping[str, An
     return _at(definition, "hyper", lambda: lz.select(built.loss, grid, start=start, **told, **limits, **resources))
 
 
-def of_estimator(
-    definition: ModelDefinition, estimator: Any, given: Mapping[str, Any], run: Mapping[str, Any], resources: Any
-) -> Any:
+def of_estimator(built: BuiltModel, estimator: Any, run: Mapping[str, Any], resources: dict[str, Any]) -> Any:
     """The `Selection` among the values of the grid, of an estimator and what it is fitted to."""
+    definition, given = built.definition, built.inputs
     _check_run(definition, run, "select")
     if "offset" in given:
         raise FormulaError("selection takes no offset", where=definition.place("estimator", "offset"),
                            fix="leave out [select], and give values one by one")  # fmt: skip
-    told = {**definition.select, "grid": {n: list(values) for n, values in definition.select["grid"].items()}}
+    told = _told(definition, built.data)
+    told["grid"] = {name: list(values) for name, values in told["grid"].items()}
     return _at(definition, "select", lambda: lz.select(estimator, **told, **given, **resources))
+
+
+def _told(definition: ModelDefinition, names: Mapping[str, Any]) -> dict[str, Any]:
+    """What [select] says, with folds that are a formula."""
+    told = dict(definition.select)
+    if isinstance(told.get("cv"), str):
+        told["cv"] = at(definition, "select", "cv", parse_formula, told["cv"], names)
+    return told
 
 
 def name_of_score(definition: ModelDefinition, selection: Any) -> str:

@@ -67,6 +67,15 @@ def test_scores_that_are_better_when_larger(folder):
     assert len({tuple(values) for values in means.values()}) == 1
 
 
+def test_folds_that_are_a_formula(folder):
+    a_third = models.train(declared(folder, select={"cv": "fold(late, 3)"})).selection
+    assert [row.mean for row in a_third.table] == pytest.approx(
+        [row.mean for row in models.train(declared(folder)).selection.table]
+    )
+    with pytest.raises(FormulaError, match=r"\[select\] cv"):
+        models.train(declared(folder, select={"cv": "fold(lat, 3)"}))
+
+
 def test_a_grid_of_an_estimator(folder, tmp_path):
     estimator = {"name": "LogisticRegression", "X": "features", "y": "late"}
     mapping = {"data": FORMULAS["data"], "estimator": estimator,
