@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what other packages say of themselves
         data.write_visits(folder, 2000)
-    data.write_flights(folder, 1000)
+    data.write_flights(folder, 300)  # so few that nothing is compiled
     for path in EXAMPLES.glob("*.toml"):
         shutil.copy(path, folder)
     return folder

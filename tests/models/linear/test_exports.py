@@ -18,12 +18,18 @@ from lazyml.models import (
 )
 
 pytest.importorskip("sklearn")
-SCALED = {"LinearSVR": {"C": 0.01}, "QuantileRegressor": {"alpha": 0.01}}
+SETTINGS = {
+    "LinearSVR": {"C": 0.01},
+    "QuantileRegressor": {"alpha": 0.01},
+    "LassoCV": {"alphas": 3, "cv": 3},
+    "ElasticNetCV": {"alphas": 3, "cv": 3},
+    "LogisticRegressionCV": {"Cs": [0.01, 1.0], "cv": 3},
+}
 
 
 def fitted(name):
     X, y = cancer() if "SVC" in name or "Logistic" in name else diabetes()
-    return getattr(linear, name)(**SCALED.get(name, {})).fit(X[:200], y[:200]), X[200:300]
+    return getattr(linear, name)(**SETTINGS.get(name, {})).fit(X[:200], y[:200]), X[200:300]
 
 
 @pytest.mark.parametrize("name", linear.__all__)
