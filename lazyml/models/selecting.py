@@ -13,8 +13,7 @@ from lazyml.models.grammar import with_place
 from lazyml.models.parser import parse_formula
 
 LARGER_IS_BETTER = (
-    "accuracy_score(", "precision_score(", "recall_score(", "f1_score(", "roc_auc", "average_precision_score(",
-    "pr_auc(", "r2_score(",
+    "accuracy_score(", "precision_score(", "recall_score(", "f1_score(", "r2_score("
 )  # fmt: skip
 """What a formula begins with whose larger values are better; of others it is the smaller, unless told otherwise."""
 
@@ -35,7 +34,8 @@ def of_loss(built: BuiltModel, settings: Mapping[str, Any], run: Mapping[str, An
     grid = {name: list(values) for name, values in definition.listed.items()}
     limits = {key: value for key, value in settings.items() if key in ("tolerance", "max_iterations")}
     start = {name: value for name, value in built.start.items() if name in built.params}
-    return _at(definition, "hyper", lambda: lz.select(built.loss, grid, start=start, **told, **limits, **resources))
+    section = "select" if "score" in told else "hyper"
+    return _at(definition, section, lambda: lz.select(built.loss, grid, start=start, **told, **limits, **resources))
 
 
 def of_estimator(built: BuiltModel, estimator: Any, run: Mapping[str, Any], resources: dict[str, Any]) -> Any:
