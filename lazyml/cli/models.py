@@ -84,9 +84,8 @@ def compare(
     threads: Threads = None,
 ) -> None:
     """Compare fitted models on the same rows. Metrics and paired differences, all in shared passes."""
-    from json import dumps
-
     from lazyml import models
+    from lazyml.models.fitting import strict_json
     from lazyml.models.tables import print_table
 
     stems = [path.stem for path in fitted]
@@ -94,7 +93,7 @@ def compare(
     loaded = {name: models.load_fitted(path) for name, path in zip(names, fitted, strict=True)}
     found = models.compare(loaded, data=references(data), memory=memory, threads=threads)
     if json:
-        print(dumps(found.as_dict(), indent=1))
+        print(strict_json(found.as_dict()))
         return
     for title, header, rows in _compared(found):
         print_table(title, header, rows)

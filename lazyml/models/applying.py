@@ -15,6 +15,7 @@ from lazyml.models import estimators
 from lazyml.models.build import BuiltModel, at, build, check_resources, check_scalar
 from lazyml.models.definition import ModelDefinition
 from lazyml.models.fitted import FittedModel, check_params
+from lazyml.models.fitting import plain
 from lazyml.models.grammar import did_you_mean
 from lazyml.models.reader import OF_ESTIMATORS
 from lazyml.models.references import DataReference
@@ -98,7 +99,7 @@ def metrics_of(built: BuiltModel) -> dict[str, Any]:
 
 def check_same_model(definition: ModelDefinition, fitted: FittedModel) -> None:
     """Raise ParameterError when a formula of [model], a hyper or the estimator changed since the fit."""
-    estimator = definition.mapping.get("estimator", {})
+    estimator = plain(definition.mapping.get("estimator", {}))
     now_and_then = {
         "model": (definition.model, fitted.details.get("model", {})),
         "hyper": (definition.hyper, fitted.details.get("hyper", {})),

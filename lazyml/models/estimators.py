@@ -11,7 +11,7 @@ import lazyml as lz
 from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.models.build import BuiltModel, at, open_data, parsed
 from lazyml.models.column_names import column_names
-from lazyml.models.definition import ModelDefinition, names_in
+from lazyml.models.definition import EstimatorDeclaration, ModelDefinition, names_in
 from lazyml.models.fitted import FittedModel
 from lazyml.models.grammar import with_place
 from lazyml.models.parser import parse_formula
@@ -23,24 +23,29 @@ ATTRIBUTES = ("coef", "intercept", "classes", "scale", "C", "alpha", "l1_ratio")
 """What a fitted estimator is stored as, each with `_` behind its name, where it has them."""
 
 _TO_PASS: Mapping[str, Callable[[Any], Any]] = {
-    "class_weight": lambda given: {_label(k): w for k, w in given.items()} if isinstance(given, Mapping) else given,
+    "class_weight": lambda given: (
+        {_label(str(k)): w for k, w in given.items()} if isinstance(given, Mapping) else given
+    ),
     "bounds": lambda given: tuple(np.asarray(end, float) if isinstance(end, list | tuple) else end for end in given),
 }
 """Parameters that a text file has in another form than Python."""
 
 
+def _declared(definition: ModelDefinition) -> EstimatorDeclaration:
+    assert definition.estimator is not None, "a model of formulas"
+    return definition.estimator
+
+
 def make(definition: ModelDefinition, **settings: Any) -> Any:
     """The estimator that is declared, not fitted; `settings` are further parameters of it."""
-    declared = definition.estimator
-    assert declared is not None
+    declared = _declared(definition)
     given = {name: _TO_PASS.get(name, lambda value: value)(value) for name, value in declared.settings.items()}
     return ESTIMATORS[declared.name](**given, **settings)
 
 
 def training_data(definition: ModelDefinition, data: Mapping[str, DataReference] | None = None) -> BuiltModel:
     """What the declared estimator is fitted to, in `inputs`."""
-    declared = definition.estimator
-    assert declared is not None
+    declared = _declared(definition)
     opened = open_data(definition, data)
     return BuiltModel(definition, opened, inputs=_inputs(definition, opened, declared.inputs))
 
@@ -81,8 +86,7 @@ def is_one_formula(estimator: Any) -> bool:
 
 def name_columns(built: BuiltModel, estimator: Any) -> None:
     """Give a fitted estimator the names of columns that the data have."""
-    declared = built.definition.estimator
-    assert declared is not None
+    declared = _declared(built.definition)
     names = column_names(declared.inputs["X"], built.definition.data, built.data)
     if names is not None and len(names) == estimator.n_features_in_:
         estimator.feature_names_in_ = np.asarray(names, dtype=object)
@@ -130,8 +134,7 @@ def applied(
     `probability` is that of the second of two classes (n,), or of each of more (n, k). With `outputs` only data that
     these need are opened: no labels, where the formulas have none.
     """
-    declared = definition.estimator
-    assert declared is not None
+    declared = _declared(definition)
     used = {k: text for k, text in declared.inputs.items() if outputs is None or k in ("X", "offset")}
     wanted = set().union(*map(names_in, used.values()))
     wanted |= set(definition.data) if outputs is None else definition.needed(outputs)
@@ -156,8 +159,7 @@ def default_metrics(definition: ModelDefinition, estimator: Any) -> dict[str, st
 
     They weigh rows as the fit did.
     """
-    declared = definition.estimator
-    assert declared is not None
+    declared = _declared(definition)
     y, weights = f"({declared.inputs['y']})", declared.inputs.get("sample_weight")
     weigh = f", sample_weight={weights}" if weights else ""
     if estimator.kind == "classifier":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -233,3 +234,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return [plain(entry) for entry in value]
     return value.item() if isinstance(value, np.generic) else value
+
+
+def strict_json(value: Any) -> str:
+    """A plain value as JSON that every program reads: numbers that are not finite are texts.
+
+    >>> strict_json({"C": float("inf"), "scores": [0.5]})
+    '{"C": "inf", "scores": [0.5]}'
+    """
+
+    def finite(entry: Any) -> Any:
+        if isinstance(entry, dict):
+            return {key: finite(inner) for key, inner in entry.items()}
+        if isinstance(entry, list):
+            return [finite(inner) for inner in entry]
+        return str(entry) if isinstance(entry, float) and not np.isfinite(entry) else entry
+
+    return json.dumps(finite(plain(value)), allow_nan=False)

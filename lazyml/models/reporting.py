@@ -18,7 +18,7 @@ from lazyml.models import plots
 from lazyml.models.applying import metrics_of, over, used_params
 from lazyml.models.build import BuiltModel, at
 from lazyml.models.fitted import replace_file
-from lazyml.models.fitting import Training
+from lazyml.models.fitting import Training, strict_json
 from lazyml.models.grammar import syntax_tree
 from lazyml.models.linear.summary import coefficient_rows
 from lazyml.models.parser import parse_formula
@@ -223,7 +223,7 @@ def write_report(report: Report, folder: Path) -> str | None:
         drawn.append(name)
     for stale in set(FILES[2:]) - set(drawn):
         (folder / stale).unlink(missing_ok=True)
-    replace_file(folder / DETAILS, json.dumps(report.details, indent=1).encode())
+    replace_file(folder / DETAILS, strict_json(report.details).encode())
     replace_file(folder / REPORT, _markdown(report, drawn).encode())
     return note
 

@@ -173,6 +173,17 @@ def test_a_changed_estimator_is_noticed(folder, data):
         models.evaluate(declared(folder, data, "Ridge", "visits", alpha=2.0), fitted)
 
 
+def test_what_python_has_and_toml_has_not(folder, data, tmp_path):
+    """Tuples, whole numbers as keys, arrays' numbers: the same model after it was stored."""
+    settings = {"C": np.float64(2.0), "class_weight": {-1: 1, 1: 2}, "bounds": (0, np.inf)}
+    definition = declared(folder, data, "LogisticRegression", "late", **settings)
+    fitted, _ = models.fit(definition)
+    fitted.save(tmp_path / "m.safetensors")
+    again = load_fitted(tmp_path / "m.safetensors")
+    assert models.evaluate(definition, again) == models.evaluate(again.definition, again)
+    assert estimators.restored(again.definition, again).class_weight == {-1: 1, 1: 2}
+
+
 def test_a_model_from_nothing_but_a_mapping_and_a_file(folder, data, monkeypatch):
     monkeypatch.chdir(folder)
     fitted, _ = models.fit(models.load_definition({
