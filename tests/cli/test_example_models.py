@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import lazyml as lz
 from lazyml.cli import app
 from lazyml.models import load_fitted
 
@@ -57,7 +56,6 @@ def test_visits_agree_with_statsmodels(folder):
     assert load_fitted(folder / "visits.safetensors").details["data"]["features"]["shape"] == [2000, 9]
 
 
-@pytest.mark.skipif(not hasattr(lz, "select"), reason="needs lz.select")
 def test_late_flights_choose_a_penalty_and_hold_out_days(folder):
     out = lazyml("fit", folder / "late.toml", "--out", folder / "late.safetensors")
     details = json.loads((folder / "late-report" / "fit.json").read_text())

@@ -9,7 +9,6 @@ from lazyml import models
 from lazyml.errors import FormulaError, ParameterError
 from lazyml.models import estimators, load_fitted, reporting
 
-pytestmark = pytest.mark.skipif(not hasattr(lz, "select"), reason="needs lz.select")
 FORMULAS = {
     "data": {"features": "d.h5:X", "late": "d.h5:late"},
     "params": {"w": {"shape": ["features.columns"]}, "b": {}},
@@ -101,7 +100,6 @@ def test_what_a_selection_has_not(folder, tmp_path):
         models.train(declared(folder, select={"score": "accurcy"}))
 
 
-@pytest.mark.skipif(not hasattr(models, "LassoCV"), reason="needs estimators that choose their penalty")
 @pytest.mark.parametrize(("name", "settings"), [
     ("LogisticRegressionCV", {"Cs": [0.01, 1.0], "cv": 3}),
     ("LassoCV", {"alphas": 5, "cv": 3, "rule": "1se"}),
