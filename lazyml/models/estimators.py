@@ -70,18 +70,13 @@ def training_program(
     built = training_data(definition, data)
     try:
         with estimator.run_with(minimize=capture):
-            if is_one_formula(estimator):
+            if estimator.one_formula:
                 at(definition, "estimator", "", estimator.fit, **built.inputs)
     except _Captured as found:
         params = [p for p in found.formula.parameters() if p.name in found.start]
         return lz.compile([found.formula, *lz.grad(found.formula, params)], **resources), dict(found.start)
     raise UnsupportedError(f"a {type(estimator).__name__} is not the minimum of one formula, whose plan could be shown",
                            where=definition.place("estimator"))  # fmt: skip
-
-
-def is_one_formula(estimator: Any) -> bool:
-    """Whether a fit is the minimum of one formula: not of those that choose their penalty, nor by linear programs."""
-    return bool(estimator.one_formula) and "cv" not in estimator.get_params()
 
 
 def name_columns(built: BuiltModel, estimator: Any) -> None:

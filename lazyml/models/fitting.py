@@ -101,9 +101,9 @@ def _train_estimator(
 ) -> Training:
     limits = {theirs: settings[ours] for ours, theirs in LIMITS.items() if ours in settings}
     estimator = estimators.make(definition, solver=solver, **limits, **resources)
-    if run.get("checkpoint") and not (estimator.one_run and estimators.is_one_formula(estimator)):
+    if run.get("checkpoint") and not estimator.one_run:
         raise ParameterError(f"no checkpoint of a {type(estimator).__name__} that is fitted by several runs",
-                             expected="a model without bounds, and no QuantileRegressor",
+                             expected="a model without bounds whose penalty is given, and no QuantileRegressor",
                              where=definition.place("estimator"), fix="leave out --checkpoint")  # fmt: skip
     built, selection = estimators.training_data(definition), None
     if definition.select:

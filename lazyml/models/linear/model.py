@@ -111,7 +111,7 @@ class LinearModel(Estimator, Fitted):
     """
 
     one_formula: ClassVar[bool] = True
-    """Whether fits are minima of one formula."""
+    """Whether a fit is the minimum of one formula, and no linear program or choice of a penalty."""
 
     fit_intercept: bool = True
     standardize: bool = False
