@@ -250,7 +250,9 @@ def _about(model: FittedModel) -> dict[str, Any]:
     """The size of a model, and how its fit went."""
     result = model.details.get("result", {})
     kept = {name: result.get(name) for name in ("passes", "iterations", "converged", "value")}
-    sizes = [np.size(value) for name, value in model.params.items() if name != "classes"]
+    estimator = "estimator" in model.details.get("definition", {})
+    trained = ("coef", "intercept") if estimator else model.params  # classes and penalties are stored beside them
+    sizes = [np.size(model.params[name]) for name in trained]
     return {"parameters": int(sum(sizes)), **kept}
 
 

@@ -71,7 +71,8 @@ def _of_selection(selection: Any) -> list[tuple[str, str]]:
     if selection is None:
         return []
     tried = f"{len(selection.table)} candidates x {len(selection.table[0].scores)} folds"
-    return [("selection", f"{tried}, {selection.n_passes:.4g} passes" + f"; {selection.note}" * bool(selection.note))]
+    how = selection.note.partition(";")[0]
+    return [("selection", f"{tried}, {selection.n_passes:.4g} passes" + f"; {how}" * bool(how))]
 
 
 def coefficients_of(estimator: Any) -> TableOf:
