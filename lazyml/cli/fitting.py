@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lazyml.cli.options import Force, Memory, Model, Threads, inputs
-from lazyml.errors import OutputExistsError
+from lazyml.errors import LazymlError, OutputExistsError
 
 if TYPE_CHECKING:
     from lazyml.models import Training
@@ -82,15 +82,21 @@ def _tell(
     tables += [] if training.estimator is None else [reporting.coefficients_of(training.estimator)]
     facts, note = reporting.facts_of(training), None
     saved = [("saved", str(out)), *([("checkpoint", str(checkpoint))] if checkpoint else [])]
+    failed = None
     if folder is not None:
-        whole = reporting.report_of(training, f"{model.name}: trained", tables, **resources)
-        note = reporting.write_report(whole, folder)
-        tables, saved = list(whole.tables), [*saved, ("report", str(folder / reporting.REPORT))]
+        try:
+            whole = reporting.report_of(training, f"{model.name}: trained", tables, **resources)
+            note = reporting.write_report(whole, folder)
+            tables, saved = list(whole.tables), [*saved, ("report", str(folder / reporting.REPORT))]
+        except LazymlError as error:  # of a metric, say: after the fit, which is saved and is to be seen
+            failed = error
     for table in tables:
         _print(table)
     print_facts(f"{model}: trained", [*facts, *saved])
     if note:
         print(note, file=sys.stderr)
+    if failed is not None:
+        raise failed
 
 
 def _print(table: TableOf) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 import lazyml as lz
 from lazyml.config import memory_budget, thread_count
-from lazyml.errors import FormulaError, LazymlError, ShapeError
+from lazyml.errors import CheckpointError, FormulaError, LazymlError, ShapeError
 from lazyml.models.definition import ModelDefinition
 from lazyml.models.grammar import did_you_mean, with_place
 from lazyml.models.parser import parse_formula
@@ -124,9 +124,11 @@ def check_resources(memory: int | str | None = None, threads: int | None = None)
 def at(
     definition: ModelDefinition, section: str, key: str, function: Callable[..., Any], *args: Any, **more: Any
 ) -> Any:
-    """Call `function`; an error of it is told where in the model file it comes from."""
+    """Call `function`; an error of it is told where in the model file it comes from, but for those of checkpoints."""
     try:
         return function(*args, **more)
+    except CheckpointError:
+        raise
     except LazymlError as error:
         raise with_place(error, where=definition.place(section, key)) from error
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import lazyml as lz
-from lazyml.errors import LazymlError, ParameterError
+from lazyml.errors import CheckpointError, LazymlError, ParameterError
 from lazyml.models import estimators, selecting
 from lazyml.models.build import BuiltModel, at, build, check_resources, shape_of
 from lazyml.models.definition import ModelDefinition
@@ -71,6 +71,8 @@ def train(
     arguments = {**{k: v for k, v in settings.items() if k in LIMITS}, **run, **resources}
     try:
         result = lz.minimize(built.loss, start=built.start, solver=chosen, **arguments)
+    except CheckpointError:
+        raise
     except LazymlError as error:
         place = definition.place("params") if isinstance(error, ParameterError) else definition.place("model", "loss")
         raise with_place(error, where=place) from error

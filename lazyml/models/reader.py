@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import keyword
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lazyml.models.definition import (
     ModelDefinition,
     ParamDeclaration,
     SolverSettings,
+    names_in,
 )
 from lazyml.models.grammar import CONSTANTS, did_you_mean, with_place
 from lazyml.models.kinds import Complaint
@@ -34,7 +36,7 @@ def read(
     if not isinstance(mapping, Mapping):
         raise FormulaError("a model is a mapping of sections", found=repr(mapping)[:80], where=origin)
     complaints = itertools.chain(root("estimator" in mapping).check(mapping, ()), _names(mapping))
-    for complaint in itertools.chain(complaints, _choices(mapping)):
+    for complaint in itertools.chain(complaints, _choices(mapping), _formulas(mapping)):
         raise _error(draft, complaint)
     data = {name: _reference(draft, name, text) for name, text in mapping["data"].items()}
     params = {name: _param(given) for name, given in mapping.get("params", {}).items()}
@@ -89,6 +91,24 @@ def _choices(mapping: Mapping[str, Any]) -> Iterator[Complaint]:
                 near = did_you_mean(name, known)
                 expected = ", ".join(key for key in known if key not in ELSEWHERE)
                 yield Complaint(("select", "grid", name), f"unknown parameter {name!r}", expected, fix=near)
+
+
+def _formulas(mapping: Mapping[str, Any]) -> Iterator[Complaint]:
+    """What is wrong with formulas that are parsed only when an estimator is fitted, which may be hours later."""
+    if "estimator" not in mapping:
+        return
+    for key in INPUTS:
+        text = mapping["estimator"].get(key, "")
+        if re.fullmatch(r"[^\[\]()]+:[^\[\]():]+", text):
+            yield Complaint(("estimator", key), "a reference where a formula goes", "a name of [data], or a formula",
+                            repr(text), "declare it under [data], and name it")  # fmt: skip
+    known = [*mapping["data"], *OF_ESTIMATORS]
+    for section in ("predict", "metrics"):
+        for name, text in mapping.get(section, {}).items():
+            for unknown in sorted(names_in(text) - {*known, *FUNCTIONS, *CONSTANTS}):
+                yield Complaint((section, name), f"unknown name {unknown!r}", ", ".join(known),
+                                fix=did_you_mean(unknown, known))  # fmt: skip
+            known += [name] * (section == "predict")
 
 
 def _names(mapping: Mapping[str, Any]) -> Iterator[Complaint]:

@@ -101,6 +101,15 @@ def test_a_report_is_kept_unless_forced(folder, monkeypatch):
     assert "a folder" in lazyml("fit", "model.toml", "--out", "n.safetensors", "--report", "x/r", code=1).stderr
 
 
+def test_a_metric_that_fails_after_the_fit_costs_the_report_and_not_the_model(folder):
+    with (folder / "estimator.toml").open("a") as file:
+        file.write('[metrics]\nrows = "margin"\n')
+    result = lazyml("fit", "estimator.toml", "--out", "m.safetensors", code=1)
+    assert "[metrics] rows" in result.stderr and "saved" in result.stdout and "hour" in result.stdout
+    assert load_fitted("m.safetensors").details["result"]["converged"]
+    assert not (folder / "m-report").exists()
+
+
 def test_without_matplotlib_the_report_has_no_pictures(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = lazyml("fit", "model.toml", "--out", "m.safetensors")

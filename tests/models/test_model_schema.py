@@ -114,6 +114,9 @@ def test_what_only_the_reader_knows():
         (changed(("select", "grid"), {"c": [1.0]}), "did you mean 'C'"),
         (changed(("select", "grid"), {"tol": [1.0]}), "unknown parameter 'tol'"),
         ({**tomllib.loads(GOOD), "select": {"cv": 3}}, "nothing to choose"),
+        ({**ESTIMATOR, "metrics": {"bias": "mean(predicton)"}}, "did you mean 'prediction'"),
+        ({**ESTIMATOR, "predict": {"odds": "exp(margin)"}, "metrics": {"top": "max(ods)"}}, "did you mean 'odds'"),
+        (changed(("estimator", "X"), "a.h5:x"), "declare it under [data]"),
         ("model.toml", "a mapping of sections"),
     ):
         with pytest.raises(FormulaError) as caught:
