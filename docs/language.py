@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import lazyml as lz
-from docs.examples import Examples, code
+from docs.example_cells import Examples, code
 from lazyml import array
 from lazyml.expr.node import OPS, Doc
 from lazyml.expr.ops.special import SCIPY

@@ -8,17 +8,19 @@ trained, stored, applied and evaluated.
 
 from __future__ import annotations
 
-from lazyml.models.build import BuiltModel, build, evaluate, fit, fitted_model, predict
+from lazyml.models.applying import evaluate, predict
+from lazyml.models.build import BuiltModel, build
+from lazyml.models.comparing import Comparison, compare
 from lazyml.models.definition import (
-    DataReference,
+    EstimatorDeclaration,
     ModelDefinition,
     ParamDeclaration,
     SolverSettings,
     definition_from_mapping,
     load_definition,
-    parse_reference,
 )
 from lazyml.models.fitted import FittedModel, load_fitted
+from lazyml.models.fitting import Training, fit, fitted_model, train, training_program
 from lazyml.models.linear import (
     ElasticNet,
     ElasticNetCV,
@@ -39,12 +41,16 @@ from lazyml.models.linear import (
     TweedieRegressor,
 )
 from lazyml.models.parser import parse_formula
+from lazyml.models.references import DataReference, parse_reference
+from lazyml.models.sections import schema
 
 __all__ = [
     "BuiltModel",
+    "Comparison",
     "DataReference",
     "ElasticNet",
     "ElasticNetCV",
+    "EstimatorDeclaration",
     "FittedModel",
     "GammaRegressor",
     "GeneralizedLinearModel",
@@ -63,8 +69,10 @@ __all__ = [
     "Ridge",
     "RidgeCV",
     "SolverSettings",
+    "Training",
     "TweedieRegressor",
     "build",
+    "compare",
     "definition_from_mapping",
     "evaluate",
     "fit",
@@ -74,4 +82,7 @@ __all__ = [
     "parse_formula",
     "parse_reference",
     "predict",
+    "schema",
+    "train",
+    "training_program",
 ]

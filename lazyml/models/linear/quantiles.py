@@ -56,6 +56,8 @@ class QuantileRegressor(Regressor):
     quantile: float = dataclasses.field(default=0.5, kw_only=True)
     alpha: float = dataclasses.field(default=1.0, kw_only=True)
 
+    one_formula = False
+
     def _penalty(self, data: Data) -> Penalty:
         not_negative(alpha=self.alpha, quantile=self.quantile)
         if not 0 < self.quantile < 1:

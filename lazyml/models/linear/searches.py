@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Search(CrossValidated):
     Fitted, beside what the model itself has: ``scores_`` (folds, *grid), larger is better; ``selection_``, the table.
     """
 
+    one_formula: ClassVar[bool] = False
     rule: str
     scoring: Any
     cv: Any

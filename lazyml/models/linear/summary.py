@@ -15,7 +15,7 @@ def summary_table(model: Any, inferred: Any, level: float) -> str:
     side = f"{100 * (1 - level) / 2:g}%", f"{100 * (1 + level) / 2:g}%"
     lines = [type(model).__name__.center(WIDTH).rstrip(), "=" * WIDTH, *_head(model, inferred), "-" * WIDTH]
     lines.append(f"{'':<16}{'coef':>12}{'std err':>10}{letter:>10}{f'P>|{letter}|':>8}{side[0]:>11}{side[1]:>11}")
-    parts = _outputs(model, level)
+    parts = coefficient_rows(model, level)
     for name, rows in parts:
         lines += [name] if len(parts) > 1 else []
         lines += [f"{label[:16]:<16}{coef:>12.4g}{error:>10.3g}{z:>10.3f}{p:>8.3f}{low:>11.4g}{high:>11.4g}"
@@ -23,7 +23,7 @@ def summary_table(model: Any, inferred: Any, level: float) -> str:
     return "\n".join([*lines, "=" * WIDTH])
 
 
-def _outputs(model: Any, level: float) -> list[tuple[str, list[tuple[Any, ...]]]]:
+def coefficient_rows(model: Any, level: float) -> list[tuple[str, list[tuple[Any, ...]]]]:
     """For each class where there are more than two, else once: its name, and label, coefficient, error, z, p and
     interval of the intercept and of each column."""
     names = getattr(model, "feature_names_in_", None)
