@@ -29,12 +29,14 @@ class ParamDeclaration:
 
 @dataclass(frozen=True)
 class SolverSettings:
-    """What `lz.minimize` is told; None leaves its default. `options` are fields of the solver's dataclass."""
+    """What `lz.minimize` is told; None leaves its default. `options` are fields of the solver's dataclass, and
+    `early_stopping` those of `lz.EarlyStopping`."""
 
     name: str = "auto"
     tolerance: float | None = None
     max_iterations: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    early_stopping: Mapping[str, Any] | None = None
 
     def arguments(self) -> dict[str, Any]:
         given = {"solver": self.name, "tolerance": self.tolerance, "max_iterations": self.max_iterations}

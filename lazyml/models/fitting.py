@@ -20,7 +20,10 @@ from lazyml.models.build import BuiltModel, at, build, check_resources, shape_of
 from lazyml.models.definition import ModelDefinition
 from lazyml.models.fitted import FittedModel
 from lazyml.models.grammar import with_place
+from lazyml.models.parser import parse_formula
 from lazyml.models.references import DataReference
+from lazyml.models.sections import OF_EARLY_STOPPING
+from lazyml.solvers import EarlyStopping
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits
 from lazyml.solvers.registry import SOLVERS, find_solver
 
@@ -63,6 +66,7 @@ def train(
     if definition.estimator is not None:
         return _train_estimator(definition, settings, chosen, resources, run)
     built = build(definition)
+    run |= _early_stopping(definition, built.names)
     if definition.listed:
         selection = selecting.of_loss(built, settings, run, resources)
         chosen_ones = replace(definition, hyper={**definition.hyper, **selection.best})
@@ -108,6 +112,7 @@ def _train_estimator(
                              expected="a model without bounds whose penalty is given, and no QuantileRegressor",
                              where=definition.place("estimator"), fix="leave out --checkpoint")  # fmt: skip
     built, selection = estimators.training_data(definition), None
+    run |= _early_stopping(definition, built.data)
     if definition.select:
         selection = selecting.of_estimator(built, estimator, run, resources)
         estimator = selection.model
@@ -123,12 +128,27 @@ def _train_estimator(
     return Training(fitted, result, built, estimator, selection)
 
 
+def _early_stopping(definition: ModelDefinition, names: Mapping[str, Any]) -> dict[str, Any]:
+    """What `lz.minimize` is told of rows that are held out."""
+    given = definition.solver.early_stopping
+    if given is None:
+        return {}
+    parsed = {
+        name: at(definition, "solver", "early_stopping", parse_formula, value, names)
+        if name in OF_EARLY_STOPPING
+        else value
+        for name, value in given.items()
+    }
+    return {"early_stopping": at(definition, "solver", "early_stopping", lambda: EarlyStopping(**parsed))}
+
+
 def _settings(definition: ModelDefinition, given: Mapping[str, Any]) -> dict[str, Any]:
     """Those of [solver] with those that override them; options go with the solver that they are of."""
     own = definition.solver
     settings = {**own.arguments(), **given}
     options = own.options if settings["solver"] == own.name else {}
-    return {**settings, **({"options": dict(options)} if options else {})}
+    more = {"options": options, "early_stopping": own.early_stopping}
+    return {**settings, **{name: dict(value) for name, value in more.items() if value}}
 
 
 def _configured(definition: ModelDefinition, settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
@@ -191,6 +211,7 @@ def outcome(result: Result) -> dict[str, Any]:
         "gradient_norm": float(result.gradient_norm),
         "iterations": int(result.n_iter),
         "passes": result.passes,
+        "held_out": result.held_out,
         "converged": bool(result.converged),
         "message": str(result.message),
         "reason": str(result.reason),

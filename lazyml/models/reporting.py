@@ -57,6 +57,7 @@ def facts_of(training: Training) -> list[tuple[str, str]]:
     return [
         ("loss" if np.isfinite(result.gradient_norm) else "best score", f"{result.value:.8g}"),
         *([("gradient", f"{result.gradient_norm:.2e} at most")] if np.isfinite(result.gradient_norm) else []),
+        *([] if result.held_out is None else [("loss held out", f"{result.held_out:.8g}")]),
         ("iterations", str(result.n_iter)),
         ("passes", f"{result.passes:.4g}"),
         ("solver", result.reason),

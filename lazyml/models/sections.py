@@ -28,12 +28,16 @@ from lazyml.models.kinds import (
 )
 from lazyml.models.linear.families import FAMILIES, LINKS
 from lazyml.models.linear.inference import COVARIANCES
+from lazyml.solvers.early_stopping import EarlyStopping
 from lazyml.solvers.registry import SOLVERS
 
 INPUTS = ("X", "y", "sample_weight", "offset")
 """What an estimator is fitted to, each a formula of data."""
-SOLVER_KEYS = ("name", "tolerance", "max_iterations")
+SOLVER_KEYS = ("name", "tolerance", "max_iterations", "early_stopping")
 """Keys of [solver] that are no options of one solver."""
+
+OF_EARLY_STOPPING = ("rows", "formula")
+"""What of early stopping is a formula."""
 
 _REFERENCE = text("not a reference to a dataset", '"file.h5:dataset"', ".+:.+")
 REFERENCE = either(_REFERENCE, listing(_REFERENCE, 1))
@@ -65,6 +69,7 @@ def _solver(cls: Any) -> Table:
         "name": text(),
         "tolerance": number(above=0).called("tolerance must be positive", "a number above 0"),
         "max_iterations": whole(1).called("not a number of iterations"),
+        "early_stopping": Table({**of_fields(EarlyStopping), **dict.fromkeys(OF_EARLY_STOPPING, FORMULA)}),
     }
     return Table({**kinds, **of_fields(cls)})
 

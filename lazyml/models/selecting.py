@@ -75,6 +75,9 @@ def kept(definition: ModelDefinition, selection: Any) -> dict[str, Any]:
 
 
 def _check_run(definition: ModelDefinition, run: Mapping[str, Any], section: str) -> None:
+    if run.get("early_stopping"):
+        raise ParameterError("a selection of many fits does not stop early", where=definition.place("solver"),
+                             fix="leave out early_stopping")  # fmt: skip
     if run.get("checkpoint"):
         raise ParameterError("a selection of many fits has no checkpoint", expected="a fit of one value",
                              where=definition.place(section), fix="leave out --checkpoint")  # fmt: skip

@@ -293,3 +293,21 @@ def test_several_results_are_no_value(folder, section):
         build(definition_from_mapping(changed(**{section: {"g": "grad(loss, [w, b])"}}), folder))
     with pytest.raises(FormulaError, match="2 results"):
         build(definition_from_mapping(changed(model={"loss": "top_k(late, 3)"}), folder))
+
+
+def test_early_stopping(folder):
+    early = {"fraction": 0.3, "patience": 2, "seed": 1}
+    definition = definition_from_mapping(changed(solver={"early_stopping": early}), folder)
+    fitted, result = fit(definition)
+    built = build(definition)
+    alone = lz.minimize(built.loss, built.start, "lbfgs", tolerance=1e-10, early_stopping=lz.EarlyStopping(**early))
+    assert result.held_out == alone.held_out and result.n_iter == alone.n_iter
+    assert fitted.details["solver"]["early_stopping"] == early
+    assert fitted.details["result"]["held_out"] == result.held_out
+    rows = changed(solver={"early_stopping": {"rows": "fold(late, 4) == 0"}})
+    assert fit(definition_from_mapping(rows, folder))[1].held_out not in (None, result.held_out)
+    for wrong, words in (({"fraction": 2}, "within 0 and 1"), ({"patients": 2}, "did you mean 'patience'"),
+                         ({"rows": "lat == 0"}, "did you mean 'late'")):  # fmt: skip
+        with pytest.raises((FormulaError, ParameterError)) as caught:
+            fit(definition_from_mapping(changed(solver={"early_stopping": wrong}), folder))
+        assert words in str(caught.value) and "model [solver] early_stopping" in str(caught.value)
