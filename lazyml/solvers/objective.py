@@ -101,6 +101,8 @@ class Objective:
         Added to every value here, and to no gradient: for solvers that take proximal steps.
     with_hessian : callable, optional
         ``with_hessian(params) -> (value, gradients, hessian)``, the last (size, size) by the flat vector.
+    hessian_fits : callable, optional
+        Whether the memory allowed holds a pass with the Hessian; it does unless told otherwise.
     several : callable, optional
         ``several(params) -> values`` at k points at once, each parameter with one more leading axis k.
     pair : callable, optional
@@ -127,6 +129,7 @@ class Objective:
         quadratic: Callable[[], bool] | None = None,
         penalty: Penalised | None = None,
         with_hessian: Curved | None = None,
+        hessian_fits: Callable[[], bool] | None = None,
         several: Several | None = None,
         pair: Pair | None = None,
         sample: Callable[[int], Sample | None] | None = None,
@@ -137,7 +140,8 @@ class Objective:
         self.counts = Counts()
         self._evaluate, self._last_run, self._locate = evaluate, last_run, locate
         self._quadratic, self.penalty = quadratic, penalty
-        self._with_hessian, self._several, self._pair, self._sample = with_hessian, several, pair, sample
+        self._with_hessian, self._hessian_fits = with_hessian, hessian_fits
+        self._several, self._pair, self._sample = several, pair, sample
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=np.int64).tolist()
         starts = [0, *ends]
         self._slices = {name: slice(starts[i], ends[i]) for i, name in enumerate(self.shapes)}
@@ -177,6 +181,11 @@ class Objective:
         value, gradients, hessian = self._counted(self._with_hessian, self.unflatten(x))
         found = hessian if isinstance(hessian, Hessian) else Hessian(np.asarray(hessian))
         return self._point(x, value, gradients), found
+
+    @property
+    def has_hessian(self) -> bool:
+        """Whether ``with_hessian`` can be asked for, within the memory allowed."""
+        return self._with_hessian is not None and (self._hessian_fits is None or self._hessian_fits())
 
     def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[Point, Point]:
         """Value and gradient at two points: one pass where the oracle can, else two."""

@@ -86,6 +86,14 @@ class Programs:
         return self._compile(formulas, backend="numpy" if interpret else "auto")
 
     @cached_property
+    def hessian_fits(self) -> bool:
+        """Whether a pass with the Hessian is within the memory allowed, found by planning it."""
+        try:
+            return self.second_order is not None
+        except BudgetError:
+            return False
+
+    @cached_property
     def kinks(self) -> Kinks:
         return find_kinks(self.structure, self.parameters)
 
@@ -126,6 +134,7 @@ class Programs:
             hessian_resolution=rough,
             quadratic=lambda: self.curvature.quadratic,
             with_hessian=self._with_hessian,
+            hessian_fits=lambda: self.hessian_fits,
             several=self._values_at,
             pair=self._pair,
             **more,
