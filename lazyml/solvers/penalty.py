@@ -11,8 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lazyml.runtime.workers import one_blas_thread
 from lazyml.solvers.objective import dot, euclidean, max_abs
 
+_Block = tuple[np.ndarray, float, float]
+
+_LARGE = 32  # parameters from which a linear system is given more than one thread
 _ROUNDS = 1000
 _RIDGE = 1e-10  # of the diagonal, which makes a singular Hessian regular
 _STEPS = 16  # over what is free after each round: the time of a round, about
@@ -95,23 +99,23 @@ class Penalty:
         Hastie and Tibshirani, J. Stat. Softw. 33 (2010) 1; of the steps over what is free: Lawson and Hanson, Solving
         Least Squares Problems, 1974, chapter 23.
         """
-        blocks, scale = self._blocks(hessian), np.sqrt(np.abs(np.diagonal(hessian)))
         found, slope = self.within(x), gradient.copy()
         flat = (np.diagonal(hessian) <= 0) & (np.abs(gradient) < self.weights)  # the penalty alone decides
         found[flat] = self.within(np.zeros(len(x)))[flat]
         if not np.array_equal(found, x):
             slope += hessian @ (found - x)
+        # Many small systems, which two threads take longer for: up to 500 times where the processors are busy.
+        with one_blas_thread(not self.groups and len(x) >= _LARGE):
+            return self._descended(found, slope, x, gradient, hessian)
+
+    def _descended(
+        self, found: np.ndarray, slope: np.ndarray, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray
+    ) -> np.ndarray:
+        """The minimum of the model of ``minimum_of_model`` from a point, and the slope of its smooth part there."""
+        blocks, scale = self._blocks(hessian), np.sqrt(np.abs(np.diagonal(hessian)))
         face = np.full(len(x), np.nan)
         for _ in range(_ROUNDS):
-            moved = 0.0
-            for members, weight, curvature in blocks:
-                old = found[members]
-                new = self._part(members, old - slope[members] / curvature, weight / curvature, curvature)
-                change = new - old
-                if np.any(change):
-                    found[members] = new
-                    slope += hessian[:, members] @ change
-                    moved = max(moved, max_abs(change * scale[members]))
+            moved = self._round(blocks, found, slope, hessian, scale)
             if not self.groups:
                 ahead, whole = found, False
                 for _ in range(_STEPS):
@@ -128,6 +132,21 @@ class Penalty:
             if moved <= _ENOUGH * max_abs(found * scale):
                 break
         return found
+
+    def _round(
+        self, blocks: list[_Block], found: np.ndarray, slope: np.ndarray, hessian: np.ndarray, scale: np.ndarray
+    ) -> float:
+        """One round of coordinate descent, in place; the largest move in it."""
+        moved = 0.0
+        for members, weight, curvature in blocks:
+            old = found[members]
+            new = self._part(members, old - slope[members] / curvature, weight / curvature, curvature)
+            change = new - old
+            if np.any(change):
+                found[members] = new
+                slope += hessian[:, members] @ change
+                moved = max(moved, max_abs(change * scale[members]))
+        return moved
 
     def _over_free(self, x: np.ndarray, slope: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, bool]:
         """Towards the minimum over what is free, as far as the first kink or bound, and whether that is all the way;
@@ -177,7 +196,7 @@ class Penalty:
         size = euclidean(new)
         return np.asarray(new * (max(0.0, 1 - weight / size) if size > 0 else 0.0))
 
-    def _blocks(self, hessian: np.ndarray) -> list[tuple[np.ndarray, float, float]]:
+    def _blocks(self, hessian: np.ndarray) -> list[_Block]:
         """(members, weight of the group, curvature) of what is minimised over at a time."""
         diagonal = np.diagonal(hessian)
         grouped = {int(j) for members, _ in self.groups for j in members}
