@@ -67,8 +67,8 @@ def search(
 ) -> Step | None:
     """A step along ``direction`` that ``wolfe`` accepts, or None when ``max_trials`` did not find one.
 
-    ``length`` is tried first; what was evaluated is added to ``tried``. A trial that is not finite is a step too long; when none of them is finite, the
-    NonFiniteError names the last.
+    ``length`` is tried first; what was evaluated is added to ``tried``. A trial that is not finite is a step too long;
+    when none of them is finite, the NonFiniteError names the last.
     """
     origin = Trial(0.0, start.value, dot(start.gradient, direction))
     if not origin.slope < 0:

@@ -124,12 +124,13 @@ def minimize(
     if isinstance(chosen, SubsampledNewton) and programs.kinks.penalty is not None:
         chosen = chosen.for_kinks()
     objective = objective_for(chosen, programs)
+    begin = start_within(objective.flatten(values), objective)
     keep = None
     if checkpoint is not None:
         keep = Checkpoint(checkpoint, programs.fingerprint, checkpoint_every, programs.sizes)
     try:
         with ProgressLine(progress) as line:
-            found = run(chosen, objective, objective.flatten(values), tolerance=tolerance,
+            found = run(chosen, objective, begin, tolerance=tolerance,
                         max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line)  # fmt: skip
     except NonFiniteError as error:
         raise error.with_details(formula=loss.name, where=loss.where) from None
@@ -137,10 +138,21 @@ def minimize(
 
 
 def objective_for(solver: Solver, programs: Programs) -> Objective:
-    """What the solver sees of the loss: without the penalties that it takes by proximal steps, if it does."""
-    if not getattr(solver, "proximal", False) or programs.kinks.penalty is None:
+    """What the solver sees of the loss: without the penalties that it takes by proximal steps, if it does. Raises
+    ParameterError for bounds of parameters that it would not keep."""
+    proximal, kinks = getattr(solver, "proximal", False), programs.kinks
+    if kinks.bounded and not (proximal and kinks.penalty is not None):
+        raise ParameterError("parameters have bounds, which no step would keep", expected='"newton", "fista" or "auto"'
+                             if kinks.penalty is not None else "bounds of parameters, each by itself",
+                             found=kinks.why or type(solver).__name__)  # fmt: skip
+    if not proximal or kinks.penalty is None:
         return programs.objective(sample=sampler(programs))
-    return programs.smooth.objective(sample=sampler(programs.smooth), penalty=programs.kinks.penalty)
+    return programs.smooth.objective(sample=sampler(programs.smooth), penalty=kinks.penalty)
+
+
+def start_within(x: np.ndarray, objective: Objective) -> np.ndarray:
+    """A start within the bounds of the parameters, if they have any."""
+    return x if objective.penalty is None else objective.penalty.within(x)
 
 
 def trained_parameters(loss: Array) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lazyml.runtime.workers import one_blas_thread
+from lazyml.solvers.metric import apply_inverse, inverse_root
 from lazyml.solvers.objective import dot, euclidean, max_abs
 
 _Block = tuple[np.ndarray, float, float]
@@ -19,6 +20,7 @@ _Block = tuple[np.ndarray, float, float]
 _LARGE = 32  # parameters from which a linear system is given more than one thread
 _ROUNDS = 1000
 _RIDGE = 1e-10  # of the diagonal, which makes a singular Hessian regular
+_PATIENCE = 4  # rounds that mostly find what is free by themselves, where columns are not collinear
 _STEPS = 16  # over what is free after each round: the time of a round, about
 _ENOUGH = 1e-12  # of the largest parameter: the largest move of the last round
 
@@ -114,11 +116,11 @@ class Penalty:
         """The minimum of the model of ``minimum_of_model`` from a point, and the slope of its smooth part there."""
         blocks, scale = self._blocks(hessian), np.sqrt(np.abs(np.diagonal(hessian)))
         face = np.full(len(x), np.nan)
-        for _ in range(_ROUNDS):
+        for done in range(_ROUNDS):
             moved = self._round(blocks, found, slope, hessian, scale)
             if not self.groups:
                 ahead, whole = found, False
-                for _ in range(_STEPS):
+                for _ in range(_STEPS if done >= _PATIENCE else 0):
                     ahead, whole = self._over_free(ahead, slope + hessian @ (ahead - found), hessian)
                     if whole:
                         break
@@ -177,10 +179,8 @@ class Penalty:
         free, signs = self.free(near), np.sign(near)
         found = np.where(free, x, near)
         pull = gradient + hessian @ (found - x) + self.weights * signs
-        try:
-            found[free] -= np.linalg.solve(hessian[np.ix_(free, free)], pull[free])
-        except np.linalg.LinAlgError:
-            return None
+        # Not far along what the Hessian does not determine, such as a number added to the intercepts of all classes.
+        found[free] -= apply_inverse(inverse_root(hessian[np.ix_(free, free)]), pull[free])
         kept = np.isfinite(found).all() and np.array_equal(np.sign(found)[self.weights > 0], signs[self.weights > 0])
         if not kept or not np.array_equal(self.within(found), found):
             return None

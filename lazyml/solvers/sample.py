@@ -88,7 +88,7 @@ def draw(programs: Programs, count: int, seed: int) -> Sample:
     (loss,) = substitute([programs.structure.scaled(b.const(rows / drawn))], small)
     left = memory_budget(programs.resources.get("memory")) - sum(values.nbytes for values in held)
     inner = Programs(loss, programs.parameters, threads=programs.resources.get("threads"), memory=left)
-    return Sample(inner.objective(), drawn / rows, reader.last_run.bytes_read, time.perf_counter() - began)
+    return Sample(inner.objective(), drawn, drawn / rows, reader.last_run.bytes_read, time.perf_counter() - began)
 
 
 def slices(rows: int, count: int, seed: int) -> Sequence[slice]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from lazyml.solvers.objective import Objective
 
 _AFTER = 4  # passes that a fit takes, or fewer, once the metric is the Hessian of all rows near the minimum
@@ -39,3 +41,8 @@ def is_slow(objective: Objective, value: float, before: float, after: float) -> 
         return False
     left = math.log(after / max(least, 1e-300)) / math.log(before / after) if after < before else math.inf
     return left > _AFTER + passes_of_hessian(objective.size) / 2 and objective.has_hessian
+
+
+def nowhere() -> np.ndarray:
+    """The place of a point in a state, where there is none."""
+    return np.zeros(0)

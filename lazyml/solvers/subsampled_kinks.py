@@ -13,7 +13,7 @@ from lazyml.solvers.metric import Hessian, positive_part
 from lazyml.solvers.objective import Objective, Point, dot, euclidean, max_abs
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
-from lazyml.solvers.staleness import is_slow
+from lazyml.solvers.staleness import is_slow, nowhere
 
 # As for L-BFGS: a pair of less curvature is rounding.
 _LEAST_CURVATURE = 1e-14
@@ -22,7 +22,7 @@ _LEAST_CURVATURE = 1e-14
 @dataclass(frozen=True, eq=False)
 class KinkedState:
     """The point, the next step and how fast the objective falls along it, what is left of the gradient, the metric;
-    whether that serves badly, and whether it is the Hessian of all rows at this very point."""
+    the rest as in ``SubsampledState``."""
 
     x: np.ndarray
     value: float
@@ -33,6 +33,7 @@ class KinkedState:
     metric: np.ndarray
     slow: bool = False
     own: bool = False
+    origin: np.ndarray = field(default_factory=nowhere)
     outcome: Outcome | None = None
 
     @property
@@ -53,8 +54,8 @@ class SubsampledProximalNewton:
         x0 = argmin of the sample's objective and P,    B = the sample's Hessian there
         x' = x + t p,    x + p = argmin_u g'(u - x) + (u - x)'B(u - x) / 2 + P(u)
 
-    by coordinate descent, and B takes in each step by the BFGS update. A pass an iteration almost always. Where B serves
-    badly, it becomes the Hessian of all rows, as there.
+    by coordinate descent, and B takes in each step by the BFGS update. A pass an iteration almost always. Where B
+    serves badly, it becomes the Hessian of all rows, as there.
 
     Source: Lee, Sun and Saunders, Proximal Newton-type methods, SIAM J. Optim. 24 (2014) 1420.
     """
@@ -67,8 +68,9 @@ class SubsampledProximalNewton:
 
     def init(self, objective: Objective, x: np.ndarray) -> KinkedState:
         """The state at the sample's minimum: the sample and one pass."""
-        point, hessian = start_with_metric(objective, self.seed, x)
-        return _in_metric_of(objective, point, hessian, own=False)
+        point, hessian, own = start_with_metric(objective, self.seed, x)
+        state = _in_metric_of(objective, point, hessian, own)
+        return state if own else replace(state, origin=x)
 
     def step(self, objective: Objective, state: KinkedState) -> KinkedState:
         """One iteration; where no step lowers the objective the state carries the outcome."""
@@ -78,13 +80,13 @@ class SubsampledProximalNewton:
         at_rest = at_resolution(objective, state)
         if self.damping.lowers(objective, state, 1.0, point.value) and point.finite:
             newer = self._next(objective, state, point)
-            return (
-                replace(state, outcome=Outcome.PRECISION)
-                if at_rest and newer.residual > 0.9 * state.residual
-                else newer
-            )
-        if not at_rest and not state.own and objective.has_hessian:
-            return _in_metric_of(objective, *objective.with_hessian(state.x), own=True)
+            still = at_rest and newer.residual > 0.9 * state.residual
+            return replace(state, outcome=Outcome.PRECISION) if still else newer
+        if not at_rest and objective.has_hessian:
+            if state.own:
+                return self._shorter(objective, state, point)
+            at = state.origin if len(state.origin) else state.x
+            return replace(_in_metric_of(objective, *objective.with_hessian(at), own=True), slow=True)
         for length in self.damping.shorter(objective, state, point):
             point = objective(state.x + length * state.direction)
             if point.finite:
@@ -101,11 +103,16 @@ class SubsampledProximalNewton:
         """One iteration that ends with the Hessian of all rows: that of the proximal Newton method."""
         point, hessian = objective.with_hessian(state.x + state.direction)
         if self.damping.lowers(objective, state, 1.0, point.value) and point.finite and hessian.finite:
-            return _in_metric_of(objective, point, hessian, own=True)
-        for length in self.damping.shorter(objective, state, point):
+            newer = _in_metric_of(objective, point, hessian, own=True)
+            return replace(newer, slow=is_slow(objective, newer.value, -state.slope, -newer.slope))
+        return self._shorter(objective, state, point)
+
+    def _shorter(self, objective: Objective, state: KinkedState, tried: Point) -> KinkedState:
+        """The end of an iteration whose full step was refused: a shorter one, with the Hessian of all rows there."""
+        for length in self.damping.shorter(objective, state, tried):
             point, hessian = objective.with_hessian(state.x + length * state.direction)
             if point.finite and hessian.finite:
-                return _in_metric_of(objective, point, hessian, own=True)
+                return replace(_in_metric_of(objective, point, hessian, own=True), slow=True)
         at_rest = at_resolution(objective, state)
         return replace(state, outcome=Outcome.PRECISION if at_rest else Outcome.LINE_SEARCH)
 
