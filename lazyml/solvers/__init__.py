@@ -19,6 +19,7 @@ from lazyml.solvers.line_search import Wolfe
 from lazyml.solvers.newton import Newton
 from lazyml.solvers.objective import Counts, Objective, Sample
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.owlqn import Owlqn
 from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.quadratic import Minimum, Quadratic
 from lazyml.solvers.registry import SOLVERS, find_solver
@@ -39,6 +40,7 @@ __all__ = [
     "Newton",
     "Objective",
     "Outcome",
+    "Owlqn",
     "ProgressLine",
     "Quadratic",
     "Result",

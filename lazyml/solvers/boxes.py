@@ -76,8 +76,8 @@ def find_bounds(terms: Sequence[Node], parameters: Sequence[Node]) -> Bounds:
 
 def _when(node: Node) -> bool | None:
     """Whether a node is infinite where its condition holds, or where it does not; None where it is no term of a box."""
-    ends = [_constant(source) for source in node.src[1:]]
-    return {(np.inf, 0.0): True, (0.0, np.inf): False}.get((ends[0], ends[1]))
+    inside = (_constant(node.src[1]), _constant(node.src[2]))
+    return None if set(inside) != {0.0, np.inf} else inside[0] == np.inf
 
 
 def _constant(node: Node) -> float | None:

@@ -50,12 +50,17 @@ class Penalty:
 
     def within(self, x: np.ndarray) -> np.ndarray:
         """The nearest point within the bounds."""
-        return np.clip(x, self.low, self.high)
+        return np.asarray(np.clip(x, self.low, self.high))
 
     @property
     def bounded(self) -> bool:
         """Whether any parameter has a bound."""
         return bool(np.any(np.isfinite(self.low)) or np.any(np.isfinite(self.high)))
+
+    @property
+    def separable(self) -> bool:
+        """Whether it is absolute values alone."""
+        return not self.groups and not self.bounded
 
     def step(self, x: np.ndarray, length: float) -> np.ndarray:
         """``argmin_u |u - x|^2 / 2 + length P(u)``: soft(x, length l) within the bounds, then each group by
@@ -80,7 +85,7 @@ class Penalty:
                 pull = euclidean(found[members])
                 found[members] = found[members] * (max(0.0, 1 - weight / pull) if pull > 0 else 0.0)
         found = np.where(x <= self.low, np.minimum(found, 0.0), found)
-        return np.where(x >= self.high, np.maximum(found, 0.0), found)
+        return np.asarray(np.where(x >= self.high, np.maximum(found, 0.0), found))
 
     def residual(self, x: np.ndarray, gradient: np.ndarray) -> float:
         """The largest entry of the smallest subgradient (the KKT residual)."""
@@ -88,7 +93,7 @@ class Penalty:
 
     def free(self, x: np.ndarray) -> np.ndarray:
         """Which parameters are neither at a kink nor at a bound: along these f + P is smooth, groups aside."""
-        return ((x != 0) | (self.weights == 0)) & (x > self.low) & (x < self.high)
+        return np.asarray(((x != 0) | (self.weights == 0)) & (x > self.low) & (x < self.high))
 
     def minimum_of_model(self, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
         """``argmin_u g'(u - x) + (u - x)'H(u - x) / 2 + P(u)`` by coordinate descent, a group at a time. Where there
@@ -191,8 +196,8 @@ class Penalty:
     def _part(self, members: np.ndarray, at: np.ndarray, weight: float, curvature: float) -> np.ndarray:
         new = soft(at, self.weights[members] / curvature)
         if not weight:
-            return np.clip(new, np.broadcast_to(self.low, self.weights.shape)[members],
-                           np.broadcast_to(self.high, self.weights.shape)[members])  # fmt: skip
+            low, high = (np.broadcast_to(end, self.weights.shape)[members] for end in (self.low, self.high))
+            return np.asarray(np.clip(new, low, high))
         size = euclidean(new)
         return np.asarray(new * (max(0.0, 1 - weight / size) if size > 0 else 0.0))
 

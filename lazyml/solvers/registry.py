@@ -13,6 +13,7 @@ from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.newton import Newton
+from lazyml.solvers.owlqn import Owlqn
 from lazyml.solvers.subsampled import SubsampledNewton
 
 SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
@@ -23,6 +24,8 @@ SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "newton": Newton,
     "direct": Direct,
     "fista": Fista,
+    "accelerated": Fista,
+    "owlqn": Owlqn,
     "subsampled-newton": SubsampledNewton,
 }
 

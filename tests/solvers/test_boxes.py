@@ -22,7 +22,8 @@ INF = np.inf
 FOUND = {
     "box": (lambda o: lz.box(o.w, 0, [1, 2, 3]), [-INF, 0, 0, 0], [INF, 1, 2, 3]),
     "one side": (lambda o: lz.box(o.b, low=-1), [-1, -INF, -INF, -INF], [INF] * 4),
-    "infinite outside": (lambda o: lz.sum(lz.where((o.w < -1) | (2 < o.w), INF, 0)), [-INF, -1, -1, -1], [INF, 2, 2, 2]),
+    "infinite outside": (lambda o: lz.sum(lz.where((o.w < -1) | (2.0 * np.ones(3) < o.w), INF, 0)),
+                         [-INF, -1, -1, -1], [INF, 2, 2, 2]),
     "0 inside": (lambda o: lz.sum(lz.where((o.w >= 0) & ~(o.w > 2), 0, INF)), [-INF, 0, 0, 0], [INF, 2, 2, 2]),
     "scaled": (lambda o: 3 * lz.box(1 - 2 * o.w[1:], -3, 5), [-INF, -INF, -2, -2], [INF, INF, 2, 2]),
     "twice": (lambda o: lz.box(o.w, 0) + lz.box(o.w[0], -1, 4), [-INF, 0, 0, 0], [INF, 4, INF, INF]),

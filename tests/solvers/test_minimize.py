@@ -52,6 +52,7 @@ class FakePrograms:
     def __init__(self, loss):
         self.loss, self.fingerprint = loss, loss.fingerprint
         self.first_order, self.sizes = SimpleNamespace(rows=loss.rows), {}
+        self.kinks = SimpleNamespace(penalty=None, bounded=False)
 
     def objective(self, **more):
         cost = SimpleNamespace(passes=1, bytes_read=320, seconds=0.01)
