@@ -17,6 +17,7 @@ from lazyml.solvers.journey import Row
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.line_search import Wolfe
 from lazyml.solvers.newton import Newton
+from lazyml.solvers.newton_cg import NewtonCG
 from lazyml.solvers.objective import Counts, Objective, Sample
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.owlqn import Owlqn
@@ -38,6 +39,7 @@ __all__ = [
     "Lbfgs",
     "Minimum",
     "Newton",
+    "NewtonCG",
     "Objective",
     "Outcome",
     "Owlqn",

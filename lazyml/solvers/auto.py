@@ -25,7 +25,7 @@ UNSTRUCTURED = 64
 
 @dataclass(frozen=True)
 class Auto:
-    """The choice by structure. With up to 8 columns of margins and 1000 parameters, or with none and 64:
+    """The choice by structure. With up to 10 columns of margins and 1000 parameters, or with none and 64:
 
     - a squared loss: ``Direct``, one pass;
     - rows enough to sample: ``SubsampledNewton``, a pass an iteration, few of them;

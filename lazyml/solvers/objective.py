@@ -18,6 +18,7 @@ Oracle = Callable[[Params], tuple[float, Mapping[str, np.ndarray]]]
 Curved = Callable[[Params], tuple[float, Mapping[str, np.ndarray], np.ndarray | Hessian]]
 Several = Callable[[Params], np.ndarray]
 Answer = tuple[float, Mapping[str, np.ndarray]]
+Products = Callable[[Params, Params], tuple[float, Mapping[str, np.ndarray], Mapping[str, np.ndarray]]]
 Pair = Callable[[Params, Params], tuple[Answer, Answer]]
 
 # Relative roughness of a float64 sum over many rows, seen as a function of the parameters: some tens of the last place.
@@ -111,6 +112,9 @@ class Objective:
         ``with_hessian(params) -> (value, gradients, hessian)``, the last (size, size) by the flat vector.
     hessian_fits : callable, optional
         Whether the memory allowed holds a pass with the Hessian; it does unless told otherwise.
+    with_products : callable, optional
+        ``with_products(params, vectors) -> (value, gradients, products)``: the Hessian times k vectors, each of them
+        and of the products by name with one more leading axis k.
     several : callable, optional
         ``several(params) -> values`` at k points at once, each parameter with one more leading axis k.
     pair : callable, optional
@@ -138,6 +142,7 @@ class Objective:
         penalty: Penalised | None = None,
         with_hessian: Curved | None = None,
         hessian_fits: Callable[[], bool] | None = None,
+        with_products: Products | None = None,
         several: Several | None = None,
         pair: Pair | None = None,
         sample: Callable[[int], Sample | None] | None = None,
@@ -148,7 +153,7 @@ class Objective:
         self.counts = Counts()
         self._evaluate, self._last_run, self._locate = evaluate, last_run, locate
         self._quadratic, self.penalty = quadratic, penalty
-        self._with_hessian, self._hessian_fits = with_hessian, hessian_fits
+        self._with_hessian, self._hessian_fits, self._with_products = with_hessian, hessian_fits, with_products
         self._several, self._pair, self._sample = several, pair, sample
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=np.int64).tolist()
         starts = [0, *ends]
@@ -194,6 +199,18 @@ class Objective:
     def has_hessian(self) -> bool:
         """Whether ``with_hessian`` can be asked for, within the memory allowed."""
         return self._with_hessian is not None and (self._hessian_fits is None or self._hessian_fits())
+
+    def with_products(self, x: np.ndarray, vectors: np.ndarray) -> tuple[Point, np.ndarray]:
+        """Value and gradient at ``x``, and the Hessian there times vectors (k, size), from one pass."""
+        oracle = self._with_products
+        if oracle is None:
+            raise ParameterError("this solver needs products with the Hessian", expected="an objective that has them",
+                                 found="value and gradient only", fix='use "lbfgs"')  # fmt: skip
+        parts = {name: vectors[:, self._slices[name]].reshape(len(vectors), *shape).astype(self.dtypes[name])
+                 for name, shape in self.shapes.items()}  # fmt: skip
+        value, gradients, products = self._counted(lambda both: oracle(*both), (self.unflatten(x), parts))
+        flat = [np.asarray(products[name], dtype=np.float64).reshape(len(vectors), -1) for name in self.shapes]
+        return self._point(x, value, gradients), np.concatenate(flat, axis=1)
 
     def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[Point, Point]:
         """Value and gradient at two points: one pass where the oracle can, else two."""

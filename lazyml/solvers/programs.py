@@ -18,6 +18,7 @@ from lazyml.array import Array
 from lazyml.errors import BudgetError
 from lazyml.expr import build as b
 from lazyml.expr.batch import along
+from lazyml.expr.forward import hvp
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
 from lazyml.functions import compile, mean, std
@@ -80,10 +81,21 @@ class Programs:
     def second_order(self) -> Any:
         """Value, gradient and the totals of the Hessian. On few rows many Gram matrices, as of many classes, go by
         NumPy: to compile them takes ten seconds and more."""
-        rows = max((int(node.shape[0]) for node in row_leaves(self.loss)), default=0)
-        interpret = self.curvature.blocks > _MANY_BLOCKS and rows <= _FEW_ROWS
+        interpret = self.curvature.blocks > _MANY_BLOCKS and not self.hessian_compiles_long
         formulas = [self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes]
         return self._compile(formulas, backend="numpy" if interpret else "auto")
+
+    @cached_property
+    def hessian_compiles_long(self) -> bool:
+        """Whether the pass with the Hessian has many Gram matrices, and too many rows to leave them to NumPy."""
+        rows = max((int(node.shape[0]) for node in row_leaves(self.loss)), default=0)
+        return self.curvature.blocks > _MANY_BLOCKS and rows > _FEW_ROWS
+
+    def products(self, count: int) -> Any:
+        """Value, gradient and the Hessian times ``count`` vectors."""
+        vectors = [b.param(f"{_OTHER}{p.arg}", (count, *p.shape), p.dtype) for p in self.parameters]
+        formulas = [self.loss, *gradient(self.loss, self.parameters)]
+        return self._compile([*formulas, *hvp(self.loss, self.parameters, vectors)])
 
     @cached_property
     def hessian_fits(self) -> bool:
@@ -134,7 +146,8 @@ class Programs:
             hessian_resolution=rough,
             quadratic=lambda: self.curvature.quadratic,
             with_hessian=self._with_hessian,
-            hessian_fits=lambda: self.hessian_fits,
+            hessian_fits=lambda: not self.hessian_compiles_long and self.hessian_fits,
+            with_products=self._with_products,
             several=self._values_at,
             pair=self._pair,
             **more,
@@ -175,6 +188,17 @@ class Programs:
         count = len(self.parameters)
         return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])
 
+    def _with_products(
+        self, params: Params, vectors: Params
+    ) -> tuple[float, dict[str, np.ndarray], dict[str, np.ndarray]]:
+        count = len(next(iter(vectors.values())))
+        if count not in self._by_vectors:
+            self._by_vectors[count] = self.products(count)
+        names = {f"{_OTHER}{name}": value for name, value in vectors.items()}
+        value, *rest = self._run(self._by_vectors[count], params | names)
+        split = len(self.parameters)
+        return float(value), self._named(rest[:split]), self._named(rest[split:])
+
     def _pair(self, params: Params, others: Params) -> tuple[Answer, Answer]:
         names = {f"{_OTHER}{name}": value for name, value in others.items()}
         values = self._run(self.twice, params | names)
@@ -191,6 +215,10 @@ class Programs:
 
     @cached_property
     def _by_count(self) -> dict[int, Any]:
+        return {}
+
+    @cached_property
+    def _by_vectors(self) -> dict[int, Any]:
         return {}
 
     def _named(self, slopes: Sequence[Any]) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.newton import Newton
+from lazyml.solvers.newton_cg import NewtonCG
 from lazyml.solvers.owlqn import Owlqn
 from lazyml.solvers.subsampled import SubsampledNewton
 
@@ -22,6 +23,7 @@ SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "gradient-descent": GradientDescent,
     "gd": GradientDescent,
     "newton": Newton,
+    "newton-cg": NewtonCG,
     "direct": Direct,
     "fista": Fista,
     "accelerated": Fista,
