@@ -53,10 +53,10 @@ class NewtonCG:
 
     Q is a block Krylov space of the Hessian: it begins with the preconditioned gradient and the last steps, and each
     pass adds the products H V of the last directions V, preconditioned, and what is left of the gradient, until that is
-    below ``min(1/2, sqrt(|g| / |g0|))`` of it. As H V for several V is one product of the data with a matrix, a pass
-    with four takes about as long as two with one, where margins are few. The first products at x' come from the pass that evaluates
-    x', since its gradient is known but for the error of the model: Q begins with that. The preconditioner is L-BFGS of
-    the last steps. Where H is not positive, the step is that of the trust region.
+    below ``min(1/2, sqrt(|g| / |g0|))`` of it. H V for several V is one product of the data with a matrix. The first
+    products at x' come from the pass that evaluates x', since its gradient is known but for the error of the model: Q
+    begins with that. The preconditioner is L-BFGS of the last steps. Where H is not positive, the step is that of the
+    trust region.
 
     For losses of so many parameters that a Hessian is too large. Sources: Steihaug, SIAM J. Numer. Anal. 20 (1983) 626;
     O'Leary, The block conjugate gradient algorithm, Linear Algebra Appl. 29 (1980) 293; Morales and Nocedal, Automatic
@@ -170,7 +170,7 @@ def trust_region_step(T: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray
 
     def at(shift: float) -> np.ndarray:
         below = values + shift
-        return -slope / np.where(below > floor, below, max(floor, 1e-300))
+        return np.asarray(-slope / np.where(below > floor, below, max(floor, 1e-300)))
 
     found = -slope / curved
     if (values.min(initial=0.0) < -floor and math.isfinite(radius)) or np.linalg.norm(found) > radius:
