@@ -185,16 +185,15 @@ def trust_region_step(T: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray
 
 def _independent(directions: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """What the directions add to an orthonormal basis, orthonormal, in their order."""
-    found = list(basis)
+    found = np.zeros((0, directions.shape[1]))
     for direction in directions:
         length = euclidean(direction)
         if not 0 < length < math.inf:
             continue
         v = direction / length
-        for _ in range(2):  # twice is enough (Parlett, The Symmetric Eigenvalue Problem, 1998, section 6.9)
-            for q in found:
-                v = v - dot(q, v) * q
+        for known in (basis, found) * 2:  # which is enough (Parlett, The Symmetric Eigenvalue Problem, 1998, 6.9)
+            v = v - known.T @ (known @ v)
         left = euclidean(v)
         if left > _INDEPENDENT:
-            found.append(v / left)
-    return np.array(found[len(basis) :]).reshape(-1, directions.shape[1])
+            found = np.concatenate([found, v[None] / left])
+    return found
