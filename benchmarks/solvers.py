@@ -116,7 +116,7 @@ def run(name: str, problem: Problem, options: argparse.Namespace, report: Report
     resources = {"memory": options.memory, "progress": False}
     best = lz.minimize(problem.loss, solver="newton", tolerance=1e-12, **resources).value
     lines, contestants = [], []
-    for solver in problem.solvers:
+    for solver in options.solvers or problem.solvers:
         found = lz.minimize(problem.loss, solver=solver, **resources)
         reached = [row.passes for row in found.history if (row.value - best) / abs(best) < GAP]
         gap = max(0.0, found.value - best) / abs(best)
@@ -143,6 +143,7 @@ def markdown(name: str, about: str, lines: list[Line]) -> str:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.solvers", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=list(PROBLEMS), default=list(PROBLEMS))
+    parser.add_argument("--solvers", nargs="*", help="these; all that the problem is for if not given")
     parser.add_argument("--memory", default="512 MiB")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the file is kept and found again; temporary if not given")

@@ -52,13 +52,14 @@ def minimize(
     Parameters
     ----------
     loss : Array
-        A scalar formula with at least one parameter (``lz.param``).
+        A scalar formula with at least one parameter (``lz.param``). Bounds are terms of it: ``lz.box(w, low, high)``.
     start : mapping of str to array-like, optional
         A value for every parameter, by name, or trees by the name given to ``lz.params``; zeros when not given.
     solver : str or solver
         ``"auto"`` chooses by the structure of the loss and its size; ``Result.reason`` says what and why. Otherwise
-        ``"newton"``, ``"subsampled-newton"``, ``"lbfgs"``, ``"gradient-descent"``, or a configured one such as
-        ``Lbfgs(history=20)``. docs/solvers.md says what each does.
+        ``"newton"``, ``"subsampled-newton"``, ``"newton-cg"``, ``"direct"``, ``"lbfgs"``, ``"owlqn"``, ``"fista"``,
+        ``"accelerated"``, ``"gradient-descent"``, or a configured one such as ``Lbfgs(history=20)``. docs/solvers.md
+        says what each does.
     tolerance : float
         As above, and tolerance / 100 for the step of Newton's method. The default brings the parameters of a
         well-posed model to about 1e-5, and Newton's to 1e-8.
@@ -91,7 +92,8 @@ def minimize(
     DtypeError
         A parameter that is not of a floating type.
     ParameterError
-        No parameter in the loss; a start value missing, unknown or of the wrong shape; an unknown solver.
+        No parameter in the loss; a start value missing, unknown or of the wrong shape; an unknown solver; bounds that
+        the solver does not keep.
     EmptyDataError
         The data that the loss reads have no rows.
     NonFiniteError
@@ -129,7 +131,7 @@ def minimize(
     if checkpoint is not None:
         keep = Checkpoint(checkpoint, programs.fingerprint, checkpoint_every, programs.sizes)
     try:
-        with ProgressLine(progress) as line:
+        with ProgressLine(progress, reason) as line:
             found = run(chosen, objective, begin, tolerance=tolerance,
                         max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line)  # fmt: skip
     except NonFiniteError as error:

@@ -61,6 +61,12 @@ def test_fit(tmp_path, condition):
     assert any("lazyml auto: tolerance" in note and "passes" in note for note in report["notes"])
 
 
+def test_solvers():
+    report = run("solvers", "--only", "visits", "--solvers", "auto", "newton", "--repeats", 1)
+    assert report["checks"]["visits: auto: gap"] < 1e-12 and report["checks"]["visits: newton: passes"] < 12
+    assert set(report["seconds"]) == {"visits: auto", "visits: newton"}
+
+
 def test_in_memory():
     command = [sys.executable, "-m", "benchmarks.in_memory", "--share", "0.0005", "--repeats", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
