@@ -20,12 +20,17 @@ from typing import Any, NamedTuple
 
 from benchmarks.data import logistic_file
 from benchmarks.harness import SETTLED, Contestant, Report, interleave, processors
-from benchmarks.peers_fit import sklearn_fit, torch_fit
+from benchmarks.peers_fit import sgd_epoch, sklearn_fit, torch_fit
 
 GAP = 1e-6
 TOLERANCES = tuple(10.0**-k for k in range(2, 11))
 L2 = 1e-4
 SLICE = 500_000
+LBFGS, CHOLESKY = "scikit-learn lbfgs, in memory", "scikit-learn newton-cholesky, in memory"
+TORCH, SGD = "PyTorch LBFGS, streaming", "scikit-learn SGDClassifier, one epoch, in memory"
+TARGETS = {LBFGS: 5.0, CHOLESKY: 8.0, TORCH: 3.0, SGD: 2.0}
+MIXED_TARGETS = {CHOLESKY: 5.0}
+"""Times the speed of each; the latter with columns mixed to a condition number of 100."""
 
 
 class Solution(NamedTuple):
@@ -113,9 +118,9 @@ def compare(path: Path, options: argparse.Namespace, report: Report) -> None:
     if options.lbfgs:
         fits["lazyml L-BFGS"] = ours(path, "lbfgs", options)
     peers = {
-        "scikit-learn lbfgs, in memory": sklearn_fit(X, y, L2, "lbfgs", options.threads),
-        "scikit-learn newton-cholesky, in memory": sklearn_fit(X, y, L2, "newton-cholesky", options.threads),
-        "PyTorch LBFGS, streaming": torch_fit(path, L2, options.dtype, options.threads),
+        LBFGS: sklearn_fit(X, y, L2, "lbfgs", options.threads),
+        CHOLESKY: sklearn_fit(X, y, L2, "newton-cholesky", options.threads),
+        TORCH: torch_fit(path, L2, options.dtype, options.threads),
     }
     fits |= {name: lambda tolerance, peer=peer: Solution(*peer(tolerance)) for name, peer in peers.items() if peer}
     report.notes += [f"{name} is not installed and was left out" for name, peer in peers.items() if peer is None]
@@ -130,8 +135,15 @@ def compare(path: Path, options: argparse.Namespace, report: Report) -> None:
             contestants.append(Contestant(name, lambda fit=fit, tolerance=tolerance: fit(tolerance)))
         if name.startswith("lazyml"):
             report.check(f"{name}: gap", gap, gap <= GAP, f"at most {GAP:g}")
+    if (epoch := sgd_epoch(X, y, L2, options.threads)) is not None:
+        contestants.append(Contestant(SGD, epoch))
+        report.notes.append(f"{SGD} ends wherever it is then: its time alone is compared")
     report.ours = ("lazyml auto",)
     report.timings = interleave(contestants, options.repeats, warm=False, rest=SETTLED)
+    mine = report.timings["lazyml auto"].median
+    for name, wanted in (MIXED_TARGETS if options.condition > 1 else TARGETS).items():
+        if name in report.timings:
+            report.checks[f"times the speed of {name}, to be {wanted:g}"] = report.timings[name].median / mine
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""docs/performance.md, written from what the scripts found; nothing of it is written by hand but the words here."""
+"""docs/performance.md, written from what the scripts found; nothing of it is written by hand but `page_words`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks import fit, squares
+from benchmarks import page_words as words
 from benchmarks.harness import seconds
 from benchmarks.staging import KINDS
 from benchmarks.suite import SCRIPTS, Found
@@ -19,146 +21,10 @@ MODEL_PEERS = ("NumPy", "scikit-learn, an iteration", "LightGBM, col_wise", "Lig
 PEERS = (*IN_MEMORY_PEERS, "NumPy over h5py", "PyTorch streaming", "Dask over h5py")
 NONE = "–"
 
-INTRO = """\
-# How fast it is
-
-A pass takes as long as it takes to bring the data, at best. So lazyml is measured against plain reads of the
-same bytes, which no program can beat, and against what a user would write with other libraries. The formula is
-the logistic loss and its gradient, unless said otherwise, and every contestant gives the same numbers, which
-the scripts check.
-
-Times are medians. All contestants of a table run in turn in one process, each turn in another order, so that a
-machine that slows down slows them all, and ratios are of such times only: a time of one table says nothing
-beside one of another. Every figure comes from a script, whose command stands below its table, and so does this
-page:
-
-```
-pip install -e ".[bench]"
-python -m benchmarks --full --write-docs
-```
-"""
-
-LOAD = """
-The load is the system's count of what ran or waited for a processor, the benchmarks included: where it is much
-above the number of processors, other work disturbed the figures.
-"""
-
-IN_MEMORY = """\
-## Arrays in memory
-
-The plain read sums the same arrays in a loop, on as many threads. Of the others it says how many times as long
-as lazyml they take: above 1, lazyml is faster. NumPy, numexpr and PyTorch go through the matrix twice, for the
-scores and for the gradient; numexpr does all between these two in one go; JAX compiles loss and gradient
-together, on all processors.
-
-Rows of 28 and of 512 columns stay in the nearest cache from the scores to the gradient, and the processor fetches
-the next ones meanwhile. Rows of 4,096 do not: the scores alone run at 0.85 to 1.0 of the plain read, and while the
-gradient is summed, from the second cache at 85 to 90 GB/s a core, memory rests. Fetching the next rows by
-instructions meanwhile, or panels of columns, made it slower.
-
-"""
-
-MODELS = """\
-## Passes that models are trained by
-
-On arrays in memory. k-means is the assignment and update of 16 centres, beside an iteration of scikit-learn's
-Lloyd. The models are logistic, with the loss and the gradient of each, in one pass; their parameters are
-columns. The Gram matrix is X'(h * X): of 512 columns beside the library's symmetric product of a tile that
-stays in the cache, without weights, on one thread; of 28 beside NumPy's product. Histograms are sums of (g, h)
-by feature and bin of 8-bit codes, beside what LightGBM takes for the same ones at the root of a tree.
-
-What holds them back, by the time of their parts on one core. k-means, of some 20 ns a row: the product, by the
-library, 8.2, which is what the processor can do; turning it by columns 1.8, the nearest centre 1.9, the sums by
-centre 3.3 and the counts 1.0; the rest is waiting for rows. Sixteen models of 28 columns are bound by computing,
-where one model is bound by memory: two products of 16 columns, 16 ns a row, and 16 exponentials and logarithms, 11,
-take longer than three times the reading of the row, with whatever kernels. A Gram matrix in panels of 64 columns
-makes the blocks on its diagonal whole, which is an eighth more work than half of the matrix at 512 columns;
-weighting copies the rows of a tile, and float32 panels are added to float64 totals.
-
-"""
-
-FILE = """\
-## A file in the page cache
-
-HDF5, contiguous. With float64 parameters lazyml computes in float64, as NumPy would. Each peer runs with the
-reader and the blocks that are fastest for it.
-
-Pages are copied from the page cache, which is the raw read, and then computed on by the same thread: the two times
-add up, but for what the pass in memory hides. Mapping the file would save the copy, and a truncated file would then
-end the process. PyTorch's tuned loop maps it.
-
-"""
-
-COLD = """\
-## A file that is not in the page cache
-
-The file is dropped from the page cache before every repeat, and all rest for a while, since rented disks allow
-bursts.
-
-"""
-
-LAYOUTS = """\
-## How data is stored
-
-Reading and decoding into arrays, with nothing computed, against slices by h5py. Rates are of decoded bytes.
-
-"""
-
-PASSES = """\
-## Whole passes, and rows that stay in memory
-
-`staging alone` brings all pages and computes nothing. The ten passes are over files twice as large as the
-budget, of which a part stays in memory from the first pass on.
-
-"""
-
-MEMORY = """\
-## Memory
-
-Training on a file, in a process of its own: the peak of resident memory above that of a process that is ready
-to train, as the system counts it.
-
-"""
-
-ROWS = """\
-## Cost by the number of rows
-
-A pass over files of more and more rows, each in a process of its own with a budget of 64 MiB, in turn with
-plain reads of the same file: the time of a row, and the peak of memory above that of a process that is ready.
-Small files pay for the call and for opening; files that the page cache can not hold are as fast as the disk,
-for both.
-
-"""
-
-OVERHEAD = """\
-## What a call costs
-
-Calls on a few rows in memory, by the interpreter, on which small data runs, and compiled; and calls on
-minibatches of 4,096 x 100 float32, one after the other. All on one thread. Of a minibatch's time some 40 us are
-Python, and the rest the compiled function, which alone takes 1.2 times the plain read.
-
-"""
-
-STARTUP = """\
-## From import to a first result
-
-Each in a fresh process. On a tiny file the formula runs on the interpreter, and no compiler is imported. JAX
-and PyTorch read the same file with h5py; JAX compiles at each start what lazyml compiles once and keeps.
-
-"""
-
-PLANNING = """\
-## Planning and compiling long formulas
-
-Formulas of so many operations, from the first of them to the plan, derivatives included; and the compilation of
-a loop of so many operations, which is done once for all later processes.
-
-"""
-
 
 def text(results: Results) -> str:
     """The whole page."""
-    parts = [INTRO, machine(results), targets(results), others(results)]
+    parts = [words.INTRO, machine(results), targets(results), others(results)]
     parts += [section(results, name) for name in SECTIONS]
     return "\n".join(parts)
 
@@ -218,7 +84,7 @@ def machine(results: Results) -> str:
                  ["Python", one["python"]]]  # fmt: skip
         rows += [[name, version] for name, version in one["versions"].items()]
         rows += [["load meanwhile", f"{min(loads):.1f} to {max(loads):.1f}"]] if loads else []
-    return "## The machine\n\n" + table(["", ""], rows) + LOAD
+    return "## The machine\n\n" + table(["", ""], rows) + words.LOAD
 
 
 def targets(results: Results) -> str:
@@ -263,6 +129,8 @@ RIVALS: dict[str, Callable[[Report], Pairs]] = {
     "staging": lambda report: [("ours, 2 threads", name) for name in ("h5py", "h5py, all at once")],
     "models": lambda report: [("lazyml", name) for name in MODEL_PEERS],
     "in_memory": lambda report: [("lazyml", peer) for peer in PEERS],
+    "fit": lambda report: [("lazyml auto", peer) for peer in (fit.LBFGS, fit.CHOLESKY, fit.TORCH)],
+    "squares": lambda report: [(f"lazyml {name}", f"scikit-learn {name}, in memory") for name in squares.MODELS],
 }
 """By benchmark the names of ours and of another who does the same work, in the times of a report."""
 
@@ -279,6 +147,8 @@ def about(report: Report) -> str:
         return known[report["benchmark"]]
     if "layout" in report:
         return str(report["layout"])
+    if report["benchmark"] in ("fit", "squares"):
+        return f"whole fits, {shape(report)}"
     if "section" in report and report["benchmark"] == "models":
         return f"{report['section']}, {shape(report)}"
     where = "in memory" if report["benchmark"] == "in_memory" else "from a file"
@@ -332,6 +202,17 @@ def contest(found: Iterable[Report]) -> str:
     return table(["", "rate", "time over that of lazyml"], rows)
 
 
+def fits(found: Iterable[Report]) -> str:
+    """All contestants, each with its time over that of lazyml."""
+    rows = []
+    for report in found:
+        for each, timing in report["seconds"].items():
+            same = each.replace("scikit-learn", "lazyml").removesuffix(", in memory")
+            mine = same if same in report["seconds"] else "lazyml auto"
+            rows.append([each, seconds(timing["median"]), times(report, each, mine)])
+    return table(["", "time", "over that of lazyml"], rows)
+
+
 def layouts(found: Iterable[Report]) -> str:
     rows = []
     for report in found:
@@ -370,23 +251,26 @@ def planning(found: Iterable[Report]) -> str:
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Iterable[Report]], str], str]] = {
-    "in-memory": (IN_MEMORY, in_memory, "shares of the rate of a plain read"),
-    "models": (MODELS, models, ""),
-    "file": (FILE, contest, "rates over a file"),
-    "cold": (COLD, contest, ""),
-    "layouts": (LAYOUTS, layouts, "speed over that of h5py"),
-    "passes": (PASSES, passes, ""),
-    "memory": (MEMORY, memory, ""),
-    "rows": (ROWS, by_rows, "time of a row, by their number"),
-    "overhead": (OVERHEAD, times_of, ""),
-    "startup": (STARTUP, times_of, ""),
-    "planning": (PLANNING, planning, ""),
+    "in-memory": (words.IN_MEMORY, in_memory, "shares of the rate of a plain read"),
+    "models": (words.MODELS, models, ""),
+    "file": (words.FILE, contest, "rates over a file"),
+    "cold": (words.COLD, contest, ""),
+    "layouts": (words.LAYOUTS, layouts, "speed over that of h5py"),
+    "passes": (words.PASSES, passes, ""),
+    "memory": (words.MEMORY, memory, ""),
+    "fit": (words.FIT, fits, ""),
+    "fit-mixed": (words.FIT_MIXED, fits, ""),
+    "squares": (words.SQUARES, fits, ""),
+    "rows": (words.ROWS, by_rows, "time of a row, by their number"),
+    "overhead": (words.OVERHEAD, times_of, ""),
+    "startup": (words.STARTUP, times_of, ""),
+    "planning": (words.PLANNING, planning, ""),
 }
 """By script: the words, the table, and what its plot shows where there is one."""
 
 
 def section(results: Results, name: str) -> str:
-    words, made, plot = SECTIONS[name]
+    about_it, made, plot = SECTIONS[name]
     image = f"\n![{plot}](images/performance-{name}.png)\n" if plot and name in results else ""
     found = results[name].reports if name in results else ()
-    return words + made(found) + image + "\n" + how(results, name)
+    return about_it + made(found) + image + "\n" + how(results, name)

@@ -38,6 +38,21 @@ def sklearn_fit(X: Any, y: Any, l2: float, solver: str, threads: int) -> PeerFit
     return fit
 
 
+def sgd_epoch(X: Any, y: Any, l2: float, threads: int) -> Callable[[], Any] | None:
+    """One epoch of SGDClassifier, wherever it ends."""
+    try:
+        from sklearn.linear_model import SGDClassifier
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return None
+
+    def epoch() -> Any:
+        with threadpool_limits(threads):
+            return SGDClassifier(loss="log_loss", alpha=l2).partial_fit(X, y, classes=np.unique(y[:1000]))
+
+    return epoch
+
+
 def torch_fit(path: Path, l2: float, dtype: str, threads: int) -> PeerFit | None:
     """torch.optim.LBFGS with its strong Wolfe search; each evaluation streams the file."""
     try:

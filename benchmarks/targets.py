@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import gradient, in_memory, models, overhead, planning, rows, staging_passes, startup
+from benchmarks import fit, gradient, in_memory, models, overhead, planning, rows, squares, staging_passes, startup
 from benchmarks.harness import seconds
 from benchmarks.suite import Found
 
@@ -121,6 +121,14 @@ TARGETS = (
     *(Target(f"{what}, file in the page cache, as a share of the rate of a plain read",
              check("passes", f"share of the fastest read: {what}"), staging_passes.WARM_TARGET, at_least=True)
       for what in ("staging alone", "a pass")),
+    *(Target(f"a logistic fit to 1e-6 of its minimum, times the speed of {peer}",
+             times_as_long("fit", peer, "lazyml auto"), limit, at_least=True) for peer, limit in fit.TARGETS.items()),
+    *(Target(f"the same with columns mixed to a condition number of 100, times the speed of {peer}",
+             times_as_long("fit-mixed", peer, "lazyml auto"), limit, at_least=True)
+      for peer, limit in fit.MIXED_TARGETS.items()),
+    *(Target(f"{name}, times the speed of scikit-learn in memory",
+             times_as_long("squares", f"scikit-learn {name}, in memory", f"lazyml {name}"), squares.TARGET,
+             at_least=True) for name in squares.MODELS),
     Target("measured peak of memory over the stated one", peak_over_stated, 1.0),
     *(Target(f"{what} of the largest file over that of {rows.BASE:,} rows", check("rows", f"growth of {name}"),
              rows.GROWTH_TARGET) for what, name in (("time of a row", "time"), ("peak of memory", "memory"))),

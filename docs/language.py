@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import lazyml as lz
-from docs.examples import Examples, code
+from docs.example_cells import Examples, code
 from lazyml import array
 from lazyml.expr.node import OPS, Doc
 from lazyml.expr.ops.special import SCIPY
@@ -54,7 +54,7 @@ FAMILIES: dict[str, str] = {
               "zeros_like ones_like astype",
     "calculus": "grad value_and_grad jvp hvp",
     "own": "",
-    "running": "open from_array param params compile compute store minimize inspect repack to_names to_tree",
+    "running": "open from_array param params compile compute store minimize select inspect repack to_names to_tree",
 }  # fmt: skip
 """The tables and the functions that come first in each, in this order."""
 
@@ -63,8 +63,8 @@ MODULES = {
     "indexed": "groups",
     "statistics": "statistics", "comparing": "comparison",
     "random": "random", "linalg": "linear", "calculus": "calculus", "user_function": "own",
-    "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "inspect": "running",
-    "repack": "running",
+    "shapes": "shapes", "run": "running", "parameters": "running", "minimize": "running", "select": "running",
+    "inspect": "running", "repack": "running",
 }  # fmt: skip
 """The table of a function that no table names: that of the module it is written in."""
 

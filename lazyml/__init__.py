@@ -24,6 +24,8 @@ from lazyml.functions.shapes import *
 from lazyml.functions.special import *
 from lazyml.functions.statistics import *
 from lazyml.functions.user_function import elementwise as elementwise
+from lazyml.selection.select import select as select
+from lazyml.solvers.early_stopping import EarlyStopping as EarlyStopping
 from lazyml.solvers.minimize import minimize as minimize
 from lazyml.sources.inspect import inspect_file
 

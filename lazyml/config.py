@@ -36,6 +36,7 @@ class Settings:
     interpret_bytes: int = 256 * KIB  # sources smaller than this run on the interpreter: compiling costs seconds
     asarray_bytes: int = 64 * MIB  # np.asarray(array) refuses above this
     pinned_share: float = 0.8  # of what a plan leaves of the budget, for rows of files that stay in memory
+    pinned_cost: float = 0.0  # of reading a stored byte, in bytes copied as they are, from which on rows may stay
     unpinned_bytes: int = 8 * MIB  # of that, at least, stay free: for what Python and its libraries take besides
     readahead_bytes: int = 32 * MIB  # how far ahead of the reader the kernel is asked to read
     direct_bytes: int = 32 * MIB  # read ahead past the page cache, for files that are larger than it can be

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,15 +25,17 @@ from lazyml.expr.show import formula
 from lazyml.expr.substitute import substitute
 from lazyml.plan.explain import explain_plan, summary
 from lazyml.plan.parameters import bind
-from lazyml.plan.plan import Pass, Plan, row_bytes
+from lazyml.plan.plan import Pass, Plan
 from lazyml.plan.small import small_order
 from lazyml.plan.storage import check_rows_first, storage_of
-from lazyml.planned import Options, Planned
+from lazyml.planned import Options, Planned, source_of
 from lazyml.planned import held as held
 from lazyml.runtime.executor import run_pass
+from lazyml.runtime.journal import Journal
 from lazyml.runtime.nonfinite import first_nonfinite
 from lazyml.runtime.output_file import OutputFiles
 from lazyml.runtime.outputs import Place, open_sinks, place_of
+from lazyml.runtime.pins import Share
 from lazyml.runtime.profile import Profile
 from lazyml.runtime.ranges import span_of
 from lazyml.runtime.run import Run, outward
@@ -43,7 +44,9 @@ from lazyml.runtime.spooling import spool
 from lazyml.runtime.stats import RunStats, Stored
 from lazyml.runtime.workers import one_blas_thread
 from lazyml.sizes import Sizes, on_this_machine, sizes_of
+from lazyml.slices import SliceCalls
 from lazyml.sources.outputs import refuse_sources
+from lazyml.sources.protocol import Source
 
 
 class Program:
@@ -63,6 +66,8 @@ class Program:
     source : str, the generated tile functions
     """
 
+    journal: Journal | None = None
+    """Where calls take down what they have finished; see `runtime.journal`."""
     _planned: Planned | None
     _last: RunStats | Callable[[], RunStats] | None
 
@@ -126,10 +131,7 @@ class Program:
     @property
     def fingerprint(self) -> str:
         """Identifies the formulas and the data: equal in two processes when both are the same."""
-        outputs = self._ready.outputs
-        place = {node: at for at, node in enumerate(topological(outputs))}
-        text = repr((encode(*outputs), [place[node] for node in outputs]))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self._ready.fingerprint
 
     @property
     def sizes(self) -> Sizes:
@@ -180,7 +182,7 @@ class Program:
         first pages are read while kernels are compiled."""
         tiles = [tile for tile in self._tiles if isinstance(tile, CompiledTile)]
         if ahead and not all(tile.is_kept() for tile in tiles):
-            self._read_ahead()
+            self._ready.read_ahead()
         for source in self._ready.sources.values():
             source.prepare()
         there = all([tile.prepare() for tile in tiles])  # noqa: C419  (each)
@@ -298,6 +300,17 @@ class Program:
         if self._planned is not None:
             self._planned.release()
 
+    def reading(self, leaf: Node) -> tuple[Source, Share | None]:
+        """How a source of the formulas is read, and what of its rows may stay in memory; of some columns, all of it."""
+        ready = self._ready
+        return ready.sources.get(leaf) or source_of(leaf), ready.pins.share(leaf)
+
+    def on_slices(self) -> SliceCalls:
+        """The program as a function of many short ranges of rows of arrays in memory; UnsupportedError where it is not
+        one pass from arrays to totals."""
+        self.prepare()
+        return SliceCalls(self._ready)
+
     def locate_nonfinite(self) -> str | None:
         """A sentence that names the first NaN or infinity in the data that is read, by column and row; None where there
         is none."""
@@ -311,8 +324,10 @@ class Program:
         ready = self._ready
         plan = ready.plan
         spans = tuple([span_of(rows, a_pass.rows) for a_pass in plan.passes])
-        known = ready.given(spans) | bind(plan.parameters, params)
-        run = Run(known, spans, file_sinks, begin)
+        given = bind(plan.parameters, params)
+        known = ready.given(spans) | given
+        call = self.journal.call(ready.fingerprint, given, spans) if self.journal is not None else None
+        run = Run(known, spans, file_sinks, begin, call)
         kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()
         try:
@@ -364,6 +379,10 @@ class Program:
     def _run_pass(self, run: Run, a_pass: Pass) -> None:
         ready, span = self._ready, run.spans[a_pass.index]
         tiling = ready.tiling(a_pass, span)
+        journal = run.journal.of(a_pass, tiling, span) if run.journal is not None else None
+        if journal is not None and journal.found.over:
+            run.restore(a_pass, journal)
+            return
         sinks = run.sinks_for(a_pass)
         made = [run.place_for(ready.values[leaf], a_pass, tiling, sinks) for leaf in a_pass.makes]
         sources = [ready.sources.get(node) or run.values[node] for node in a_pass.reads]
@@ -372,19 +391,8 @@ class Program:
         # Not by the number of workers: one worker with more library threads would sum in another order.
         with one_blas_thread(functions.calls_blas and tiling.groups > 1):
             shares = [ready.pins.share(node) for node in a_pass.reads]
-            outcome = run_pass(a_pass, tiling, sources, tile_for, span, [*sinks.values(), *made], shares)
+            outcome = run_pass(a_pass, tiling, sources, tile_for, span, [*sinks.values(), *made], shares, journal)
         run.finish(a_pass, outcome, sinks, made)
-
-    def _read_ahead(self) -> None:
-        """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""
-        first, tiling = self.plan.passes[0], self.plan.tilings[0]
-        for node in first.files:
-            if self._ready.sources[node].temporary_bytes:
-                continue
-            window = SETTINGS.readahead_bytes // max(1, row_bytes(node))
-            scan = self._ready.sources[node].scan(tiling.page_rows, 1, 0, first.rows)
-            scan.prefetch(0, min(window, first.rows))
-            scan.close()
 
 
 def _restore(graph: list[tuple[Any, ...]], outputs: Sequence[int], tree: trees.Tree, options: Options) -> Program:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import linecache
 import sys
+import warnings
 import weakref
 from pathlib import Path
 
@@ -45,3 +46,11 @@ def _shown(origin: tuple[str, int]) -> str:
     file, line = origin
     text = linecache.getline(file, line).strip()
     return f"{file}:{line}" + (f": {text}" if text else "")
+
+
+def warn(warning: Warning) -> None:
+    """Warn at the user's line that called lazyml."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "lazyml":
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(warning, stacklevel=depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,12 +17,12 @@ from lazyml.codegen.interpret import evaluate, evaluate_small, prepare_users
 from lazyml.config import Settings, machine_bytes, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.expr import build, verify
-from lazyml.expr.node import OPS, ChosenRows, Node, topological
+from lazyml.expr.node import OPS, ChosenRows, Node, encode, topological
 from lazyml.expr.rewrites import optimise
 from lazyml.expr.rewrites.explain import LineOf
 from lazyml.expr.show import formula
 from lazyml.plan.columns import narrow
-from lazyml.plan.plan import Pass, Tiling
+from lazyml.plan.plan import Pass, Tiling, row_bytes
 from lazyml.plan.planner import make_plan
 from lazyml.plan.prologue import CHEAP, kept_ranges
 from lazyml.plan.storage import Storage
@@ -36,6 +37,9 @@ from lazyml.sources.protocol import Source
 from lazyml.sources.window import WindowSource
 
 BACKENDS = ("auto", "numba", "numpy")
+PINNED_COST = {True: 0.0, "costly": 1.5, False: math.inf}
+"""Rows may stay that cost at least this to read. A byte that is copied from the page cache costs 1: where few passes
+are to come, they take less time than fresh memory does."""
 Values = NDArray[Any]
 Key = TypeVar("Key")
 Found = TypeVar("Found")
@@ -69,13 +73,16 @@ class Options:
     where: str | None = None
     storage: Storage | None = None
     repeated: bool = True
-    pin: bool = True
+    pin: bool | str = True
     line_of: LineOf | None = None
     settings: Settings | None = None
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UnsupportedError("no such backend", expected=", ".join(BACKENDS), found=repr(self.backend))
+        if self.pin not in PINNED_COST:
+            raise UnsupportedError("not a way to keep rows in memory", expected='True, False or "costly"',
+                                   found=repr(self.pin))  # fmt: skip
 
     def given(self) -> dict[str, Any]:
         """By name, as they were given."""
@@ -87,8 +94,7 @@ class Planned:
 
     def __init__(self, given: Sequence[Node], options: Options, settings: Settings) -> None:
         self.settings = settings
-        if not options.pin:
-            settings = replace(settings, pinned_share=0)
+        settings = replace(settings, pinned_cost=PINNED_COST[options.pin])
         self._settings, self._repeated = settings, options.repeated
         self.budget, self.threads = memory_budget(options.memory), thread_count(options.threads)
         for node in given:
@@ -151,12 +157,30 @@ class Planned:
             _remember(self._tilings, key, found)
         return found
 
+    def read_ahead(self) -> None:
+        """Ask the operating system for the first pages, so that they are there when the kernels are compiled."""
+        first, tiling = self.plan.passes[0], self.plan.tilings[0]
+        for node in first.files:
+            if self.sources[node].temporary_bytes:
+                continue
+            window = self._settings.readahead_bytes // max(1, row_bytes(node))
+            scan = self.sources[node].scan(tiling.page_rows, 1, 0, first.rows)
+            scan.prefetch(0, min(window, first.rows))
+            scan.close()
+
     def release(self, known: bool = True) -> None:
         """Let go of rows that stay in memory and chunks in temporary files, and, where they are `known`, of totals."""
         self.pins.release()
         drop(self.sources.values())
         if known:
             self.remembered.clear()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies the formulas and the data."""
+        place = {node: at for at, node in enumerate(topological(self.outputs))}
+        text = repr((encode(*self.outputs), [place[node] for node in self.outputs]))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def facts(self, prepared: bool, pinned: int) -> Facts:
         """What is said of a run beside its numbers: whether rows could stay in memory, and what computed."""
@@ -168,7 +192,7 @@ class Planned:
     def _budget_of_all(self) -> int:
         """The budget with which all files would stay in memory; 0 when they may not, or the machine has not so much."""
         rows, settings = self.pins.total, self._settings
-        if not (self._repeated and rows and settings.pinned_share):
+        if not (self._repeated and rows and settings.pinned_share) or settings.pinned_cost:
             return 0
         left = max(math.ceil(rows / settings.pinned_share), rows + settings.unpinned_bytes)
         budget = self.plan.working_bytes + left

@@ -89,60 +89,35 @@ class CompiledTile:
         self._loaded = loaded
         return kept
 
-    def bind(self, inputs: Mapping[Node, Values], blocks: Blocks) -> Callable[[int], Callable[..., None]]:
+    def bind(self, inputs: Mapping[Node, Values], blocks: Blocks) -> Callable[[int], CompiledCall]:
         """For one run: a function that gives each worker its own call, scratch included."""
-        if self._loaded is None:
-            self.prepare()
-        assert self._loaded is not None
-        function, at = self._loaded.function, self._places
-        own = self._own.get(blocks.strip) or self._own_of(blocks.strip)
-        fixed = list(at.constant)
-        for k in at.block:
-            fixed[k] = blocks.rows
-        for k in at.strip:
-            fixed[k] = blocks.strip
-        for k, argument in at.inputs:
-            assert argument.node is not None
-            fixed[k] = _in_form(inputs[argument.node], argument)
+        forms = self.forms(inputs)
 
-        def for_worker(worker: int) -> Callable[..., None]:
-            values = list(fixed)
-            for k, shape, dtype in own:
-                values[k] = np.empty(shape, dtype)
-            for k in at.faults:
-                values[k].fill(0)
-            faults = values[at.faults[0]] if at.faults else None
-
-            def call(
-                first: int, rows: int, pages: Sequence[Values], totals: Sequence[Values], sinks: Sequence[Values]
-            ) -> None:
-                for k in at.rows:
-                    values[k] = rows
-                for k in at.start:
-                    values[k] = first
-                values[at.source] = pages
-                values[at.sink] = sinks
-                for k in at.columns:
-                    values[k] = values[k].reshape(-1)
-                for k, index in at.total:
-                    values[k] = totals[index]
-                for k, members in at.packed:
-                    values[k][:, 0] = [totals[index][0] for index in members]
-                try:
-                    function(*values)
-                except IndexError:
-                    if not self._users:
-                        raise
-                    raise user_functions.index_error([node.arg.name for node in self._users]) from None
-                for k, members in at.packed:
-                    for index, value in zip(members, values[k][:, 0].tolist(), strict=True):
-                        totals[index][0] = value
-                if faults is not None and faults.any():
-                    raise index_error(self.source.checked[int(np.argmax(faults != 0))])
-
+        def for_worker(worker: int) -> CompiledCall:
+            call = self.call(blocks)
+            call.take(forms)
             return call
 
         return for_worker
+
+    def forms(self, inputs: Mapping[Node, Values]) -> list[Any]:
+        """Small values as the machine code takes them."""
+        return [_in_form(inputs[node], argument) for node, argument in self._places.taken]
+
+    def call(self, blocks: Blocks) -> CompiledCall:
+        """A call for one worker, with memory of its own, that is yet to `take` small values."""
+        if self._loaded is None:
+            self.prepare()
+        assert self._loaded is not None
+        at = self._places
+        values = list(at.constant)
+        for k in at.block:
+            values[k] = blocks.rows
+        for k in at.strip:
+            values[k] = blocks.strip
+        for k, shape, dtype in self._own.get(blocks.strip) or self._own_of(blocks.strip):
+            values[k] = np.empty(shape, dtype)
+        return CompiledCall(self._loaded.function, at, values, self.source.checked, self._users)
 
     def _own_of(self, strip_rows: int) -> list[tuple[int, tuple[int, ...], np.dtype[Any]]]:
         """What each worker has of its own, with strips of so many rows: the place, shape and type of each array."""
@@ -156,6 +131,55 @@ class CompiledTile:
         if argument.kind == "faults":
             return (len(self.source.checked),)
         return (len(argument.members), strip_rows if argument.kind == "scratches" else 1)
+
+
+class CompiledCall:
+    """The machine code with all arguments but those of a page."""
+
+    __slots__ = ("_at", "_checked", "_faults", "_function", "_users", "_values")
+
+    def __init__(
+        self, function: Callable[..., None], at: _Places, values: list[Any], checked: Sequence[Node],
+        users: Sequence[Node],
+    ) -> None:  # fmt: skip
+        self._function, self._at, self._values, self._checked, self._users = function, at, values, checked, users
+        for k in at.faults:
+            values[k].fill(0)
+        self._faults = values[at.faults[0]] if at.faults else None
+
+    def take(self, forms: Sequence[Any]) -> None:
+        """Small values for the calls that follow, from `CompiledTile.forms`."""
+        for (k, _), value in zip(self._at.inputs, forms, strict=True):
+            self._values[k] = value
+
+    def __call__(
+        self, first: int, rows: int, pages: Sequence[Values], totals: Sequence[Values], sinks: Sequence[Values]
+    ) -> None:
+        """One page: see `TileCall`."""
+        at, values = self._at, self._values
+        for k in at.rows:
+            values[k] = rows
+        for k in at.start:
+            values[k] = first
+        values[at.source] = pages
+        values[at.sink] = sinks
+        for k in at.columns:
+            values[k] = values[k].reshape(-1)
+        for k, index in at.total:
+            values[k] = totals[index]
+        for k, members in at.packed:
+            values[k][:, 0] = [totals[index][0] for index in members]
+        try:
+            self._function(*values)
+        except IndexError:
+            if not self._users:
+                raise
+            raise user_functions.index_error([node.arg.name for node in self._users]) from None
+        for k, members in at.packed:
+            for index, value in zip(members, values[k][:, 0].tolist(), strict=True):
+                totals[index][0] = value
+        if self._faults is not None and self._faults.any():
+            raise index_error(self._checked[int(np.argmax(self._faults != 0))])
 
 
 OWN = ("scratch", "scratches", "totals", "faults")
@@ -178,6 +202,8 @@ class _Places(NamedTuple):
     packed: list[tuple[int, list[int]]]
     """Totals that share an array, with their numbers."""
     inputs: list[tuple[int, Argument]]
+    taken: list[tuple[Node, Argument]]
+    """The same, each with its value's node."""
     own: list[tuple[int, Argument]]
     """What each worker has of its own."""
     constant: list[Any]
@@ -207,6 +233,7 @@ class _Places(NamedTuple):
             total=[(k, arguments[k].index) for k in at("total")],
             packed=[(k, [member.index for member in arguments[k].members]) for k in at("totals")],
             inputs=[(k, arguments[k]) for k in at("input")],
+            taken=[(node, arguments[k]) for k in at("input") if (node := arguments[k].node) is not None],
             own=[(k, arguments[k]) for k in at(*OWN)],
             constant=[source.columns[a.index] if a.kind == "columns" else None for a in arguments],
         )

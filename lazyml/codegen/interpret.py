@@ -60,10 +60,20 @@ class InterpretedTile:
     def bind(self, inputs: Mapping[Node, Values], blocks: Blocks) -> Callable[[int], Callable[..., None]]:
         """For one run: a function that gives each worker its own call. There are no blocks: a page is one."""
 
-        def for_worker(worker: int) -> Callable[..., None]:
-            return lambda first, rows, pages, totals, sinks: self(first, rows, pages, inputs, totals, sinks)
+        def for_worker(worker: int) -> InterpretedCall:
+            call = self.call(blocks)
+            call.take(inputs)
+            return call
 
         return for_worker
+
+    def forms(self, inputs: Mapping[Node, Values]) -> Mapping[Node, Values]:
+        """Small values as they are."""
+        return inputs
+
+    def call(self, blocks: Blocks) -> InterpretedCall:
+        """A call that is yet to `take` small values."""
+        return InterpretedCall(self)
 
     def __call__(
         self,
@@ -91,6 +101,24 @@ class InterpretedTile:
                     del values[used]
             for node, out in zip(self.a_pass.sinks, sinks, strict=True):
                 out[...] = values[node].reshape(out.shape)
+
+
+class InterpretedCall:
+    """A tile with its small values."""
+
+    def __init__(self, tile: InterpretedTile) -> None:
+        self._tile = tile
+        self._inputs: Mapping[Node, Values] = {}
+
+    def take(self, forms: Mapping[Node, Values]) -> None:
+        """Small values for the calls that follow, from `InterpretedTile.forms`."""
+        self._inputs = forms
+
+    def __call__(
+        self, first: int, rows: int, pages: Sequence[Values], totals: Sequence[Values], sinks: Sequence[Values]
+    ) -> None:
+        """One page: see `TileCall`."""
+        self._tile(first, rows, pages, self._inputs, totals, sinks)
 
 
 def _over(order: Sequence[Node], kept: Collection[Node]) -> list[list[Node]]:

@@ -17,6 +17,7 @@ from lazyml import models
 from lazyml.config import format_bytes, memory_budget
 from lazyml.demo import data, report
 from lazyml.errors import SourceError
+from lazyml.models import plots
 from lazyml.models.tables import print_facts, print_table
 
 L2 = 1e-4
@@ -58,7 +59,7 @@ def run(folder: Path, *, memory: str = "64 MiB", threads: int | None = None, row
     began = time.perf_counter()
     resources: dict[str, Any] = {"memory": memory, "threads": threads}
     path = folder / "flights.h5"
-    report.pyplot()  # what is wrong here is better found now than after the training
+    plots.pyplot()  # what is wrong here is better found now than after the training
     memory_budget(memory)
     _make_folder(folder)
     rate = prepare_data(path, rows, memory)
@@ -88,7 +89,7 @@ def run(folder: Path, *, memory: str = "64 MiB", threads: int | None = None, row
     built = models.build(models.load_definition(folder / "model.toml"))
     settings = {"solver": "lbfgs", "tolerance": TOLERANCE}
     models.fitted_model(built, fit, settings).save(folder / "model.safetensors", force=True)
-    report.plot_convergence(fit.history, folder / "convergence.png")
+    plots.plot_convergence(fit.history, folder / "convergence.png")
     report.plot_calibration(truth, probability, rate, folder / "calibration.png")
 
     program(**fit.params)

@@ -1,4 +1,4 @@
-"""What the demo says of a trained model: scores next to the base rate, and two plots."""
+"""What the demo says of a trained model: scores next to the base rate, and calibration on held-out days."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lazyml.errors import UnsupportedError
+from lazyml.models.plots import ACCENT, MUTED, SOFT, finish, pyplot
 
 Floats = NDArray[np.float64]
-
-INK, MUTED, ACCENT, SOFT = "#222222", "#8a8a8a", "#1f6f8b", "#c9dde3"
 
 
 def base_rate_scores(training_rate: float, held_out_rate: float) -> dict[str, float]:
@@ -51,20 +49,6 @@ def history_rows(history: Sequence[Any]) -> list[list[str]]:
     ]
 
 
-def plot_convergence(history: Sequence[Any], path: Path) -> None:
-    """How far the objective is above its last value, and the gradient, against passes over the data."""
-    plt = pyplot()
-    passes = [row.passes for row in history]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    last = history[-1].value
-    gaps = [(row.passes, row.value - last) for row in history if row.value > last]
-    left.semilogy(*zip(*gaps, strict=True), color=ACCENT, linewidth=1.8)
-    left.set(xlabel="passes over the file", ylabel=f"objective above {last:.6f}", title="Objective")
-    right.semilogy(passes, [row.gradient_norm for row in history], color=ACCENT, linewidth=1.2)
-    right.set(xlabel="passes over the file", ylabel="largest gradient entry", title="Gradient")
-    _finish(plt, figure, (left, right), path)
-
-
 def plot_calibration(truth: NDArray[Any], predicted: NDArray[Any], training_rate: float, path: Path) -> None:
     """Observed share against predicted probability with 95 % intervals, above the distribution of predictions."""
     plt = pyplot()
@@ -82,29 +66,4 @@ def plot_calibration(truth: NDArray[Any], predicted: NDArray[Any], training_rate
     upper.legend(frameon=False, loc="upper left")
     lower.hist(predicted, bins=np.linspace(0, top, 50).tolist(), color=SOFT)
     lower.set(xlabel="predicted probability of being late", ylabel="flights", xlim=(0, top))
-    _finish(plt, figure, (upper, lower), path)
-
-
-def pyplot() -> Any:
-    """matplotlib's pyplot, drawing to files."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UnsupportedError("the demo draws its plots with matplotlib", expected="the package matplotlib",
-                               fix="pip install 'lazyml[demo]'") from error  # fmt: skip
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    return plt
-
-
-def _finish(plt: Any, figure: Any, axes: Sequence[Any], path: Path) -> None:
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.spines[["left", "bottom"]].set_color(MUTED)
-        axis.tick_params(colors=INK)
-        axis.grid(color="#eeeeee")
-        axis.set_axisbelow(True)
-        axis.title.set_fontweight("bold")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    finish(plt, figure, (upper, lower), path)

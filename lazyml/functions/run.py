@@ -85,7 +85,7 @@ def param(name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = "float6
 
 def compile(
     outputs: Tree, *, memory: int | str | None = None, threads: int | None = None, backend: str = "auto",
-    pin: bool = True,
+    pin: bool | str = True,
 ) -> engine.Program:  # fmt: skip
     """Plan the outputs together and give a Program: call it with the parameters, by name, to run it.
 
@@ -97,7 +97,8 @@ def compile(
     threads (all processors by default). `backend` is "numba", "numpy" (the interpreter), or "auto": the
     interpreter for sources too small to compile for.
     Rows of files that fit in the budget stay in memory for later passes and calls, and for other programs on the same
-    data, until `release()` or until another program needs the room; with `pin=False` every pass reads its files.
+    data, until `release()` or until another program needs the room; with `pin=False` every pass reads its files,
+    and with `pin="costly"` those that are merely copied from the page cache, which is faster for up to some ten calls.
 
     Raises BudgetError when the plan does not fit, UnsupportedError when it can not be planned, before a byte is read.
 

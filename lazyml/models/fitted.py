@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lazyml.errors import CorruptFileError, OutputExistsError, ParameterError, SourceError, SourceNotFoundError
+from lazyml.models.definition import ModelDefinition, definition_from_mapping
 from lazyml.sources.outputs import refuse_sources
 
 FORMAT = 1
@@ -20,10 +21,19 @@ _KEY = "lazyml"
 
 @dataclass(frozen=True)
 class FittedModel:
-    """Trained parameters by name, and `details`: formulas, hypers, data, solver, history (see `build.fit`)."""
+    """Trained parameters by name, and `details`: the definition, data, solver, history (see `fitting.fit`).
+
+    `folder` is where the paths of the definition start: that of the model file.
+    """
 
     params: Mapping[str, np.ndarray]
     details: Mapping[str, Any]
+    folder: Path = Path()
+
+    @property
+    def definition(self) -> ModelDefinition:
+        """The model that was fitted, so that predictions need no other file."""
+        return definition_from_mapping(self.details["definition"], self.folder, "the fitted model")
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write the file aside and rename it into place. Raises OutputExistsError unless `force`."""
@@ -31,7 +41,9 @@ class FittedModel:
 
         path = check_output(path, force)
         tensors = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in self.params.items()}
-        replace_file(path, save(tensors, metadata={_KEY: json.dumps({"format": FORMAT, **self.details})}))
+        folder = Path(os.path.relpath(self.folder, path.parent)).as_posix()
+        about = {"format": FORMAT, "folder": folder, **{k: v for k, v in self.details.items() if k != "folder"}}
+        replace_file(path, save(tensors, metadata={_KEY: json.dumps(about)}))
 
 
 def load_fitted(path: str | Path) -> FittedModel:
@@ -52,7 +64,7 @@ def load_fitted(path: str | Path) -> FittedModel:
     if found != FORMAT:
         raise CorruptFileError("a fitted model of another format", expected=f"format {FORMAT}", found=f"format {found}",
                                fix="fit the model again with this version")  # fmt: skip
-    return FittedModel(params, details)
+    return FittedModel(params, details, path.parent / details.get("folder", ""))
 
 
 def check_params(params: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], origin: str) -> None:

@@ -110,7 +110,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("metric", ["metrics", "model"]), nearest("zebra", ["metrics"])
     ('metrics', None)
     """
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+    known = list(known)
+    same = [word for word in known if word.lower() == name.lower()]
+    return same[0] if same else next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

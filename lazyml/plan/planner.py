@@ -60,7 +60,7 @@ def make_plan(
     free = budget - plan.peak_bytes
     unused = min(int(settings.pinned_share * free), free - settings.unpinned_bytes)
     found = {**sources, **{one.node: one.source for one in plan.spooled}}
-    return replace(plan, pinned=tuple(choose_pins(plan.passes, found, unused, repeated)))
+    return replace(plan, pinned=tuple(choose_pins(plan, found, unused, repeated, settings.pinned_cost)))
 
 
 @dataclass(frozen=True)

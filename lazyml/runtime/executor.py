@@ -15,6 +15,7 @@ from lazyml.plan.accumulate import Partial, finalize, merge_groups
 from lazyml.plan.accumulators import check_rows
 from lazyml.plan.plan import Pass, Tiling
 from lazyml.runtime.clock import PassClock, PassStats, SourceStats, Worked
+from lazyml.runtime.journal import PassJournal
 from lazyml.runtime.pins import Share
 from lazyml.runtime.sinks import Sink
 from lazyml.runtime.staging import Staging
@@ -43,9 +44,11 @@ def run_pass(
     rows: range,
     sinks: Sequence[Sink],
     shares: Sequence[Share | None] = (),
+    journal: PassJournal | None = None,
 ) -> PassResult:
     """One pass over `rows`. The totals are the same bits for any number of threads: a group's partial is summed in page
     order by whoever takes the group, and groups merge in a fixed tree. `shares` say what may be pinned of each source.
+    Groups that `journal` has are not made again.
     """
     if not rows:
         for node in a_pass.accumulators:
@@ -54,11 +57,15 @@ def run_pass(
         return PassResult(_merged(a_pass, partials), 0, 0, partial(PassStats, a_pass.index, 0.0, 1, 1, ()))
     partials = tuple([state.stack(tiling.groups) for state in a_pass.empty_states])
     merged = sum([stack.nbytes for stack in partials])
-    tickets, clock = itertools.count(), PassClock()  # next() on a count is atomic
+    begun = journal.begin(partials) if journal is not None else 0
+    tickets, clock = itertools.count(begun), PassClock()  # next() on a count is atomic
     group_rows, start, stop = tiling.group_pages * tiling.page_rows, rows.start, rows.stop
     writing = [sink for sink in sinks if sink.writes]
-    staging = Staging(sources, tiling.page_rows, tiling.workers, start, stop, load_pages=tiling.load_pages,
-                      shares=shares, ahead_bytes=tiling.ahead_bytes, cached_share=tiling.cached_share)  # fmt: skip
+    staging = Staging(sources, tiling.page_rows, tiling.workers, start + begun * group_rows, stop,
+                      load_pages=tiling.load_pages, shares=shares, ahead_bytes=tiling.ahead_bytes,
+                      cached_share=tiling.cached_share)  # fmt: skip
+    if journal is not None:
+        journal.reading(lambda: staging.bytes_read)
     with until_python_ends() as cancelled, staging:
 
         def work(worker: int, cancelled: threading.Event) -> None:
@@ -81,6 +88,8 @@ def run_pass(
                     if writing:
                         written += sum(sink.done(worker, first - start, count) for sink in writing)
                         write += now() - done
+                if journal is not None:
+                    journal.group_over(group)
             clock.ended(Worked(compute, computed * a_pass.row_bytes, write, written, now()))
 
         run_workers(tiling.workers, work, cancelled)
@@ -88,7 +97,8 @@ def run_pass(
         held = staging.held_bytes + merged
     totals = _merged(a_pass, partials)
     clock.merged(merged)
-    return PassResult(totals, staging.bytes_read, held, partial(_stats, a_pass.index, tiling, staging, clock))
+    read = staging.bytes_read if journal is None else journal.over(totals).bytes_read
+    return PassResult(totals, read, held, partial(_stats, a_pass.index, tiling, staging, clock))
 
 
 def _stats(index: int, tiling: Tiling, staging: Staging, clock: PassClock) -> PassStats:

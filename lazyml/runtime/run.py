@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from lazyml.plan.plan import Pass, Tiling, Value, row_bytes
 from lazyml.runtime.bottleneck import Facts
 from lazyml.runtime.clock import PassStats
 from lazyml.runtime.executor import PassResult
+from lazyml.runtime.journal import CallJournal, PassJournal
 from lazyml.runtime.sinks import FileSink, MemorySink, Sink
 from lazyml.runtime.spooling import Decoded
 from lazyml.runtime.stats import RunStats
@@ -32,8 +34,10 @@ class Run:
         spans: tuple[range, ...],
         file_sinks: Mapping[Node, FileSink],
         begin: float,
+        journal: CallJournal | None = None,
     ) -> None:
         """A call that began at `begin`, on these rows of each pass; `known` is added to."""
+        self.journal = journal
         self._begin, self.seconds = begin, 0.0
         self.known, self.spans, self.file_sinks = known, spans, file_sinks
         self.results: dict[Node, Any] = {}
@@ -82,6 +86,16 @@ class Run:
     def knows(self, a_pass: Pass) -> bool:
         """Whether a pass need not run, since an earlier call made its totals."""
         return a_pass.once and all(node in self.known for node in a_pass.totals)
+
+    def restore(self, a_pass: Pass, journal: PassJournal) -> None:
+        """Take what a pass gave that was over when an earlier process ended; it counts as a pass of this call, unless
+        it was one of another."""
+        record = journal.found
+        if journal.of_another_call:
+            self.known.update(zip(a_pass.totals, record.arrays, strict=True))
+            return
+        stats = partial(PassStats, a_pass.index, 0.0, 1, record.groups, ())
+        self.finish(a_pass, PassResult(record.arrays, record.bytes_read, 0, stats), {}, ())
 
     def finish(self, a_pass: Pass, outcome: PassResult, sinks: Mapping[Node, Sink], made: Sequence[MadePages]) -> None:
         """Take what a pass gave, and let go of what no later one needs."""

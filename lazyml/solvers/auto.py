@@ -52,7 +52,7 @@ class Auto:
                 f"the loss depends on {_count(programs.size, 'parameter')} through {_count(columns, 'linear margin')}"
             )
         penalty = " and a penalty with kinks" if kinks else ""
-        without, of_first_order = (Fista(), "FISTA") if kinks else (Lbfgs(), "L-BFGS")
+        without, of_first_order = self.without_hessian(kinks)
         if why := self._no_hessian(smooth, columns, kinks):
             return without, f"{of_first_order}: {about}{penalty}; {why}"
         if columns and smooth.curvature.flat:
@@ -70,6 +70,11 @@ class Auto:
         if quadratic:
             return Direct(), f"direct: {about}, and is quadratic{penalty}"
         return Newton(), f"Newton: {about}{penalty}" + (f"; {why}" if why else "")
+
+    @staticmethod
+    def without_hessian(kinks: bool) -> tuple[Solver, str]:
+        """The solver for a loss whose Hessian is not formed, and its name."""
+        return (Fista(), "FISTA") if kinks else (Lbfgs(), "L-BFGS")
 
     @staticmethod
     def _no_hessian(programs: Programs, columns: int, kinks: bool) -> str:

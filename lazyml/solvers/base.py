@@ -18,16 +18,18 @@ only at a tolerance of 3e-9, with more passes on well-conditioned problems.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.checkpoint import Checkpoint
+from lazyml.solvers.early_stopping import EarlyStopping
 from lazyml.solvers.journey import Journey, Row, Solver, State
 from lazyml.solvers.objective import Objective, Params, describe, max_abs
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.progress import ProgressLine
+from lazyml.solvers.watch import Watch
 
 TOLERANCE = 1e-6
 MAX_ITERATIONS = 1000
@@ -53,11 +55,13 @@ class Result:
     message : str
         Why the solver stopped, and what to do about it.
     history : tuple of Row
-        ``value, gradient_norm, passes, seconds`` for the start and after each iteration.
+        ``value, gradient_norm, passes, seconds, held_out`` for the start and after each iteration.
     outcome : Outcome or None
         The same as a symbol; None while still running.
     reason : str
         Which solver ran, and why that one where it was chosen for the loss.
+    held_out : float or None
+        The loss on the rows that were held out, at ``params``; None where there were none.
     """
 
     params: Params
@@ -70,6 +74,7 @@ class Result:
     history: tuple[Row, ...]
     outcome: Outcome | None = None
     reason: str = ""
+    held_out: float | None = None
 
     def __repr__(self) -> str:
         seconds = self.history[-1].seconds if self.history else 0.0
@@ -77,6 +82,7 @@ class Result:
             f"Result: {self.message}",
             f"  value          {self.value:.12g}",
             f"  gradient_norm  {self.gradient_norm:.3g}",
+            *([] if self.held_out is None else [f"  held_out       {self.held_out:.12g}"]),
             f"  n_iter         {self.n_iter}",
             f"  passes         {self.passes:.4g}  ({seconds:.3g} s)",
         ]
@@ -99,26 +105,36 @@ def run(
     callback: Callable[[Result], object] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: ProgressLine | None = None,
+    stopping: EarlyStopping | None = None,
 ) -> Result:
     """Minimise ``objective`` from ``start`` and say how it went.
 
     A checkpoint that exists is resumed (``start`` is then not used) and is saved on the way, at the end, and when
     anything, Ctrl-C among others, ends the run early. ``callback`` gets the Result so far after each iteration;
-    returning True stops. Errors: ParameterError, NonFiniteError, CheckpointError.
+    returning True stops. ``stopping`` needs an objective that gives a held-out loss. Errors: ParameterError,
+    NonFiniteError, CheckpointError.
     """
     check_limits(tolerance, max_iterations)
+    watch = Watch(stopping, objective) if stopping is not None else None
     journey = checkpoint.load(solver, objective) if checkpoint else None
-    if journey is None:
-        state = solver.init(objective, start)
-        journey = Journey(state, objective.counts).then(state, objective.counts)
     try:
-        while (outcome := judge(journey, objective, tolerance, max_iterations, solver.step_share)) is None:
-            state = solver.step(objective, journey.state)
-            # A search that failed is an outcome of the state it started from, not one more iteration.
-            journey = Journey(state, objective.counts, journey.history) if state.outcome else journey.then(
-                state, objective.counts)  # fmt: skip
+        if journey is None:
+            state = solver.init(objective, start)
+            journey = Journey(state, objective.counts).then(state, objective.counts)
+            journey = watch.note(journey, None) if watch else journey
             if checkpoint:
-                checkpoint.save_when_due(journey, solver, objective)
+                checkpoint.reached(journey)
+        while (outcome := judge(journey, objective, tolerance, max_iterations, solver.step_share)) is None:
+            if watch and watch.stops(journey):
+                outcome = Outcome.HELD_OUT
+                break
+            before, state = journey.state, solver.step(objective, journey.state)
+            # A search that failed is an outcome of the state it started from, not one more iteration.
+            journey = replace(journey, state=state, counts=objective.counts) if state.outcome else journey.then(
+                state, objective.counts)  # fmt: skip
+            journey = watch.note(journey, before.x) if watch and not state.outcome else journey
+            if checkpoint:
+                checkpoint.reached(journey)
             if progress:
                 progress.update(journey.history, journey.counts, tolerance, max_iterations)
             if state.outcome is None and callback is not None and callback(result(journey, objective, None)):
@@ -126,11 +142,33 @@ def run(
                 break
     except BaseException as error:
         if checkpoint:
-            checkpoint.rescue(journey, solver, objective, error)
+            checkpoint.rescue(error)
         raise
     if checkpoint:
-        checkpoint.save(journey, solver, objective)
-    return result(journey, objective, outcome)
+        checkpoint.save()
+    return finished(solver, journey, objective, outcome, watch)
+
+
+def finished(solver: Solver, journey: Journey, objective: Objective, outcome: Outcome, watch: Watch | None) -> Result:
+    """The Result of a run that is over: with the exact value, where a solver knows only that of an epoch, and at the
+    best of the points, where some rows are held out."""
+    measure = getattr(solver, "measure", None)
+    if measure is not None:
+        journey = replace(journey, state=measure(objective, journey.state), counts=objective.counts)
+    if watch is None:
+        return result(journey, objective, outcome)
+    journey = watch.finish(journey)
+    place = watch.best(journey) if watch.restores else len(journey.history) - 1
+    found = result(journey, objective, outcome)
+    row = journey.history[place]
+    if place == len(journey.history) - 1 or journey.best is None:
+        return replace(found, held_out=row.held_out)
+    value, norm = row.value, row.gradient_norm
+    if measure is not None:
+        best = measure(objective, replace(journey.state, x=journey.best))
+        value, norm = best.value, best.gradient_norm
+    return replace(found, params=objective.unflatten(journey.best), value=value, gradient_norm=norm,
+                   passes=objective.counts.passes, held_out=row.held_out)  # fmt: skip
 
 
 def judge(

@@ -2,7 +2,8 @@
 
 The file is a NumPy ``.npz`` (a zip with a CRC for each member): the arrays of the state, the history, and one JSON text
 with the numbers and the fingerprint. Numbers go through ``repr`` and arrays through their bytes, so that a resumed run
-continues with the very bits it stopped at.
+continues with the very bits it stopped at. Beside the state it has what was finished of the passes since: see
+``runtime.journal``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
-import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -21,11 +22,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lazyml.errors import CheckpointError
+from lazyml.runtime.journal import CallRecord, Journal, PassRecord
 from lazyml.solvers.journey import Journey, Row, Solver
 from lazyml.solvers.objective import Counts, Objective, whole
 from lazyml.solvers.outcome import Outcome
 
-_VERSION = 1
+_VERSION = 2
+EVERY = 30.0
+"""Seconds between two saves, when not told otherwise."""
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile)
 
@@ -40,16 +44,26 @@ class Checkpoint:
     problem : str
         Identifies formula and data; a file with another one is refused.
     every : float
-        Seconds between two saves, at least.
+        Seconds between two saves, at least; a long pass is saved on its way.
+    journal : Journal, optional
+        What the programs of the objective take down what they have finished in.
     sizes : mapping of str to int
         How the passes are cut, which decides about the last bits of their sums: kept beside the state (`sizes_of`).
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], problem: str = "", every: float = 5.0, sizes: Mapping[str, int] = NO_SIZES
+        self,
+        path: str | os.PathLike[str],
+        problem: str = "",
+        every: float = EVERY,
+        sizes: Mapping[str, int] = NO_SIZES,
+        journal: Journal | None = None,
     ) -> None:
-        self.path, self.problem, self.every, self.sizes = Path(path), problem, every, sizes
-        self._saved = time.monotonic()
+        self.path, self.problem, self.sizes = Path(path), problem, sizes
+        self.journal = Journal() if journal is None else journal
+        self.journal.every, self.journal.save = every, self.save
+        self._belongs: dict[str, Any] = {}
+        self._latest: Journey | None = None
         folder = self.path.absolute().parent
         if not folder.is_dir() or self.path.is_dir() or not os.access(folder, os.W_OK):
             raise CheckpointError(f"cannot keep a checkpoint at {str(path)!r}",
@@ -61,24 +75,33 @@ class Checkpoint:
         parameters = {n: f"{objective.dtypes[n]} {list(shape)}" for n, shape in objective.shapes.items()}
         return {"parameters": parameters, "solver": repr(solver), "problem": self.problem}
 
-    def save_when_due(self, journey: Journey, solver: Solver, objective: Objective) -> None:
-        """Save, unless the last save is less than ``every`` seconds ago."""
-        if time.monotonic() - self._saved >= self.every:
-            self.save(journey, solver, objective)
+    def reached(self, journey: Journey) -> None:
+        """The run has come so far, and goes on from here: saved when it is time for that."""
+        self._latest = journey
+        self.journal.clear()
+        self.journal.save_when_due()
 
-    def rescue(self, journey: Journey, solver: Solver, objective: Objective, error: BaseException) -> None:
+    def rescue(self, error: BaseException) -> None:
         """Save while ``error`` ends the run, which a failing save must not hide."""
         try:
-            self.save(journey, solver, objective)
+            self.save()
         except Exception as failed:
             error.add_note(f"the checkpoint {str(self.path)!r} could not be saved: {failed}")
 
-    def save(self, journey: Journey, solver: Solver, objective: Objective) -> None:
-        """Replace the file by the state of ``journey``: all of it or nothing."""
-        fields, arrays = encode(journey.state)
-        about = {"version": _VERSION, "fingerprint": self.fingerprint(solver, objective), "state": fields,
-                 "counts": journey.counts._asdict(), "sizes": dict(self.sizes)}  # fmt: skip
-        arrays["history"] = np.array(journey.history, dtype=np.float64).reshape(-1, 4)
+    def save(self) -> None:
+        """Replace the file by the latest state and what is finished since: all of it or nothing."""
+        calls, arrays = encode_calls("calls", self.journal.calls())
+        once, of_once = encode_calls("once", list(self.journal.once.values()))
+        about = {"version": _VERSION, "fingerprint": self._belongs, "sizes": dict(self.sizes), "calls": calls,
+                 "once": once}  # fmt: skip
+        arrays |= of_once
+        if self._latest is not None:
+            fields, of_state = encode(self._latest.state)
+            about |= {"state": fields, "counts": self._latest.counts._asdict()}
+            arrays |= of_state
+            arrays["history"] = np.array(self._latest.history, dtype=np.float64).reshape(-1, len(Row._fields))
+            if self._latest.best is not None:
+                arrays["best"] = self._latest.best
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         aside = self.path.with_name(self.path.name + ".partial")
         try:
@@ -95,13 +118,14 @@ class Checkpoint:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        self._saved = time.monotonic()
 
     def load(self, solver: Solver, objective: Objective) -> Journey | None:
-        """The saved journey, or None when there is no file; ``objective`` counts on from its totals.
+        """The saved journey; None where there is no file, or the run ended before it had a state. ``objective`` counts
+        on from its totals, and what was finished since is not made again.
 
         Raises a CheckpointError for a damaged file, and for one of another problem, saying what differs.
         """
+        self._belongs = self.fingerprint(solver, objective)
         if not self.path.exists():
             return None
         try:
@@ -112,15 +136,18 @@ class Checkpoint:
         if version != _VERSION:
             raise CheckpointError(f"checkpoint {str(self.path)!r} has another format", expected=f"version {_VERSION}",
                                   found=f"version {version}", fix="finish with the lazyml that began")  # fmt: skip
-        self._compare(self.fingerprint(solver, objective), found)
+        self._compare(self._belongs, found)
         try:
-            state = decode(solver.state, about["state"], arrays)
-            history = tuple(Row(v, g, whole(p), s) for v, g, p, s in arrays["history"].tolist())
-            counts = Counts(**about["counts"])
+            calls, once = (decode_calls(part, about[part], arrays) for part in ("calls", "once"))
+            if "state" in about:
+                state = decode(solver.state, about["state"], arrays)
+                history = tuple(_row(*values) for values in arrays["history"].tolist())
+                self._latest = Journey(state, Counts(**about["counts"]), history, arrays.get("best"))
+                objective.counts = self._latest.counts
         except _DAMAGE as error:
             self._refuse(error)
-        objective.counts = counts
-        return Journey(state, counts, history)
+        self.journal.restore(calls, once)
+        return self._latest
 
     def _refuse(self, error: Exception) -> NoReturn:
         raise CheckpointError(f"checkpoint {str(self.path)!r} is damaged", found=f"{type(error).__name__}: {error}",
@@ -135,6 +162,11 @@ class Checkpoint:
                 found="; ".join(f"{key} {_short(found.get(key))}" for key in differs),
                 fix="use another file, or remove this one to start fresh",
             )
+
+
+def _row(value: float, gradient_norm: float, passes: float, seconds: float, held_out: float = math.nan) -> Row:
+    """A row of a history, from numbers; nan where there is no held-out loss."""
+    return Row(value, gradient_norm, whole(passes), seconds, None if math.isnan(held_out) else held_out)
 
 
 def saved_sizes(path: str | os.PathLike[str]) -> dict[str, int]:
@@ -191,3 +223,28 @@ def decode(kind: type, fields: dict[str, Any], arrays: dict[str, np.ndarray]) ->
         else:
             values[name] = entry["plain"]
     return kind(**values)
+
+
+def encode_calls(part: str, calls: Sequence[CallRecord]) -> tuple[list[Any], dict[str, np.ndarray]]:
+    """What is finished of calls, a part of the file, as what JSON holds and what only arrays hold."""
+    entries: list[Any] = []
+    arrays: dict[str, np.ndarray] = {}
+    for call in calls:
+        passes = []
+        for index, record in call.passes.items():
+            place = f"{part}/{len(entries)}/{index}"
+            arrays |= {f"{place}/{at}": values for at, values in enumerate(record.arrays)}
+            passes.append([index, record.cut, record.groups, record.over, record.bytes_read, len(record.arrays)])
+        entries.append([call.key, passes])
+    return entries, arrays
+
+
+def decode_calls(part: str, entries: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> list[CallRecord]:
+    """The calls that ``encode_calls`` took apart."""
+    calls = []
+    for number, (key, passes) in enumerate(entries):
+        calls.append(CallRecord(key))
+        for index, cut, groups, over, read, count in passes:
+            held = tuple(arrays[f"{part}/{number}/{index}/{at}"] for at in range(count))
+            calls[-1].passes[index] = PassRecord(cut, groups, over, read, held)
+    return calls

@@ -44,6 +44,7 @@ class Direct:
     seed: int = 0
     step_share: ClassVar[float] = Newton.step_share
     proximal: ClassVar[bool] = True
+    few_passes: ClassVar[bool] = True
     state: ClassVar[type] = NewtonState
 
     def init(self, objective: Objective, x: np.ndarray) -> NewtonState:

@@ -10,8 +10,9 @@ the loss is linear in these leaves, its slopes by them are the weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +47,10 @@ class _Norm:
     axes: tuple[int, ...]
 
 
-def find_kinks(structure: Structure, parameters: Sequence[Node]) -> Kinks:
+def find_kinks(structure: Structure, parameters: Sequence[Node], given: Mapping[str, Any] | None = None) -> Kinks:
     """Split the loss into a smooth one and a penalty of absolute values and norms.
+
+    ``given`` are values of parameters that are not trained, as a strength that the weights depend on.
 
     >>> import numpy as np, lazyml as lz
     >>> from lazyml.solvers.structure import find_structure
@@ -58,13 +61,15 @@ def find_kinks(structure: Structure, parameters: Sequence[Node]) -> Kinks:
     [0.5, 0.5]
     """
     boxes = box_terms(structure.rest)
-    found = _find(structure, parameters, boxes)
+    found = _find(structure, parameters, boxes, given)
     if not boxes:
         return found
     return replace(_with_bounds(found, find_bounds(boxes, parameters)), bounded=True)
 
 
-def _find(structure: Structure, parameters: Sequence[Node], boxes: Sequence[Node]) -> Kinks:
+def _find(
+    structure: Structure, parameters: Sequence[Node], boxes: Sequence[Node], given: Mapping[str, Any] | None
+) -> Kinks:
     """The penalty without the bounds."""
     loss = structure.loss
     if not structure.separates:
@@ -81,7 +86,9 @@ def _find(structure: Structure, parameters: Sequence[Node], boxes: Sequence[Node
     slopes = gradient(rest, list(leaves.values()))
     if any(leaf in parameters or leaf in leaves.values() for leaf in topological(slopes)):
         return Kinks(None, loss, "an absolute value, norm or bound of parameters is multiplied by a parameter")
-    weights = compute([Array(slope) for slope in slopes])
+    fixed = {leaf: b.const(given[leaf.arg], leaf.dtype) for leaf in topological(slopes)
+             if leaf.op == "param" and given and leaf.arg in given}  # fmt: skip
+    weights = compute([Array(put(slope, fixed)) for slope in slopes])
     if any((np.asarray(weight) <= 0).any() for weight in weights[len(norms) :]):
         return Kinks(None, loss, "bounds of parameters have a weight that is not positive")
     smooth = put(loss, {term: b.broadcast(b.const(0.0), term.shape) for term in terms})

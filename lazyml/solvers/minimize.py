@@ -14,11 +14,15 @@ import numpy as np
 
 from lazyml import trees
 from lazyml.array import Array
+from lazyml.config import memory_budget
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
+from lazyml.runtime.journal import Journal
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
-from lazyml.solvers.checkpoint import Checkpoint, saved_sizes
+from lazyml.solvers.checkpoint import EVERY, Checkpoint, saved_sizes
+from lazyml.solvers.early_stopping import EarlyStopping
 from lazyml.solvers.journey import Solver
+from lazyml.solvers.minibatch import Minibatches
 from lazyml.solvers.objective import Objective, Params
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.progress import ProgressLine
@@ -38,8 +42,9 @@ def minimize(
     threads: int | None = None,
     callback: Callable[[Result], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    checkpoint_every: float = 5.0,
+    checkpoint_every: float = EVERY,
     progress: bool | None = None,
+    early_stopping: EarlyStopping | None = None,
 ) -> Result:
     """Find the parameters that minimise a formula over data of any size.
 
@@ -58,8 +63,8 @@ def minimize(
     solver : str or solver
         ``"auto"`` chooses by the structure of the loss and its size; ``Result.reason`` says what and why. Otherwise
         ``"newton"``, ``"subsampled-newton"``, ``"newton-cg"``, ``"direct"``, ``"lbfgs"``, ``"owlqn"``, ``"fista"``,
-        ``"accelerated"``, ``"gradient-descent"``, or a configured one such as ``Lbfgs(history=20)``. docs/solvers.md
-        says what each does.
+        ``"accelerated"``, ``"gradient-descent"``, ``"sgd"``, ``"adam"``, ``"svrg"``, or a configured one such as
+        ``Lbfgs(history=20)``. docs/solvers.md says what each does.
     tolerance : float
         As above, and tolerance / 100 for the step of Newton's method. The default brings the parameters of a
         well-posed model to about 1e-5, and Newton's to 1e-8.
@@ -73,17 +78,21 @@ def minimize(
         Given the Result so far after each iteration; returning True stops.
     checkpoint : path, optional
         A file that the state is kept in. When it exists the run resumes from it, ``start`` is not used, and it ends
-        with the bits of an uninterrupted run. Ctrl-C saves before it stops.
+        with the bits of an uninterrupted run. Ctrl-C saves before it stops. A pass that was under way goes on from the
+        rows that were finished.
     checkpoint_every : float
-        Seconds between two saves, at least.
+        Seconds between two saves, at least, between passes or in the middle of one.
     progress : bool, optional
         Whether to show a line on stderr; when not given, if that is a terminal.
+    early_stopping : EarlyStopping, optional
+        Rows to hold out of the loss, and when to stop by the loss on them, which comes from the same passes:
+        ``lz.EarlyStopping(0.1, patience=5)``.
 
     Returns
     -------
     Result
         ``params``, ``value``, ``gradient_norm``, ``n_iter``, ``passes``, ``converged``, ``message``, ``history``,
-        ``reason``.
+        ``reason``, ``held_out``.
 
     Raises
     ------
@@ -117,23 +126,33 @@ def minimize(
     values = start_values({name: tuple(p.shape) for name, p in parameters.items()}, start)
     sizes = {} if checkpoint is None else saved_sizes(checkpoint)
     leaves = [p.node for p in parameters.values()]
-    programs = Programs(loss.node, leaves, sizes, memory=memory, threads=threads)
-    if programs.first_order.rows == 0:
+    if getattr(chosen, "stochastic", False):  # which needs as much again for its buffers
+        memory = memory_budget(memory) // 2
+    formula, watched, resources = loss.node, None, {"memory": memory, "threads": threads}
+    if early_stopping is not None:
+        formula, watched = early_stopping.split(loss.node, leaves, **resources)
+    journal = None if checkpoint is None else Journal()
+    programs = Programs(formula, leaves, sizes, journal, **resources)
+    programs.watched = watched
+    if programs.rows == 0:
         raise EmptyDataError("the data have no rows", expected="at least one row to train on", found="0 rows")
     reason = f"{type(chosen).__name__}: as asked for"
     if isinstance(chosen, Auto):
         chosen, reason = chosen.choose(programs)
     if isinstance(chosen, SubsampledNewton) and programs.kinks.penalty is not None:
         chosen = chosen.for_kinks()
+    if not getattr(chosen, "few_passes", False):
+        programs.expect_many_passes()
     objective = objective_for(chosen, programs)
     begin = start_within(objective.flatten(values), objective)
     keep = None
     if checkpoint is not None:
-        keep = Checkpoint(checkpoint, programs.fingerprint, checkpoint_every, programs.sizes)
+        problem = programs.fingerprint if early_stopping is None else f"{programs.fingerprint} {early_stopping.rule}"
+        keep = Checkpoint(checkpoint, problem, checkpoint_every, programs.sizes, journal)
     try:
         with ProgressLine(progress, reason) as line:
-            found = run(chosen, objective, begin, tolerance=tolerance,
-                        max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line)  # fmt: skip
+            found = run(chosen, objective, begin, tolerance=tolerance, max_iterations=max_iterations,
+                        callback=callback, checkpoint=keep, progress=line, stopping=early_stopping)  # fmt: skip
     except NonFiniteError as error:
         raise error.with_details(formula=loss.name, where=loss.where) from None
     return replace(found, reason=reason)
@@ -143,13 +162,13 @@ def objective_for(solver: Solver, programs: Programs) -> Objective:
     """What the solver sees of the loss: without the penalties that it takes by proximal steps, if it does. Raises
     ParameterError for bounds of parameters that it would not keep."""
     proximal, kinks = getattr(solver, "proximal", False), programs.kinks
-    if kinks.bounded and not (proximal and kinks.penalty is not None):
+    penalty = kinks.penalty if proximal else None
+    if kinks.bounded and penalty is None:
         raise ParameterError("parameters have bounds, which no step would keep", expected='"newton", "fista" or "auto"'
                              if kinks.penalty is not None else "bounds of parameters, each by itself",
                              found=kinks.why or type(solver).__name__)  # fmt: skip
-    if not proximal or kinks.penalty is None:
-        return programs.objective(sample=sampler(programs))
-    return programs.smooth.objective(sample=sampler(programs.smooth), penalty=kinks.penalty)
+    seen = programs if penalty is None else programs.smooth
+    return seen.objective(sample=sampler(seen), batches=lambda: Minibatches(seen), penalty=penalty)
 
 
 def start_within(x: np.ndarray, objective: Objective) -> np.ndarray:

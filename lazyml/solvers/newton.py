@@ -66,6 +66,7 @@ class Newton:
     damping: Damping = field(default_factory=Damping)
     step_share: ClassVar[float] = 0.01
     proximal: ClassVar[bool] = True
+    few_passes: ClassVar[bool] = True
     state: ClassVar[type] = NewtonState
 
     def init(self, objective: Objective, x: np.ndarray) -> NewtonState:

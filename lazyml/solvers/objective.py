@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lazyml.errors import NonFiniteError, ParameterError, ShapeError
+from lazyml.runtime.shuffled import Layout
 from lazyml.solvers.metric import Hessian
 
 Params = dict[str, np.ndarray]
@@ -77,6 +80,28 @@ class Penalised(Protocol):
     def minimum_of_model(self, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray: ...
 
 
+class MinibatchOf(Protocol):
+    """The objective as some rows estimate it, in the flat vector."""
+
+    rows: int
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]: ...
+    def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]: ...
+
+
+class Batches(Protocol):
+    """All minibatches of an objective, as ``minibatch.Minibatches`` has them."""
+
+    rows: int
+
+    @property
+    def last_run(self) -> RunCost: ...
+    def layout(self) -> Layout: ...
+    def epoch(
+        self, layout: Layout, batch_size: int, seed: int, number: int, at: np.ndarray | None = None
+    ) -> Generator[MinibatchOf]: ...
+
+
 class Sample(NamedTuple):
     """An objective on some of the rows, how many, what share of all, and what it took to read them."""
 
@@ -121,6 +146,10 @@ class Objective:
         ``pair(params, others) -> ((value, gradients), (value, gradients))`` at two points.
     sample : callable, optional
         ``sample(seed) -> Sample``, or None where that saves nothing.
+    batches : callable, optional
+        ``batches() -> Batches``, for solvers that take steps by minibatches.
+    held_out : callable, optional
+        ``held_out(params, wanted)``: the loss on held-out rows where a call was made, None elsewhere unless ``wanted``.
 
     >>> square = Objective(lambda p: (float(p["w"] @ p["w"]), {"w": 2 * p["w"]}), {"w": (2,)})
     >>> point = square(np.array([3.0, 4.0]))
@@ -146,6 +175,8 @@ class Objective:
         several: Several | None = None,
         pair: Pair | None = None,
         sample: Callable[[int], Sample | None] | None = None,
+        batches: Callable[[], Batches] | None = None,
+        held_out: Callable[[Params, bool], float | None] | None = None,
     ) -> None:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.dtypes = {name: np.dtype((dtypes or {}).get(name, np.float64)) for name in self.shapes}
@@ -155,6 +186,7 @@ class Objective:
         self._quadratic, self.penalty = quadratic, penalty
         self._with_hessian, self._hessian_fits, self._with_products = with_hessian, hessian_fits, with_products
         self._several, self._pair, self._sample = several, pair, sample
+        self._batches, self._held_out = batches, held_out
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=np.int64).tolist()
         starts = [0, *ends]
         self._slices = {name: slice(starts[i], ends[i]) for i, name in enumerate(self.shapes)}
@@ -241,6 +273,44 @@ class Objective:
         if found is not None:
             self.count(0, found.share, found.bytes_read, found.seconds)
         return found
+
+    @cached_property
+    def batches(self) -> Batches:
+        """The minibatches; a ParameterError where there are none."""
+        if self._batches is None:
+            raise ParameterError("this solver takes steps by minibatches", expected="an objective over rows of data",
+                                 found="a function of the parameters", fix='use "lbfgs"')  # fmt: skip
+        return self._batches()
+
+    @contextmanager
+    def epoch(
+        self, layout: Layout, batch_size: int, seed: int, number: int, at: np.ndarray | None = None
+    ) -> Iterator[Iterator[MinibatchOf]]:
+        """The minibatches of an epoch, which count as the share of a pass that was asked for. Where a loss on held-out
+        rows is wanted, the epoch measures it at the point ``at``."""
+        batches, evaluations = self.batches, 0
+
+        def counted(found: Iterator[MinibatchOf]) -> Iterator[MinibatchOf]:
+            nonlocal evaluations
+            for batch in found:
+                evaluations += 1
+                yield batch
+
+        try:
+            with closing(batches.epoch(layout, batch_size, seed, number, at)) as found, np.errstate(all="ignore"):
+                yield counted(found)
+        finally:
+            cost = batches.last_run
+            self.count(evaluations, cost.passes, cost.bytes_read, cost.seconds)
+
+    def held_out(self, x: np.ndarray, wanted: bool = False) -> float | None:
+        """The loss on held-out rows at ``x``: what a pass gave before, else None, or where it is ``wanted`` a pass."""
+        held_out = self._held_out
+        if held_out is None:
+            return None
+        params = self.unflatten(x)
+        known = held_out(params, False)
+        return self._counted(lambda at: held_out(at, True), params) if known is None and wanted else known
 
     def count(self, evaluations: int, passes: float, bytes_read: int, seconds: float) -> None:
         """Add to what was counted so far."""

@@ -29,6 +29,11 @@ class Outcome(Enum):
         "the loss is quadratic and falls without end along some direction, so it has no minimum; check the signs of "
         "its terms, or add a penalty"
     )
+    NOISE = (
+        "converged to the noise of minibatches: the mean loss of an epoch no longer falls; a smaller learning_rate, a "
+        'schedule that decays, a larger batch_size or the solver "svrg" go further'
+    )
+    SCHEDULE = "finished: the epochs of the schedule are over"
     ITERATIONS = (
         "not converged: max_iterations reached; raise max_iterations, scale the columns to similar size, add a "
         "penalty, or accept a larger tolerance"
@@ -37,9 +42,13 @@ class Outcome(Enum):
         "not converged: no step lowers the objective as its gradient promises; scale the columns to similar size, and "
         "check the formula for kinks such as abs or maximum"
     )
+    HELD_OUT = (
+        "stopped early: the held-out loss no longer falls; the parameters are those with the least, unless "
+        "restore_best=False"
+    )
     CALLBACK = "stopped by the callback"
 
     @property
     def converged(self) -> bool:
         """Whether the parameters are a minimum, as far as the solver can tell."""
-        return self in (Outcome.GRADIENT, Outcome.PRECISION, Outcome.DECREMENT)
+        return self in (Outcome.GRADIENT, Outcome.PRECISION, Outcome.DECREMENT, Outcome.NOISE)

@@ -50,14 +50,20 @@ def pilot(objective: Objective, seed: int, x: np.ndarray) -> Pilot | None:
         return None
     began, inner = time.perf_counter(), sample.objective
     inner.penalty = objective.penalty
+    found = at_minimum(inner, x, _WORTH * objective.size / sample.rows)
+    objective.count(0, 0, 0, time.perf_counter() - began)
+    return found
+
+
+def at_minimum(objective: Objective, x: np.ndarray, worth: float = 0.0) -> Pilot | None:
+    """The minimum by Newton's method from ``x``, roughly, or ``x`` where there is none, and the Hessian; None where it
+    is not finite. A step is worth taking that promises more than a share ``worth`` of the value."""
     try:
-        solver = PilotNewton(worth=_WORTH * objective.size / sample.rows)
-        fit = base.run(solver, inner, x, tolerance=_TOLERANCE, max_iterations=_ITERATIONS)
+        fit = base.run(PilotNewton(worth=worth), objective, x, tolerance=_TOLERANCE, max_iterations=_ITERATIONS)
     except NonFiniteError:
         return None
-    at = inner.flatten(fit.params) if fit.converged else x
-    _, hessian = inner.with_hessian(at)
-    objective.count(0, 0, 0, time.perf_counter() - began)
+    at = objective.flatten(fit.params) if fit.converged else x
+    _, hessian = objective.with_hessian(at)
     return Pilot(at, hessian) if hessian.finite else None
 
 

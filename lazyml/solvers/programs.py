@@ -22,6 +22,7 @@ from lazyml.expr.forward import hvp
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
 from lazyml.functions import compile, mean, std
+from lazyml.runtime.journal import Journal
 from lazyml.solvers.checkpoint import NO_SIZES
 from lazyml.solvers.curvature import Curvature, find_curvature
 from lazyml.solvers.kinks import Kinks, find_kinks
@@ -34,6 +35,7 @@ FLOAT32_RESOLUTION = 4 * float(np.finfo(np.float32).eps)
 
 _FIRST_ROWS = 1024
 _MANY_BLOCKS, _FEW_ROWS = 6, 200_000  # the latter is the size of a sample
+_REMEMBERED = 100  # losses on held-out rows: more than a search or an epoch asks for before the loop looks
 _OTHER = "other "  # no parameter of a user's has a space in its name
 
 
@@ -41,15 +43,38 @@ class Programs:
     """A loss, its parameters, and all that can be asked of it.
 
     ``saved`` sizes are those of the run that a checkpoint belongs to: `lazyml tune`, or other caches, change the order
-    of sums, and so the last bits of where the run goes. ``resources`` are the ``memory`` and ``threads`` of
-    ``lz.compile``.
+    of sums, and so the last bits of where the run goes. ``journal`` takes down what runs have finished. ``resources``
+    are the ``memory`` and ``threads`` of ``lz.compile``. ``given`` has values of what the loss has as parameters and is
+    not trained. Where a scalar is ``watched``, as the loss on held-out rows, every pass gives it beside the value:
+    ``seen`` has what it was, by the parameters.
     """
 
     def __init__(
-        self, loss: Node, parameters: Sequence[Node], saved: Mapping[str, int] = NO_SIZES, **resources: Any
+        self,
+        loss: Node,
+        parameters: Sequence[Node],
+        saved: Mapping[str, int] = NO_SIZES,
+        journal: Journal | None = None,
+        **resources: Any,
     ) -> None:
         self.loss, self.parameters, self.saved, self.resources = loss, tuple(parameters), saved, resources
+        self.journal = journal
+        self.pin: bool | str = "costly"
+        self.watched: Node | None = None
+        self.seen: dict[tuple[bytes, ...], float] = {}
         self.last_run: Any = None
+        self.given: dict[str, Any] = {}
+
+    def expect_many_passes(self) -> None:
+        """Keep rows in memory that are cheap to read, too: before any program that is to have them is planned."""
+        self.pin = True
+        if "smooth" in vars(self):
+            self.smooth.pin = True
+
+    @cached_property
+    def rows(self) -> int | None:
+        """Of the data; None where the loss reads none."""
+        return max((int(node.shape[0]) for node in row_leaves(self.loss)), default=None)
 
     @cached_property
     def size(self) -> int:
@@ -68,34 +93,46 @@ class Programs:
         """Means and deviations of the columns of designs in the first rows."""
         both = [(mean(Array(design), axis=0), std(Array(design), axis=0)) for design in designs]
         try:
-            return list(compile(both, backend="numpy", pin=False, **self.resources)(rows=slice(0, _FIRST_ROWS)))
+            first_rows = compile(both, backend="numpy", pin=False, **self.resources)
+            return list(first_rows(rows=slice(0, _FIRST_ROWS)))
         except BudgetError:
             return []
 
     @cached_property
     def first_order(self) -> Any:
         """Value and gradient."""
-        return self._compile([self.loss, *gradient(self.loss, self.parameters)])
+        return self.program_of([*self._first, *self._also])
+
+    @property
+    def _first(self) -> list[Node]:
+        return [self.loss, *gradient(self.loss, self.parameters)]
+
+    @property
+    def _also(self) -> list[Node]:
+        return [] if self.watched is None else [self.watched]
 
     @cached_property
     def second_order(self) -> Any:
         """Value, gradient and the totals of the Hessian. On few rows many Gram matrices, as of many classes, go by
         NumPy: to compile them takes ten seconds and more."""
         interpret = self.curvature.blocks > _MANY_BLOCKS and not self.hessian_compiles_long
-        formulas = [self.loss, *gradient(self.loss, self.parameters), *self.curvature.nodes]
-        return self._compile(formulas, backend="numpy" if interpret else "auto")
+        formulas = [*self._first, *self._also, *self.curvature.nodes]
+        return self.program_of(formulas, backend="numpy" if interpret else "auto")
+
+    @property
+    def value_gradient_hessian(self) -> list[Node]:
+        """The loss, its slopes by the parameters, and the totals of the Hessian."""
+        return [*self._first, *self.curvature.nodes]
 
     @cached_property
     def hessian_compiles_long(self) -> bool:
         """Whether the pass with the Hessian has many Gram matrices, and too many rows to leave them to NumPy."""
-        rows = max((int(node.shape[0]) for node in row_leaves(self.loss)), default=0)
-        return self.curvature.blocks > _MANY_BLOCKS and rows > _FEW_ROWS
+        return self.curvature.blocks > _MANY_BLOCKS and (self.rows or 0) > _FEW_ROWS
 
     def products(self, count: int) -> Any:
         """Value, gradient and the Hessian times ``count`` vectors."""
         vectors = [b.param(f"{_OTHER}{p.arg}", (count, *p.shape), p.dtype) for p in self.parameters]
-        formulas = [self.loss, *gradient(self.loss, self.parameters)]
-        return self._compile([*formulas, *hvp(self.loss, self.parameters, vectors)])
+        return self.program_of([*self._first, *self._also, *hvp(self.loss, self.parameters, vectors)])
 
     @cached_property
     def hessian_fits(self) -> bool:
@@ -107,25 +144,27 @@ class Programs:
 
     @cached_property
     def kinks(self) -> Kinks:
-        return find_kinks(self.structure, self.parameters)
+        return find_kinks(self.structure, self.parameters, self.given)
 
     @cached_property
     def smooth(self) -> Programs:
         """The loss without the penalties that have kinks."""
-        return Programs(self.kinks.smooth, self.parameters, self.saved, **self.resources)
+        smooth = Programs(self.kinks.smooth, self.parameters, self.saved, self.journal, **self.resources)
+        smooth.given = self.given
+        smooth.watched = self.watched
+        return smooth
 
     @cached_property
     def twice(self) -> Any:
         """Value and gradient at two points."""
-        others = [b.param(f"{_OTHER}{p.arg}", p.shape, p.dtype) for p in self.parameters]
-        there = dict(zip(self.parameters, others, strict=True))
-        formulas = [self.loss, *gradient(self.loss, self.parameters)]
-        return self._compile([*formulas, *(put(node, there) for node in formulas)])
+        there = {p: other_point(p) for p in self.parameters}
+        formulas = [*self._first, *self._also]
+        return self.program_of([*formulas, *(put(node, there) for node in formulas)])
 
     def several(self, count: int) -> Any:
         """The loss at ``count`` points."""
         stacked = [b.param(p.arg, (count, *p.shape), p.dtype) for p in self.parameters]
-        return self._compile(along([self.loss], self.parameters, stacked))
+        return self.program_of(along([self.loss], self.parameters, stacked))
 
     @cached_property
     def float32(self) -> bool:
@@ -145,11 +184,12 @@ class Programs:
             resolution=FLOAT32_RESOLUTION if self.float32 else RESOLUTION,
             hessian_resolution=rough,
             quadratic=lambda: self.curvature.quadratic,
-            with_hessian=self._with_hessian,
+            with_hessian=self.with_hessian,
             hessian_fits=lambda: not self.hessian_compiles_long and self.hessian_fits,
             with_products=self._with_products,
             several=self._values_at,
             pair=self._pair,
+            held_out=None if self.watched is None else self._held_out,
             **more,
         )
 
@@ -168,25 +208,28 @@ class Programs:
         """Identifies formulas and data."""
         return str(self.first_order.fingerprint)
 
-    def _compile(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
-        program = compile([Array(node) for node in nodes], backend=backend, **self.resources)
+    def program_of(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
+        """A program of these formulas, cut as the saved run was."""
+        program = compile([Array(node) for node in nodes], backend=backend, pin=self.pin, **self.resources)
         sizes = {name: self.saved.get(name, size) for name, size in vars(program.sizes).items()}
-        return program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
+        program = program if sizes == vars(program.sizes) else program.cut_by(replace(program.sizes, **sizes))
+        program.journal = self.journal
+        return program
 
     def _run(self, program: Any, params: Mapping[str, np.ndarray]) -> Any:
         # A loss whose kinks are left to proximal steps may no longer depend on what it penalises.
-        values = program(**{name: value for name, value in params.items() if name in program.parameters})
+        every = self.given | dict(params)
+        values = program(**{name: value for name, value in every.items() if name in program.parameters})
         self.last_run = program.last_run
         return values
 
     def _value_and_gradient(self, params: Params) -> tuple[float, dict[str, np.ndarray]]:
-        value, *slopes = self._run(self.first_order, params)
-        return float(value), self._named(slopes)
+        return self._answer(params, self._run(self.first_order, params))[:2]
 
-    def _with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
-        value, *rest = self._run(self.second_order, params)
-        count = len(self.parameters)
-        return float(value), self._named(rest[:count]), self.curvature.assemble(rest[count:])
+    def with_hessian(self, params: Params) -> tuple[float, dict[str, np.ndarray], Hessian]:
+        """Value, gradients by name and Hessian, in one pass."""
+        value, slopes, totals = self._answer(params, self._run(self.second_order, params))
+        return value, slopes, self.curvature.assemble(totals)
 
     def _with_products(
         self, params: Params, vectors: Params
@@ -195,16 +238,39 @@ class Programs:
         if count not in self._by_vectors:
             self._by_vectors[count] = self.products(count)
         names = {f"{_OTHER}{name}": value for name, value in vectors.items()}
-        value, *rest = self._run(self._by_vectors[count], params | names)
-        split = len(self.parameters)
-        return float(value), self._named(rest[:split]), self._named(rest[split:])
+        value, slopes, products = self._answer(params, self._run(self._by_vectors[count], params | names))
+        return value, slopes, self._named(products)
 
     def _pair(self, params: Params, others: Params) -> tuple[Answer, Answer]:
         names = {f"{_OTHER}{name}": value for name, value in others.items()}
         values = self._run(self.twice, params | names)
         half = len(values) // 2
-        one, two = ((float(value), self._named(slopes)) for value, *slopes in (values[:half], values[half:]))
-        return one, two
+        return self._answer(params, values[:half])[:2], self._answer(others, values[half:])[:2]
+
+    def _answer(self, params: Params, values: Sequence[Any]) -> tuple[float, dict[str, np.ndarray], Sequence[Any]]:
+        """Value, gradient, and what comes after them and the loss on held-out rows, which is remembered."""
+        count = 1 + len(self.parameters)
+        if self.watched is not None:
+            self.see(params, values[count])
+        return float(values[0]), self._named(values[1:count]), values[count + len(self._also) :]
+
+    def see(self, params: Params, value: Any) -> None:
+        """Remember the loss on held-out rows at a point, among the last ones."""
+        if len(self.seen) >= _REMEMBERED:
+            self.seen.pop(next(iter(self.seen)))
+        self.seen[self._point(params)] = float(value)
+
+    def _held_out(self, params: Params, wanted: bool) -> float | None:
+        if wanted and self._point(params) not in self.seen:
+            self.see(params, self._run(self._watching, params)[0])
+        return self.seen.get(self._point(params))
+
+    @cached_property
+    def _watching(self) -> Any:
+        return self.program_of(self._also)
+
+    def _point(self, params: Params) -> tuple[bytes, ...]:
+        return tuple(params[p.arg].tobytes() for p in self.parameters)
 
     def _values_at(self, params: Params) -> np.ndarray:
         count = len(next(iter(params.values())))
@@ -223,3 +289,8 @@ class Programs:
 
     def _named(self, slopes: Sequence[Any]) -> dict[str, np.ndarray]:
         return {p.arg: slope for p, slope in zip(self.parameters, slopes, strict=True)}
+
+
+def other_point(parameter: Node) -> Node:
+    """The parameter at the second of two points."""
+    return b.param(f"{_OTHER}{parameter.arg}", parameter.shape, parameter.dtype)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from lazyml.array import Array
-from lazyml.errors import ParameterError
+from lazyml.errors import NonFiniteError, ParameterError
+from lazyml.functions import compile
 from lazyml.solvers.direct import moved, solved
+from lazyml.solvers.metric import Hessian, positive_part
 from lazyml.solvers.minimize import start_values, trained_parameters
-from lazyml.solvers.objective import Params, Point
+from lazyml.solvers.objective import Objective, Params, Point
 from lazyml.solvers.penalty import Penalty
-from lazyml.solvers.pilot import start_with_hessian
+from lazyml.solvers.pilot import pilot, start_with_hessian
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.sample import sampler
 
@@ -55,15 +58,40 @@ class Quadratic:
         parameters = trained_parameters(loss)
         programs = Programs(loss.node, [p.node for p in parameters.values()], memory=memory, threads=threads)
         self._objective = programs.objective(sample=sampler(programs))
-        if not self._objective.quadratic:
-            raise ParameterError("the loss is not quadratic in its parameters", formula=loss.name, where=loss.where,
-                                 expected="squares, means or sums of them", fix="use lz.minimize")  # fmt: skip
+        _check_quadratic(self._objective, loss)
         start = start_values(self._objective.shapes, None)
         self._at, self._hessian = start_with_hessian(self._objective, 0, self._objective.flatten(start))
+
+    @classmethod
+    def _of(cls, objective: Objective, at: Point, hessian: Hessian) -> Self:
+        made = cls.__new__(cls)
+        made._objective, made._at, made._hessian = objective, at, hessian
+        return made
+
+    def plus(self, other: Quadratic, factor: float = 1.0) -> Quadratic:
+        """The sum of this one and ``factor`` times another, both of one ``parts``."""
+        mine, its = self._at, other._at
+        at = Point(mine.x, mine.value + factor * its.value, mine.gradient + factor * its.gradient)
+        matrix = self._hessian.matrix + factor * other._hessian.matrix
+        return Quadratic._of(self._objective, at, Hessian(matrix, self._hessian.basis))
+
+    def times(self, factor: float) -> Quadratic:
+        """``factor`` times this one."""
+        return self.plus(self, factor - 1)
+
+    def value(self, params: Mapping[str, Any]) -> float:
+        """The loss at these parameters, reading nothing: differences to the point of the pass are small, so that it
+        keeps its digits."""
+        return moved(self._at, self._hessian, self._objective.flatten(params) - self._at.x).value
 
     @property
     def passes(self) -> float:
         return self._objective.counts.passes
+
+    @property
+    def size(self) -> int:
+        """How many parameters there are, their elements counted."""
+        return int(self._objective.size)
 
     def minimum(self, l1: Weights | None = None, l2: Weights | None = None) -> Minimum:
         """``argmin loss + sum l1 |x| + sum l2 x^2 / 2``, reading nothing.
@@ -74,21 +102,32 @@ class Quadratic:
 
     def path(self, l1: Sequence[Weights], l2: Sequence[Weights] | None = None) -> list[Minimum]:
         """The minimum for each of several weights, each starting from the one before it."""
-        found, at = [], self._at
+        found, x = [], self._at.x
+        metric = positive_part(self._hessian.dense(), self._objective.hessian_resolution)
         for k, weights in enumerate(l1):
-            least, x = self._minimum(at, weights, None if l2 is None else l2[k])
-            found.append(least)
-            at = moved(self._at, self._hessian, x - self._at.x)
+            penalty, ridge = Penalty(self._weights(weights)), self._weights(None if l2 is None else l2[k])
+            if not penalty.weights.any():
+                least, x = self._minimum(self._at, None, None if l2 is None else l2[k])
+                found.append(least)
+                continue
+            slope = moved(self._at, self._hessian, x - self._at.x).gradient + ridge * x
+            x = penalty.minimum_of_model(x, slope, metric + np.diag(ridge))
+            there = moved(self._at, self._hessian, x - self._at.x)
+            value = there.value + 0.5 * float(ridge @ x**2) + penalty.value(x)
+            residual = penalty.residual(x, there.gradient + ridge * x)
+            found.append(Minimum(self._objective.unflatten(x), value, residual))
         return found
 
-    def largest_l1(self, name: str) -> float:
-        """The smallest weight with which all of a parameter is 0: where a path begins."""
+    def largest_l1(self, name: str, factor: Any = 1.0) -> float:
+        """The smallest weight, times a factor of each element, with which all of a parameter is 0: a path's start."""
         free = ~self._weights({name: 1.0}).astype(bool)
         there = moved(self._at, self._hessian, np.where(free, 0.0, -self._at.x))
         step = np.zeros(self._objective.size)
         part = self._hessian.dense()[np.ix_(free, free)]
         step[free] = -np.linalg.lstsq(part, there.gradient[free], rcond=None)[0]
-        return float(np.max(np.abs((there.gradient + self._hessian @ step)[~free]), initial=0.0))
+        slopes = np.abs((there.gradient + self._hessian @ step)[~free])
+        factors = np.broadcast_to(factor, self._objective.shapes[name]).reshape(-1)
+        return float(np.max(slopes[factors > 0] / factors[factors > 0], initial=0.0))
 
     def _minimum(self, at: Point, l1: Weights | None, l2: Weights | None) -> tuple[Minimum, np.ndarray]:
         ridge, penalty = self._weights(l2), Penalty(self._weights(l1)) if l1 else None
@@ -109,3 +148,47 @@ class Quadratic:
         if (found < 0).any():
             raise ParameterError("weights of a penalty are not negative", found=f"{found.min():g}")
         return found
+
+
+def parts(whole: Array, losses: Sequence[Array], **resources: Any) -> list[Quadratic]:
+    """Several quadratic losses of the same parameters, as of the rows of each fold, from one pass at the minimum of a
+    sample of their ``whole``; of data that are too small to sample, at the minimum itself, which takes another pass, so
+    that what is left of the loss there has its digits. ``resources`` are ``memory`` and ``threads``.
+
+    >>> import lazyml as lz
+    >>> X, y, w = lz.from_array([[1.0], [2.0], [3.0]]), lz.from_array([1.0, 2.0, 4.0]), lz.param("w", 1)
+    >>> square, even = (X @ w - y) ** 2, lz.from_array([True, False, True])
+    >>> two = parts(lz.sum(square), [lz.sum(lz.where(even, square, 0)), lz.sum(lz.where(even, 0, square))])
+    >>> two[0].minimum().params, two[1].value({"w": [3.0]}), two[0].plus(two[1]).minimum().params["w"].round(6)
+    ({'w': array([1.3])}, 16.0, array([1.214286]))
+    """
+    trained = trained_parameters(whole)
+    nodes = [p.node for p in trained.values()]
+    of_all, of_each = ([Programs(loss.node, nodes, **resources) for loss in several] for several in ([whole], losses))
+    objective = of_all[0].objective(sample=sampler(of_all[0]))
+    _check_quadratic(objective, whole)
+    found = pilot(objective, 0, np.zeros(objective.size))
+    if found is None:
+        x = solved(*objective.at_start_with_hessian(np.zeros(objective.size)), None, objective.hessian_resolution).x
+    else:
+        x = found.x
+    formulas = [[Array(node) for node in programs.value_gradient_hessian] for programs in of_each]
+    program: Any = compile(formulas, pin=False, **resources)
+    values = program(**{name: v for name, v in objective.unflatten(x).items() if name in program.parameters})
+    objective.count(1, program.last_run.passes, program.last_run.bytes_read, program.last_run.seconds)
+    made = []
+    for programs, (value, *rest) in zip(of_each, values, strict=True):
+        slopes = dict(zip(trained, rest, strict=False))
+        at = Point(x, float(value), objective.flatten(slopes))
+        hessian = programs.curvature.assemble(rest[len(trained) :])
+        if not (math.isfinite(at.value) and hessian.finite):
+            raise NonFiniteError("the loss is not finite", expected="finite data", found=f"{at.value}",
+                                 formula=whole.name, where=whole.where)  # fmt: skip
+        made.append(Quadratic._of(objective, at, hessian))
+    return made
+
+
+def _check_quadratic(objective: Objective, loss: Array) -> None:
+    if not objective.quadratic:
+        raise ParameterError("the loss is not quadratic in its parameters", formula=loss.name, where=loss.where,
+                             expected="squares, means or sums of them", fix="use lz.minimize")  # fmt: skip

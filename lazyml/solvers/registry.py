@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.adam import Adam
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.direct import Direct
 from lazyml.solvers.fista import Fista
@@ -15,7 +16,9 @@ from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.newton import Newton
 from lazyml.solvers.newton_cg import NewtonCG
 from lazyml.solvers.owlqn import Owlqn
+from lazyml.solvers.sgd import Sgd
 from lazyml.solvers.subsampled import SubsampledNewton
+from lazyml.solvers.svrg import Svrg
 
 SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "auto": Auto,
@@ -29,6 +32,9 @@ SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "accelerated": Fista,
     "owlqn": Owlqn,
     "subsampled-newton": SubsampledNewton,
+    "sgd": Sgd,
+    "adam": Adam,
+    "svrg": Svrg,
 }
 
 

@@ -42,8 +42,6 @@ def rows_to_draw(programs: Programs) -> tuple[int, str]:
     leaves, size = row_leaves(programs.loss), programs.size
     if not leaves:
         return 0, "it reads no data"
-    if any(node.op != "source" for node in leaves):
-        return 0, "the formula depends on the numbers of the rows"
     counts = {int(node.shape[0]) for node in leaves}
     if len(counts) != 1:
         return 0, "the data have different numbers of rows"
@@ -88,6 +86,7 @@ def draw(programs: Programs, count: int, seed: int) -> Sample:
     (loss,) = substitute([programs.structure.scaled(b.const(rows / drawn))], small)
     left = memory_budget(programs.resources.get("memory")) - sum(values.nbytes for values in held)
     inner = Programs(loss, programs.parameters, threads=programs.resources.get("threads"), memory=left)
+    inner.given = programs.given
     return Sample(inner.objective(), drawn, drawn / rows, reader.last_run.bytes_read, time.perf_counter() - began)
 
 

@@ -13,8 +13,11 @@ totals goes; of equally narrow sets the one nearest to the parameters, so that o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from lazyml.expr import build as b
 from lazyml.expr.node import Node, intern_node, topological, transform, with_sources
@@ -23,6 +26,8 @@ from lazyml.plan.flow import cheapest_cut
 from lazyml.solvers.affine import AFFINE, FREE, Piece, columns_of, degrees, take_apart
 
 UNLIMITED = float("inf")
+SUMS = frozenset({"sum", "matmul", "contract_rows", "segment_sum"})
+"""Totals that are sums over rows."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Structure:
     @property
     def narrow(self) -> bool:
         """Whether all row values that depend on parameters are single columns: H v goes along many v at once then."""
-        moved = _moved(self.loss, [node for node in topological([self.loss]) if node.op == "param"])
+        moved = moved_by(self.loss, [node for node in topological([self.loss]) if node.op == "param"])
         return all(node.row_axis is None or columns_of(node) == 1 for node in moved)
 
     @property
@@ -79,22 +84,66 @@ class Structure:
         return bool(self.totals) and self.rest is not self.loss
 
     def scaled(self, scale: Node) -> Node:
-        """The loss with every total over rows, and the number of rows, ``scale`` times as large: on a part of the rows
-        it is then an estimate of the loss on all of them, be it a sum or a mean."""
+        """The loss with every sum over rows that it is made of, and the number of rows, ``scale`` times as large: on a
+        part of the rows it is then an estimate of the loss on all of them, be it a sum, a mean or a weighted mean. What
+        single rows are computed with, as the means of columns, is that of the part."""
 
         def renew(node: Node, src: tuple[Node, ...]) -> Node:
             made = with_sources(node, src)
+            counts = node.op == "row_count" or (is_total(node) and node.op in SUMS)
+            return b.multiply(scale, b.cast(made, scale.dtype)) if counts else made
+
+        return self.with_outer(renew)
+
+    def on_batch(self, known: Mapping[Node, Any]) -> Node:
+        """The loss as some rows estimate it, in formulas on all: put on the sources of a batch, its mean over the
+        batches of all rows is the loss. ``known`` are the values of ``free``, which are those of all rows."""
+        leaf = next(node for node in row_leaves(self.loss))
+        rows = b.const(float(leaf.shape[0]))
+        scale = b.divide(rows, b.cast(b.row_count(leaf.shape[0]), np.float64))
+
+        def renew(node: Node, src: tuple[Node, ...]) -> Node:
+            if node in known:
+                return b.const(known[node], node.dtype)
+            if node.op == "row_count":
+                return b.const(node.arg, node.dtype)
             if node in self.totals:
-                return b.multiply(scale, made)
-            return b.multiply(scale, b.cast(made, scale.dtype)) if node.op == "row_count" else made
+                return b.multiply(scale, with_sources(node, src))
+            if node.op == "divide" and node.src[0] in self.totals and node.src[1].op == "row_count":
+                return with_sources(node, (src[0].src[1], node.src[1]))  # a mean is that of the batch
+            return with_sources(node, src)
 
         return transform([self.loss], renew)[0]
+
+    @property
+    def free(self) -> tuple[Node, ...]:
+        """The totals over rows that no parameter touches, without those that only go into another."""
+        found = [node for node in _down_to_totals(self.loss) if is_total(node) and node not in self.totals]
+        rows = [below for total in self.totals for below in total.src]
+        below = topological(rows, lambda node: () if is_total(node) else node.src)
+        return tuple(dict.fromkeys([*found, *(node for node in below if is_total(node))]))
+
+    def with_outer(self, renew: Callable[[Node, tuple[Node, ...]], Node]) -> Node:
+        """The loss with the totals over rows that it is made of, and all above them, as ``renew`` gives them."""
+        made: dict[Node, Node] = {}
+        for node in _down_to_totals(self.loss):
+            made[node] = renew(node, node.src if is_total(node) else tuple(made[s] for s in node.src))
+        return made[self.loss]
+
+
+def is_total(node: Node) -> bool:
+    """Whether a node has no row axis and what it is made of has."""
+    return node.row_axis is None and any(s.row_axis is not None for s in node.src)
+
+
+def _down_to_totals(loss: Node) -> list[Node]:
+    return topological([loss], lambda node: () if is_total(node) else node.src)
 
 
 def find_structure(loss: Node, parameters: Sequence[Node]) -> Structure:
     """Split a scalar loss, and find its margins."""
-    moved = _moved(loss, parameters)
-    totals = tuple(node for node in moved if node.row_axis is None and any(s.row_axis is not None for s in node.src))
+    moved = moved_by(loss, parameters)
+    totals = tuple(node for node in moved if is_total(node))
     touched = tuple(node for node in totals if any(s in moved for s in node.src))
     if not touched:
         return Structure(loss, (), loss, why="no total over rows depends on the parameters")
@@ -118,7 +167,7 @@ def put(root: Node, values: Mapping[Node, Node]) -> Node:
     return transform([root], lambda node, src: values[node] if node in values else with_sources(node, src))[0]
 
 
-def _moved(root: Node, parameters: Collection[Node]) -> dict[Node, None]:
+def moved_by(root: Node, parameters: Collection[Node]) -> dict[Node, None]:
     """The nodes that depend on the parameters, sources first."""
     moved: dict[Node, None] = {}
     for node in topological([root]):
@@ -133,7 +182,7 @@ def _not_a_sum(loss: Node, totals: Collection[Node], moved: Collection[Node]) ->
         below = [node for node in topological(total.src) if node in totals]
         if below:
             return f"{formula(total, depth=3)} is a total of what depends on {formula(below[0], depth=3)}"
-        if total.op not in ("sum", "matmul", "contract_rows", "segment_sum"):
+        if total.op not in SUMS:
             return f"{formula(total, depth=3)} is not a sum over rows"
     stand_ins = {t: intern_node("param", (), f"total {i}", t.dtype, t.shape) for i, t in enumerate(totals)}
     above = put(loss, stand_ins)

@@ -68,6 +68,7 @@ class SubsampledNewton:
     wolfe: Wolfe = field(default_factory=Wolfe)
     damping: Damping = field(default_factory=Damping)
     step_share: ClassVar[float] = 0.1
+    few_passes: ClassVar[bool] = True
     state: ClassVar[type] = SubsampledState
 
     def for_kinks(self) -> SubsampledProximalNewton:

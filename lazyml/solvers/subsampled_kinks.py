@@ -64,6 +64,7 @@ class SubsampledProximalNewton:
     damping: Damping = field(default_factory=Damping)
     step_share: ClassVar[float] = 0.1
     proximal: ClassVar[bool] = True
+    few_passes: ClassVar[bool] = True
     state: ClassVar[type] = KinkedState
 
     def init(self, objective: Objective, x: np.ndarray) -> KinkedState:

@@ -52,12 +52,19 @@ def test_gradient_cold(tmp_path):
     assert "dropped" in report["page_cache"] or report["page_cache"] == "unknown"
 
 
+def test_select(tmp_path):
+    report = run("select", "--rows", 2003, "--columns", 4, "--repeats", 1, "--folder", tmp_path, "--peers")
+    assert {"lazyml, one fit", "lazyml, 48 fits"} <= set(report["seconds"])
+    assert report["checks"]["gap of a column"] <= 1e-6 and report["penalties"] == 16
+
+
 @pytest.mark.parametrize("condition", [1, 30])
 def test_fit(tmp_path, condition):
     shape = ("--rows", 20_011, "--columns", 4, "--condition", condition)
     report = run("fit", *shape, "--repeats", 1, "--lbfgs", "--folder", tmp_path)
     assert {"lazyml auto", "lazyml L-BFGS", "scikit-learn lbfgs, in memory"} <= set(report["seconds"])
     assert report["checks"]["lazyml auto: gap"] <= 1e-6 and report["condition"] == condition
+
     assert any("lazyml auto: tolerance" in note and "passes" in note for note in report["notes"])
 
 
@@ -65,6 +72,21 @@ def test_solvers():
     report = run("solvers", "--only", "visits", "--solvers", "auto", "newton", "--repeats", 1)
     assert report["checks"]["visits: auto: gap"] < 1e-12 and report["checks"]["visits: newton: passes"] < 12
     assert set(report["seconds"]) == {"visits: auto", "visits: newton"}
+
+
+def test_squares(tmp_path):
+    report = run(
+        "squares", "--rows", 20_011, "--columns", 4, "--dtype", "float64", "--repeats", 1, "--folder", tmp_path
+    )
+    for name in ("least squares", "ridge", "lasso path"):
+        assert {f"lazyml {name}", f"scikit-learn {name}, in memory"} <= set(report["seconds"])
+        assert 1 <= report["checks"][f"{name}: passes"] <= 1.02
+
+
+def test_minibatch(tmp_path):
+    report = run("minibatch", "--rows", 6_011, "--columns", 4, "--batch", 64, "--repeats", 1, "--folder", tmp_path)
+    assert {"lazyml Adam", "lazyml SGD", "scikit-learn SGDClassifier, in memory"} <= set(report["seconds"])
+    assert report["checks"]["minibatches"] == 94 and report["checks"]["lazyml SGD: gap"] < 0.01
 
 
 def test_in_memory():

@@ -68,7 +68,7 @@ def listing(folder):
 
 
 def test_fit_predict_evaluate(folder):
-    out = succeed("fit", "model.toml", "--out", "m.safetensors", "--memory", "64 MiB", "--threads", 2)
+    out = succeed("fit", "model.toml", "--out", "m.safetensors", "--memory", "64 MiB", "--threads", 2, "--no-report")
     assert "converged" in out
     assert "m.safetensors" in out
     out = succeed("predict", "model.toml", "--model", "m.safetensors", "--out", "scores.h5:p")
@@ -143,7 +143,7 @@ def test_outputs_that_exist_are_kept(folder):
     (folder / "m.safetensors").write_text("precious")
     assert "--force" in fail("fit", "model.toml", "--out", "m.safetensors")
     assert (folder / "m.safetensors").read_text() == "precious"
-    succeed("fit", "model.toml", "--out", "m.safetensors", "--force")
+    succeed("fit", "model.toml", "--out", "m.safetensors", "--force", "--no-report")
     (folder / "scores.h5").write_text("precious")
     predict = ("predict", "model.toml", "--model", "m.safetensors", "--out", "scores.h5:p")
     assert "--force" in fail(*predict)
@@ -152,7 +152,7 @@ def test_outputs_that_exist_are_kept(folder):
 
 
 def test_limits_of_the_solver_can_be_given(folder):
-    out = succeed("fit", "model.toml", "--out", "m.safetensors", "--max-iterations", 1)
+    out = succeed("fit", "model.toml", "--out", "m.safetensors", "--max-iterations", 1, "--no-report")
     assert "max_iterations reached" in out
     assert "unknown" in fail("fit", "model.toml", "--out", "x.safetensors", "--solver", "lbfg").lower()
 

@@ -15,9 +15,11 @@ from lazyml import demo
 from lazyml.cli import app
 from lazyml.demo import data
 from lazyml.errors import FormulaError
-from lazyml.models import definition, definition_from_mapping
+from lazyml.models import definition_from_mapping
 from lazyml.models.grammar import CONSTANTS, MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT, MAX_TEXT
+from lazyml.models.kinds import Table
 from lazyml.models.parser import parse_formula
+from lazyml.models.sections import INPUTS, SOLVER_KEYS, root
 from lazyml.models.signatures import MAX_WHOLE
 from lazyml.solvers import SOLVERS
 
@@ -85,22 +87,29 @@ def test_the_transcript_of_explain_is_true(tmp_path, monkeypatch):
 
 
 def test_model_files_are_accepted():
-    for text in (*blocks(README, "toml"), *blocks(MODEL_FILES, "toml"), demo.MODEL_FILE):
+    formulas, estimator, selection = blocks(MODEL_FILES, "toml")
+    selected = formulas.replace("l2 = 1e-4", "l2 = [1e-4, 1e-2]") + selection
+    for text in (*blocks(README, "toml"), formulas, estimator, selected, demo.MODEL_FILE):
         definition_from_mapping(tomllib.loads(text))
 
 
 def test_the_documented_model_builds_and_fits(demo_folder, monkeypatch):
-    (text,) = blocks(MODEL_FILES, "toml")
+    text, estimator, _ = blocks(MODEL_FILES, "toml")
+    (demo_folder / "estimator.toml").write_text(estimator)
     (demo_folder / "documented.toml").write_text(text)
     monkeypatch.chdir(demo_folder)
-    fitted = CliRunner().invoke(app, ["fit", "documented.toml", "--out", "d.safetensors", "--tolerance", "1e-3"])
+    fitted = CliRunner().invoke(
+        app, ["fit", "documented.toml", "--out", "d.safetensors", "--tolerance", "1e-3", "--no-report"]
+    )
     assert fitted.exit_code == 0, fitted.output
     evaluated = CliRunner().invoke(app, ["evaluate", "documented.toml", "--model", "d.safetensors"])
     assert {"loss", "accuracy", "brier"} <= set(evaluated.stdout.split())
+    fitted = CliRunner().invoke(app, ["fit", "estimator.toml", "--out", "e.safetensors", "--no-report"])
+    assert fitted.exit_code == 0 and "\nhour=5 " in fitted.stdout, fitted.output
 
 
 def test_the_documented_error_is_what_is_printed(demo_folder, monkeypatch):
-    (text,), (message,) = blocks(MODEL_FILES, "toml"), blocks(MODEL_FILES, "text")
+    (text, *_), (message,) = blocks(MODEL_FILES, "toml"), blocks(MODEL_FILES, "text")
     (demo_folder / "model.toml").write_text(text.replace('"features @', '"feature @'))
     monkeypatch.chdir(demo_folder)
     result = CliRunner().invoke(app, ["explain", "model.toml"])
@@ -108,12 +117,23 @@ def test_the_documented_error_is_what_is_printed(demo_folder, monkeypatch):
     assert result.stderr == message
 
 
+def keys_of(table):
+    """Sections and keys of model files, but for parameters of estimators and solvers, which have their own pages."""
+    for name, kind in table.keys.items():
+        yield name
+        if isinstance(kind, Table):
+            yield from keys_of(kind)
+            yield from keys_of(kind.others) if isinstance(kind.others, Table) else ()
+    yield from (*INPUTS, *SOLVER_KEYS)
+
+
 def test_every_key_and_limit_is_documented():
     words = set(re.findall(r"[\w-]+", MODEL_FILES))
     assert set(CONSTANTS) <= words
-    assert {*definition.REQUIRED, *definition.OPTIONAL, *definition.PARAM_KEYS, *definition.SOLVER_KEYS} <= words
+    assert set(keys_of(root(False))) | set(keys_of(root(True))) <= words
     assert {str(limit) for limit in (MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT, MAX_TEXT, MAX_WHOLE)} <= words
-    assert set(SOLVERS) <= words
+    solvers = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
+    assert set(SOLVERS) <= set(re.findall(r"[\w-]+", solvers)) | {"gd"}
 
 
 def test_the_formulas_in_the_table_of_what_is_allowed_are_allowed():
@@ -140,11 +160,11 @@ def test_the_formulas_in_the_table_of_what_is_allowed_are_allowed():
 
 
 def test_every_command_and_option_is_documented():
-    for command in ("demo", "inspect", "repack", "explain", "fit", "predict", "evaluate"):
+    for command in ("demo", "inspect", "repack", "explain", "fit", "predict", "evaluate", "compare"):
         assert f"## `lazyml {command}" in COMMAND_LINE
         options = re.findall(r"^ +(--[\w-]+)", CliRunner().invoke(app, [command, "--help"]).stdout, re.MULTILINE)
         assert options
-        assert {option for option in options if f"{option}" not in COMMAND_LINE} <= {"--help"}
+        assert {option for option in options if option not in COMMAND_LINE} <= {"--help"}
 
 
 def test_pictures_are_small():

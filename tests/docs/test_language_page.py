@@ -9,10 +9,10 @@ import types
 import numpy as np
 import pytest
 
-import docs.examples
+import docs.example_cells
 import lazyml as lz
 from docs import language
-from docs.examples import first_block
+from docs.example_cells import first_block
 from lazyml.errors import LazymlError
 from lazyml.expr.node import OPS
 from lazyml.functions import LANGUAGE
@@ -56,7 +56,7 @@ def test_the_examples_of_the_text_are_true():
 
 
 def test_values_are_shown_as_they_say():
-    assert doctest.testmod(docs.examples) == (0, 1)
+    assert doctest.testmod(docs.example_cells) == (0, 1)
 
 
 def test_every_public_function_and_operator_is_on_the_page():

@@ -86,7 +86,7 @@ BAD = [
     ('["features.columns"]', "[1.5]", "not a shape", "features.columns", 7),
     ('["features.columns"]', "[true]", "not a shape", "features.columns", 7),
     ("b = {}", "b = 3", "a parameter is a table", "{}", 8),
-    ("1e-4", "[1e-4, 1e-3]", "not supported in this version", "one model file for each", 15),
+    ("1e-4", '[1e-4, "1e-3"]', "not a number", "one finite number", 15),
     ("1e-4", '"small"', "not a number", "finite", 15),
     ("1e-4", "nan", "not a number", "finite", 15),
     ("1e-4", "true", "not a number", "finite", 15),

@@ -10,6 +10,7 @@ import pytest
 
 import lazyml as lz
 from lazyml.errors import FileChangedError
+from lazyml.plan import tiles
 from lazyml.runtime import pins as pins_module
 from lazyml.runtime.pins import PinnedRows, Spans, spread
 
@@ -75,6 +76,30 @@ W = {"w": np.linspace(-1, 1, D)}
 
 def bits(values):
     return [np.asarray(value).tobytes() for value in values]
+
+
+@pytest.mark.parametrize(("layout", "stays"), [("contiguous", False), ("chunked", False), ("gzip", True)])
+def test_where_few_calls_come_only_what_is_decoded_stays(layout, stays, path_of, sizes, monkeypatch):
+    path = path_of(layout)
+    few, right = logistic(path, backend="numpy", pin="costly"), bits(logistic(path, backend="numpy", pin=False)(**W))
+    assert bits(few(**W)) == right
+    assert (few.last_run.pinned_bytes > N * D * 3) == stays == ("stay" in few.explain())
+    sizes(cache_share=0.0)  # past the page cache, each read of any file is one of the disk
+    monkeypatch.setattr(tiles, "AHEAD_BLOCK", 4096)
+    assert "stay" in logistic(path, memory="400 KiB", pin="costly").explain()
+
+
+def test_a_solver_of_few_passes_keeps_no_rows_that_are_merely_copied(path_of, registry):
+    X, y, w = lz.open(path_of(), "X"), lz.open(path_of(), "y"), lz.param("w", D)
+    loss = lz.mean(lz.softplus(X @ w) - y * (X @ w)) + 0.1 * lz.sum(w**2)
+    for solver, some in (("newton", False), ("lbfgs", True)):
+        kept = set()
+
+        def look(result, kept=kept):
+            kept.update(pins.nbytes for pins in registry._found.values())
+
+        lz.minimize(loss, solver=solver, callback=look)
+        assert any(kept) == some
 
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])

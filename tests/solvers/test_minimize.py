@@ -51,8 +51,11 @@ class FakePrograms:
 
     def __init__(self, loss):
         self.loss, self.fingerprint = loss, loss.fingerprint
-        self.first_order, self.sizes = SimpleNamespace(rows=loss.rows), {}
+        self.rows, self.sizes = loss.rows, {}
         self.kinks = SimpleNamespace(penalty=None, bounded=False)
+
+    def expect_many_passes(self):
+        """Nothing is kept here."""
 
     def objective(self, **more):
         cost = SimpleNamespace(passes=1, bytes_read=320, seconds=0.01)
@@ -72,7 +75,7 @@ class FakePrograms:
 def compiler(monkeypatch):
     options = {}
 
-    def programs(loss, parameters, sizes, **given):
+    def programs(loss, parameters, sizes, journal, **given):
         options.update(given)
         assert parameters == ["node of b", "node of w"]
         return FakePrograms(loss)

@@ -88,8 +88,8 @@ def test_solvers_by_name():
         with pytest.raises(ParameterError):
             find_solver(wrong)
     assert find_solver("auto") == Auto() and find_solver(Auto()) == Auto()
-    assert set(SOLVERS) == {"auto", "lbfgs", "owlqn", "gradient-descent", "gd", "newton", "newton-cg", "direct", "fista",
-                            "accelerated", "subsampled-newton"}  # fmt: skip
+    assert set(SOLVERS) == {"auto", "lbfgs", "owlqn", "gradient-descent", "gd", "newton", "newton-cg", "direct",
+                            "fista", "accelerated", "subsampled-newton", "sgd", "adam", "svrg"}  # fmt: skip
 
 
 class Terminal(io.StringIO):

@@ -149,13 +149,25 @@ def test_the_sample_estimates_the_loss_on_all_rows(classes):
     X, y = classes
     w = lz.param("w", 8)
     z = lz.from_array(X) @ w
-    for total in (lz.sum, lz.mean):
+    s = lz.from_array(abs(X[:, 0]))
+    for total in (lz.sum, lz.mean, lambda rows: lz.sum(s * rows) / lz.sum(s), lambda rows: lz.mean(rows + lz.mean(s))):
         loss = total(lz.softplus(z) - lz.from_array(y) * z) + 3 * lz.sum(w**2)
         found = draw(programs_of(loss), 20_000, seed=0)
         x = np.linspace(-0.1, 0.1, 8)
         value = lz.compute(loss, params={"w": x})
         assert found.objective(x).value == pytest.approx(value, rel=0.01)
         assert found.share == pytest.approx(20_000 / ROWS, rel=1e-3)
+
+
+def test_rows_of_a_sample_have_their_numbers_in_the_data(classes):
+    X, y = classes
+    rows = np.concatenate([np.arange(piece.start, piece.stop) for piece in slices(ROWS, 1000, 0)])
+    held = lz.fold(X, 4)[rows] == 0
+    t = lz.from_array(y)
+    loss = lz.mean(lz.where(lz.fold(t, 4) == 0, (lz.from_array(X) @ lz.param("w", 8) - t) ** 2, 0.0))
+    x = np.linspace(-1, 1, 8)
+    by_hand = np.sum((X[rows][held] @ x - y[rows][held]) ** 2) / len(rows)
+    assert draw(programs_of(loss), 1000, seed=0).objective(x).value == pytest.approx(by_hand, rel=1e-12)
 
 
 def test_a_sample_of_a_file_reads_its_share(tmp_path, classes):
@@ -184,14 +196,12 @@ def test_slices_depend_on_rows_and_seed_only():
 
 
 @pytest.mark.parametrize(("change", "why"), [
-    ("row numbers", "numbers of the rows"), ("few", "too few to sample"), ("memory", "does not hold a sample"),
+    ("few", "too few to sample"), ("memory", "does not hold a sample"),
     ("no sum", "not linear in its totals"),
 ])  # fmt: skip
 def test_what_is_not_sampled_says_why(classes, change, why):
     X, y = (part[:2000] if change == "few" else part for part in classes)
     loss = logistic(X, y)
-    if change == "row numbers":
-        loss = loss + lz.mean(lz.row_index(lz.from_array(X)) * 1e-9 * lz.param("b") ** 2)
     if change == "no sum":
         loss = lz.sqrt(loss)
     memory = "32 KiB" if change == "memory" else None

@@ -25,8 +25,8 @@ from lazyml.errors import (
     ParameterError,
     ShapeError,
 )
-from lazyml.models.definition import parse_reference
 from lazyml.models.linear.estimator import warn
+from lazyml.models.references import parse_reference
 
 _NAMES_DIFFER = "The feature names should match those that were passed during fit.\n"
 

@@ -9,18 +9,21 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 import lazyml as lz
-from lazyml.errors import DataError, DtypeError, InferenceError, ParameterError
+from lazyml.errors import DataError, DtypeError, ParameterError
 from lazyml.models.linear import checking
 from lazyml.models.linear.families import LINKS, Family, Link, binomial
 from lazyml.models.linear.inference import Inference, Inferring
-from lazyml.models.linear.model import Data, LinearModel, Penalty
+from lazyml.models.linear.model import Data, Penalty
+from lazyml.models.linear.multinomial import infer_classes
 from lazyml.models.linear.regressors import inverse_strength, share
+from lazyml.models.linear.selecting import CrossValidated
 
 
-class Classifier(LinearModel, ABC):
+class Classifier(CrossValidated, ABC):
     """A model of a class a row: margins (n,) for two classes, (n, k) for more."""
 
     kind: ClassVar[str] = "classifier"
+    _common_score: ClassVar[str] = "accuracy"
     class_weight: Any
 
     @abstractmethod
@@ -34,6 +37,14 @@ class Classifier(LinearModel, ABC):
         ``offset`` (n,) is added to the margin of two classes. Raises DataError for a single class and for labels that
         are none, ShapeError, DtypeError, ParameterError; warns with SeparationWarning and ConvergenceWarning.
         """
+        return self._fit_to(self._take(X, y, sample_weight, offset))
+
+    def _fit_to(self, data: Data) -> Self:
+        self._fit_classes(data)
+        self._remember(data)
+        return self
+
+    def _take(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Data:
         found = self._open(X, y)
         classes, index = checking.labels(y, found.rows, **self._resources)
         if offset is not None and len(classes) > 2:
@@ -42,9 +53,10 @@ class Classifier(LinearModel, ABC):
         counts = self._class_sizes(data, classes)
         data = self._with_class_weights(data, classes, counts)
         self.classes_ = classes
-        self._fit_classes(data)
-        self._remember(data)
-        return self
+        return data
+
+    def _outputs(self) -> int:
+        return 1 if len(self.classes_) == 2 else len(self.classes_)
 
     def _class_sizes(self, data: Data, classes: np.ndarray) -> np.ndarray:
         """The weight of each class. Raises DataError where only one has any."""
@@ -111,14 +123,32 @@ class Classifier(LinearModel, ABC):
         return float(good / total)
 
 
+class Logistic(Classifier):
+    """Probabilities of classes by the logistic function of the margins."""
+
+    def predict_proba(self, X: Any, offset: Any = None) -> Any:
+        """The probability of each class (n, k): the softmax of the margins, of (0, z) for two classes."""
+        z, in_memory = self._margin(X, offset)
+        if z.ndim == 1:
+            return self._give(lz.stack([lz.sigmoid(-z), lz.sigmoid(z)], axis=1), in_memory)
+        return self._give(lz.softmax(z, axis=1), in_memory)
+
+    def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
+        """The logarithm of ``predict_proba``, without loss where probabilities are small."""
+        z, in_memory = self._margin(X, offset)
+        if z.ndim == 1:
+            return self._give(lz.stack([-lz.softplus(z), -lz.softplus(-z)], axis=1), in_memory)
+        return self._give(lz.log_softmax(z, axis=1), in_memory)
+
+
 @dataclasses.dataclass(eq=False, repr=False)
-class LogisticRegression(Classifier, Inferring):
+class LogisticRegression(Logistic, Inferring):
     """Logistic regression of two classes, multinomial of more.
 
         minimise  C sum_i s_i (log(1 + exp(z_i)) - y_i z_i) + l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2
         minimise  C sum_i s_i (logsumexp(Z_i) - Z_i,y_i) + the same of W
 
-    ``C`` is scikit-learn's, ``inf`` for no penalty, with which two classes have standard errors, deviance, AIC and
+    ``C`` is scikit-learn's, ``inf`` for no penalty, with which there are standard errors, deviance, AIC and
     ``summary()``. Multinomial intercepts sum to zero, and without a penalty coefficients, too. ``class_weight`` is a
     mapping from classes to weights, or "balanced": n / (k n_class).
 
@@ -159,24 +189,17 @@ class LogisticRegression(Classifier, Inferring):
             coef = coef - coef.mean(axis=1, keepdims=True)
         self.coef_, self.intercept_ = coef.T.copy(), intercept
 
+    def _margins_loss(self) -> Any:
+        return binomial().by_margin["logit"] if len(self.classes_) == 2 else _multinomial_of_margins
+
     def _infer(self, covariance: str) -> Inference:
-        if len(self.classes_) > 2:
-            raise InferenceError("standard errors are there for two classes", found=f"{len(self.classes_)} classes")
-        return super()._infer(covariance)
-
-    def predict_proba(self, X: Any, offset: Any = None) -> Any:
-        """The probability of each class (n, k): the softmax of the margins, of (0, z) for two classes."""
-        z, in_memory = self._margin(X, offset)
-        if z.ndim == 1:
-            return self._give(lz.stack([lz.sigmoid(-z), lz.sigmoid(z)], axis=1), in_memory)
-        return self._give(lz.softmax(z, axis=1), in_memory)
-
-    def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
-        """The logarithm of ``predict_proba``, without loss where probabilities are small."""
-        z, in_memory = self._margin(X, offset)
-        if z.ndim == 1:
-            return self._give(lz.stack([-lz.softplus(z), -lz.softplus(-z)], axis=1), in_memory)
-        return self._give(lz.log_softmax(z, axis=1), in_memory)
+        k = len(self.classes_)
+        if k == 2:
+            return super()._infer(covariance)
+        data = self._data_for_inference()
+        intercept = np.asarray(self.intercept_) if self.fit_intercept else np.zeros(k)
+        sizes = self._class_sizes(data, self.classes_)
+        return infer_classes(data, self.coef_, intercept, sizes, self.fit_intercept, covariance, self._resources)
 
 
 def _multinomial(k: int) -> Any:
@@ -208,11 +231,30 @@ class LinearSVC(Classifier):
     def _fit_classes(self, data: Data) -> None:
         k = len(self.classes_)
         if k == 2:
-            coef, intercept = self._minimise(data, lambda z, y: lz.maximum(0.0, 1 - (2 * y - 1) * z) ** 2)
+            coef, intercept = self._minimise(data, _squared_hinge)
             self.coef_, self.intercept_ = coef[None, :], np.reshape(intercept, 1)
             return
         coef, self.intercept_ = self._minimise(data, _one_against_the_rest(k), outputs=k)
         self.coef_ = coef.T.copy()
+
+    def _margins_loss(self) -> Any:
+        return _squared_hinge if len(self.classes_) == 2 else _squared_hinges
+
+
+def _multinomial_of_margins(z: Any, y: Any) -> Any:
+    """The same by a list of margins, each (n,)."""
+    return lz.log(sum(lz.exp(column) for column in z)) - sum(
+        lz.where(y == c, column, 0.0) for c, column in enumerate(z)
+    )
+
+
+def _squared_hinge(z: Any, y: Any) -> Any:
+    return lz.maximum(0.0, 1 - (2 * y - 1) * z) ** 2
+
+
+def _squared_hinges(z: Any, y: Any) -> Any:
+    """Of a list of margins, each (n,), one against the rest."""
+    return sum(_squared_hinge(column, y == c) for c, column in enumerate(z))
 
 
 def _one_against_the_rest(k: int) -> Any:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import warnings
 from typing import Any, ClassVar, Self
 
 from lazyml.errors import ParameterError, UnfittedError
+from lazyml.origins import warn as warn
 from lazyml.solvers.registry import nearest
 
 
@@ -72,14 +72,6 @@ class Estimator:
             if sklearn := sys.modules.get("sklearn.exceptions"):
                 kind = type("UnfittedError", (UnfittedError, sklearn.NotFittedError), {})
             raise kind(f"this {type(self).__name__} is not fitted yet", fix="call fit(X, y) first")
-
-
-def warn(warning: Warning) -> None:
-    """Warn at the user's line that called lazyml."""
-    depth, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "lazyml":
-        depth, frame = depth + 1, frame.f_back
-    warnings.warn(warning, stacklevel=depth)
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -34,7 +34,8 @@ COVARIANCES = ("nonrobust", "HC0", "HC1")
 
 @dataclass(frozen=True, eq=False)
 class Inference:
-    """What two passes at the fitted coefficients tell; the intercept is the last parameter where there is one."""
+    """What two passes at the fitted coefficients tell; the intercept is the last parameter where there is one, and the
+    last of each class where there are several."""
 
     covariance: np.ndarray
     deviance: float
@@ -69,6 +70,12 @@ class Inferring(LinearModel, ABC):
         return inferred
 
     def _infer(self, covariance: str) -> Inference:
+        data = self._data_for_inference()
+        return infer(data, *self._family(), np.ravel(self.coef_), float(np.ravel(self.intercept_)[0]),
+                     self.fit_intercept, covariance, self._resources)  # fmt: skip
+
+    def _data_for_inference(self) -> Data:
+        """The data of the fit. Raises InferenceError where nothing can be inferred."""
         data: Data | None = self.__dict__.get("_data")
         if self._penalised:
             raise InferenceError(f"a penalised {type(self).__name__} has no standard errors: the penalty biases them",
@@ -76,39 +83,54 @@ class Inferring(LinearModel, ABC):
         if data is None:
             raise InferenceError("the data of the fit are no longer at hand: a pickle does not carry them",
                                  fix="ask for std_errors_ once before pickling")  # fmt: skip
-        return infer(data, *self._family(), np.ravel(self.coef_), float(np.ravel(self.intercept_)[0]),
-                     self.fit_intercept, covariance, self._resources)  # fmt: skip
+        return data
 
     @property
     def covariance_(self) -> np.ndarray:
-        """The covariance of the coefficients, and of the intercept last, (d + 1, d + 1)."""
+        """The covariance of the coefficients, and of the intercept last, (d + 1, d + 1); of k > 2 classes the same for
+        one after the other, (k (d + 1), k (d + 1)), where coefficients of all classes sum to 0."""
         return np.asarray(self._inferred().covariance)
 
     @property
-    def std_errors_(self) -> np.ndarray:
-        """Standard errors of the coefficients (d,)."""
-        return np.asarray(np.sqrt(np.diagonal(self.covariance_))[: self.n_features_in_])
+    def _errors(self) -> np.ndarray:
+        """Standard errors, a line a class, the intercept last."""
+        return np.asarray(np.sqrt(np.diagonal(self.covariance_))).reshape(-1, self.n_features_in_ + self.fit_intercept)
 
     @property
-    def intercept_std_error_(self) -> float:
-        """The standard error of the intercept; nan where there is none."""
-        return float(np.sqrt(self.covariance_[-1, -1])) if self.fit_intercept else float("nan")
+    def _slopes(self) -> np.ndarray:
+        """The coefficients as inference has them: (d,), or (k, d) of k > 2 classes."""
+        coef = np.asarray(self.coef_)
+        return coef if coef.ndim == 2 and len(coef) > 1 else np.ravel(coef)
+
+    @property
+    def std_errors_(self) -> np.ndarray:
+        """Standard errors of the coefficients (d,), or (k, d) of k > 2 classes."""
+        return np.asarray(self._errors[:, : self.n_features_in_].reshape(self._slopes.shape))
+
+    @property
+    def intercept_std_error_(self) -> Any:
+        """The standard error of the intercept, (k,) of k > 2 classes; nan where there is none."""
+        if not self.fit_intercept:
+            return float("nan")
+        errors = self._errors[:, -1]
+        return errors if len(errors) > 1 else float(errors[0])
 
     @property
     def z_values_(self) -> np.ndarray:
-        """Coefficients by their standard errors (d,); t values for squared losses."""
+        """Coefficients by their standard errors, (d,) or (k, d); t values for squared losses."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.ravel(self.coef_) / self.std_errors_)
+            return np.asarray(self._slopes / self.std_errors_)
 
     @property
     def p_values_(self) -> np.ndarray:
-        """Two-sided, of the coefficients being 0 (d,)."""
+        """Two-sided, of the coefficients being 0, (d,) or (k, d)."""
         return np.asarray(self.two_sided(self.z_values_))
 
     def conf_int(self, level: float = 0.95) -> np.ndarray:
-        """Confidence intervals of the coefficients (d, 2). Raises ParameterError for a level that is none."""
+        """Confidence intervals of the coefficients, (d, 2) or (k, d, 2). Raises ParameterError for a level that is
+        none."""
         width = self.half_width(level) * self.std_errors_
-        return np.asarray(np.ravel(self.coef_)[:, None] + np.outer(width, [-1, 1]))
+        return np.asarray(self._slopes[..., None] + width[..., None] * np.array([-1.0, 1.0]))
 
     @property
     def deviance_(self) -> float:
@@ -179,24 +201,24 @@ def infer(
     centre = lz.mean(data.X, axis=0) if has_intercept else np.zeros(len(coef))
     D = data.X - centre
     totals = {
-        "information": _gram(D, s * slope**2 / variance, has_intercept),
+        "information": gram(D, s * slope**2 / variance, has_intercept),
         "pearson": lz.sum(s * (y - mu) ** 2 / variance),
         "deviance": lz.sum(s * family.deviance(y, mu)),
         "centre": centre,
     }
     if covariance != "nonrobust":
-        totals["observed"] = _gram(D, -s * lz.jvp(score, t, 1.0), has_intercept)
-        totals["meat"] = _gram(D, s * score**2, has_intercept)
+        totals["observed"] = gram(D, -s * lz.jvp(score, t, 1.0), has_intercept)
+        totals["meat"] = gram(D, s * score**2, has_intercept)
     found = lz.compute(totals, params={"t": 0.0}, **options)
-    inverse, rank, lost = _inverse(_assembled(found["information"]))
+    inverse, rank, lost = inverse_of(assembled(found["information"]))
     if data.total <= rank and (family.dispersion or covariance == "HC1"):
         raise InferenceError("as many coefficients as rows leave no variance to estimate", expected="more rows",
                              found=f"{data.total:g} rows and {rank} coefficients")  # fmt: skip
     phi = found["pearson"] / (data.total - rank) if family.dispersion else 1.0
     sandwich = phi * inverse
     if covariance != "nonrobust":
-        inverse, _, _ = _inverse(_assembled(found["observed"]))
-        sandwich = inverse @ _assembled(found["meat"]) @ inverse
+        inverse, _, _ = inverse_of(assembled(found["observed"]))
+        sandwich = inverse @ assembled(found["meat"]) @ inverse
         sandwich = sandwich * (data.total / (data.total - rank) if covariance == "HC1" else 1.0)
     if has_intercept:  # from the intercept of centred columns to that of the columns as they are
         back = np.eye(len(sandwich))
@@ -211,20 +233,20 @@ def infer(
     return Inference(sandwich, float(found["deviance"]), null, likelihood, float(phi), data.total, rank)
 
 
-def _gram(D: Any, h: Any, has_intercept: bool) -> tuple[Any, ...]:
+def gram(D: Any, h: Any, has_intercept: bool) -> tuple[Any, ...]:
     """``(D, 1)' diag(h) (D, 1)`` in blocks."""
     square = D.T @ (h[:, None] * D)
     return (square, D.T @ h, lz.sum(h)) if has_intercept else (square,)
 
 
-def _assembled(blocks: tuple[Any, ...]) -> np.ndarray:
+def assembled(blocks: tuple[Any, ...]) -> np.ndarray:
     if len(blocks) == 1:
         return np.asarray(blocks[0])
     square, side, corner = blocks
     return np.block([[square, side[:, None]], [side[None, :], np.reshape(corner, (1, 1))]])
 
 
-def _inverse(information: np.ndarray) -> tuple[np.ndarray, int, np.ndarray]:
+def inverse_of(information: np.ndarray) -> tuple[np.ndarray, int, np.ndarray]:
     """The inverse, the rank, and which coefficients collinear and constant columns leave undetermined."""
     diagonal = np.diagonal(information)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))

@@ -11,9 +11,11 @@ b (k,) and z (n, k).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -108,6 +110,9 @@ class LinearModel(Estimator, Fitted):
         As in ``lz.minimize``.
     """
 
+    one_formula: ClassVar[bool] = True
+    """Whether a fit is the minimum of one formula, and no linear program or choice of a penalty."""
+
     fit_intercept: bool = True
     standardize: bool = False
     penalty_factor: Any = None
@@ -123,6 +128,21 @@ class LinearModel(Estimator, Fitted):
     def _resources(self) -> dict[str, Any]:
         return {"memory": self.memory, "threads": self.threads}
 
+    @property
+    def one_run(self) -> bool:
+        """Whether a fit is one run of a solver, so that a checkpoint can hold it."""
+        return self.one_formula and self.bounds is None
+
+    @contextlib.contextmanager
+    def run_with(self, **manner: Any) -> Iterator[None]:
+        """Fits in this context take these arguments of ``lz.minimize`` besides: a checkpoint, a callback, progress;
+        and ``minimize``, what is called in its place."""
+        self._manner = manner
+        try:
+            yield
+        finally:
+            del self._manner
+
     # --- what a model says of itself -------------------------------------------------------------------------------
 
     def _penalty(self, data: Data) -> Penalty:
@@ -133,7 +153,7 @@ class LinearModel(Estimator, Fitted):
         """Where the intercept begins."""
         return 0.0
 
-    def _data_term(self, data: Data, loss: Loss, z: lz.Array) -> tuple[Any, dict[str, Any]]:
+    def _data_term(self, data: Data, loss: Loss, z: Any) -> tuple[Any, dict[str, Any]]:
         """What the objective has of the data, and where parameters begin that are not coefficients."""
         return data.mean(loss(z, data.y)), {}
 
@@ -201,9 +221,11 @@ class LinearModel(Estimator, Fitted):
     def _run(self, formula: Any, data: Data, start: dict[str, np.ndarray]) -> Result:
         """The solver's result; data that are not finite are named, and a fit that did not converge warns."""
         options = {**self._resources, "progress": False}
+        manner = {**options, **self.__dict__.get("_manner", {})}
+        minimize = manner.pop("minimize", lz.minimize)
         try:
-            result = lz.minimize(
-                formula, start, self.solver, tolerance=self.tol, max_iterations=self.max_iter, **options
+            result: Result = minimize(
+                formula, start, self.solver, tolerance=self.tol, max_iterations=self.max_iter, **manner
             )
         except NonFiniteError as error:
             raise checking.blame(data.features, **self._resources) or error from error
@@ -237,6 +259,33 @@ class LinearModel(Estimator, Fitted):
     def _give(self, formula: Any, in_memory: bool) -> Any:
         """A prediction: its value for data in memory, the formula for others."""
         return lz.compute(formula, **self._resources) if in_memory else formula
+
+    # --- for others ------------------------------------------------------------------------------------------------
+
+    def to_sklearn(self) -> Any:
+        """The fitted scikit-learn object of the same kind, which predicts the same.
+
+        Fitted anew it minimises what scikit-learn does: it knows nothing of offsets, ``standardize``,
+        ``penalty_factor`` and ``bounds``. Raises UnsupportedError where scikit-learn has no such model, or is not
+        installed.
+        """
+        from lazyml.models.linear.to_sklearn import to_sklearn
+
+        self._check_fitted()
+        return to_sklearn(self)
+
+    def to_onnx(self, path: str | os.PathLike[str], *, dtype: str = "float32", overwrite: bool = False) -> None:
+        """Write the fitted model as an ONNX graph: from ``X`` (n, d) of ``dtype``, float32 or float64, to
+        ``prediction`` (n,), or ``label`` (n,) with ``probabilities`` (n, k), or ``scores`` where it has none.
+
+        Raises OutputExistsError unless ``overwrite``, UnsupportedError where the package onnx is not installed,
+        ParameterError for another type.
+        """
+        from lazyml.models.fitted import check_output, replace_file
+        from lazyml.models.linear.to_onnx import onnx_model
+
+        self._check_fitted()
+        replace_file(check_output(os.fspath(path), overwrite), onnx_model(self, dtype).SerializeToString())
 
 
 def _warning(formula: Any, result: Result, options: dict[str, Any]) -> ConvergenceWarning:

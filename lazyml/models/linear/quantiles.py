@@ -21,6 +21,7 @@ import numpy as np
 import lazyml as lz
 from lazyml.errors import ConvergenceWarning, NonFiniteError, ParameterError
 from lazyml.models.linear import checking
+from lazyml.models.linear.crossvalidation import one_by_one
 from lazyml.models.linear.estimator import warn
 from lazyml.models.linear.model import Data, Penalty
 from lazyml.models.linear.regressors import Regressor, not_negative
@@ -51,8 +52,11 @@ class QuantileRegressor(Regressor):
     ([1.0], 0.0)
     """
 
+    _engine = one_by_one
     quantile: float = dataclasses.field(default=0.5, kw_only=True)
     alpha: float = dataclasses.field(default=1.0, kw_only=True)
+
+    one_formula = False
 
     def _penalty(self, data: Data) -> Penalty:
         not_negative(alpha=self.alpha, quantile=self.quantile)
@@ -61,6 +65,9 @@ class QuantileRegressor(Regressor):
         if self.bounds is not None:
             raise ParameterError("quantile regression has no bounds", expected="bounds=None", found=self.bounds)
         return Penalty(l1=float(self.alpha))
+
+    def _loss(self, z: Any, y: Any) -> Any:
+        return lz.where(y >= z, self.quantile, self.quantile - 1) * (y - z)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Self:
         """As ``LinearRegression.fit``."""

@@ -10,9 +10,11 @@ import numpy as np
 import lazyml as lz
 from lazyml.errors import ParameterError
 from lazyml.models.linear import checking
+from lazyml.models.linear.crossvalidation import by_quadratics
 from lazyml.models.linear.families import LINKS, Family, Link, gaussian
 from lazyml.models.linear.inference import Inferring
-from lazyml.models.linear.model import Data, LinearModel, Penalty
+from lazyml.models.linear.model import Data, Penalty
+from lazyml.models.linear.selecting import CrossValidated
 
 
 def not_negative(**settings: Any) -> None:
@@ -30,7 +32,7 @@ def share(**settings: Any) -> None:
             raise ParameterError(f"{name} is above 1", expected="a number from 0 to 1", found=value)
 
 
-class Regressor(LinearModel):
+class Regressor(CrossValidated):
     """A model of one number a row, with the identity as its link unless it says otherwise."""
 
     def _loss(self, z: Any, y: Any) -> Any:
@@ -50,12 +52,20 @@ class Regressor(LinearModel):
         A ``sample_weight`` of k counts as k rows; ``offset`` (n,) is added to the margin. Raises DataError for values
         that the model is not defined for, ShapeError, DtypeError, ParameterError; warns with ConvergenceWarning.
         """
-        found = self._open(X, y)
-        data = self._data_of(found, checking.column(y, found.rows, "y"), sample_weight, offset, self._domain())
+        return self._fit_to(self._take(X, y, sample_weight, offset))
+
+    def _fit_to(self, data: Data) -> Self:
         self.coef_, intercept = self._minimise(data, self._loss)
         self.intercept_ = float(intercept)
         self._remember(data)
         return self
+
+    def _take(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Data:
+        found = self._open(X, y)
+        return self._data_of(found, checking.column(y, found.rows, "y"), sample_weight, offset, self._domain())
+
+    def _margins_loss(self) -> Any:
+        return self._loss
 
     def predict(self, X: Any, offset: Any = None) -> Any:
         """The mean of y for every row of X: an array for data in memory, else a formula (n,) for ``lz.store``."""
@@ -80,6 +90,8 @@ class SquaredLoss(Regressor, Inferring):
     """Least squares with penalties; inference, by Student's t, where there is none."""
 
     inexact = True
+    _engine = by_quadratics
+    _label = "mean squared error"
 
     def _family(self) -> tuple[Family, Link]:
         return gaussian(), LINKS["identity"]
@@ -217,6 +229,7 @@ class HuberRegressor(Regressor):
     ([1.02], [False, True])
     """
 
+    _default_score = "neg_mean_absolute_error"  # the loss is at the scale of each fit
     epsilon: float = dataclasses.field(default=1.35, kw_only=True)
     alpha: float = dataclasses.field(default=0.0001, kw_only=True)
 
