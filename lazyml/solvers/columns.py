@@ -225,5 +225,6 @@ class Columns:
             lambda point: ask([point])[0], alone.shapes, dtypes=alone.dtypes, resolution=alone.resolution,
             hessian_resolution=alone.hessian_resolution, locate=lambda: self._programs.latest.locate_nonfinite(),
             with_hessian=with_hessian, several=values, pair=lambda one, other: tuple(ask([one, other])),
-            penalty=self._kinks(column.settings).penalty if self._kinked else None, hessian_fits=lambda: self._own_hessians,
+            penalty=self._kinks(column.settings).penalty if self._kinked else None,
+            hessian_fits=lambda: self._own_hessians,
         )  # fmt: skip
