@@ -38,7 +38,8 @@ FAMILIES: dict[str, str] = {
                     "rad2deg",
     "rounding": "floor ceil trunc rint round",
     "comparison": "less less_equal greater greater_equal equal not_equal isclose allclose isin isnan isinf isfinite "
-                  "signbit where maximum minimum fmax fmin clip heaviside nan_to_num",
+                  "signbit where maximum minimum fmax fmin clip heaviside nan_to_num "
+                  "box",
     "logic": "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor invert left_shift "
              "right_shift",
     "special": "erf erfc gammaln digamma polygamma xlogy xlog1py",

@@ -1,4 +1,4 @@
-"""Whether all values are close, and which are among some: formulas of several operators."""
+"""Whether all values are close or within bounds, and which are among some: formulas of several operators."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lazyml.array import Array
 from lazyml.errors import UnsupportedError
 from lazyml.expr.show import formula
 from lazyml.functions import reductions
-from lazyml.functions.elementwise import greater, isclose, logical_not
+from lazyml.functions.elementwise import greater, isclose, less, logical_not, logical_or, where
 from lazyml.functions.indexed import searchsorted
 
-__all__ = ["allclose", "isin"]
+__all__ = ["allclose", "box", "isin"]
 
 
 def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
@@ -27,6 +27,22 @@ def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: 
     True
     """
     return reductions.all(isclose(x, y, rtol, atol, equal_nan))
+
+
+def box(x: Any, low: Any = -np.inf, high: Any = np.inf) -> Any:
+    """0 where all elements are within bounds, else inf: sum(where((x < low) | (x > high), inf, 0)).
+
+    Added to a loss it keeps parameters within bounds: `minimize` finds it there, and takes steps that stay within.
+    Bounds are numbers, or arrays that broadcast against x.
+
+    Derivative: 0.
+
+    >>> import lazyml as lz
+    >>> w, X, y = lz.param("w", 2), lz.from_array([[1.0, 0.0], [0.0, 1.0]]), lz.from_array([3.0, -1.0])
+    >>> lz.minimize(lz.mean((X @ w - y) ** 2) + lz.box(w, 0, 2)).params["w"].tolist()
+    [2.0, 0.0]
+    """
+    return reductions.sum(where(logical_or(less(x, low), greater(x, high)), np.inf, 0.0))
 
 
 def isin(x: Any, values: Any, *, invert: bool = False) -> Any:

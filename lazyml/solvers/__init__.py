@@ -20,8 +20,10 @@ from lazyml.solvers.journey import Row
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.line_search import Wolfe
 from lazyml.solvers.newton import Newton
+from lazyml.solvers.newton_cg import NewtonCG
 from lazyml.solvers.objective import Counts, Objective, Sample
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.owlqn import Owlqn
 from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.quadratic import Minimum, Quadratic
 from lazyml.solvers.registry import SOLVERS, find_solver
@@ -48,8 +50,10 @@ __all__ = [
     "Lbfgs",
     "Minimum",
     "Newton",
+    "NewtonCG",
     "Objective",
     "Outcome",
+    "Owlqn",
     "ProgressLine",
     "Quadratic",
     "Result",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lazyml.errors import BudgetError
 from lazyml.solvers.curvature import MARGIN_COLUMNS
 from lazyml.solvers.direct import Direct
 from lazyml.solvers.fista import Fista
@@ -26,7 +25,7 @@ UNSTRUCTURED = 64
 
 @dataclass(frozen=True)
 class Auto:
-    """The choice by structure. With up to 8 columns of margins and 1000 parameters, or with none and 64:
+    """The choice by structure. With up to 10 columns of margins and 1000 parameters, or with none and 64:
 
     - a squared loss: ``Direct``, one pass;
     - rows enough to sample: ``SubsampledNewton``, a pass an iteration, few of them;
@@ -66,7 +65,7 @@ class Auto:
             return without, f"{of_first_order}: {about}{penalty}; Hessians would take longer than the passes they save"
         if rows and columns and not quadratic:
             return SubsampledNewton(), f"subsampled Newton: {about}{penalty}; {rows:,} rows show its curvature"
-        if not self._fits(smooth):
+        if not smooth.hessian_fits:
             return without, f"{of_first_order}: the memory allowed does not hold a pass with a Hessian"
         if quadratic:
             return Direct(), f"direct: {about}, and is quadratic{penalty}"
@@ -86,14 +85,6 @@ class Auto:
         if columns > MARGIN_COLUMNS:
             return f"{columns} margins are too many for a Hessian"
         return structure.why if not columns and (kinks or not structure.narrow) else ""
-
-    @staticmethod
-    def _fits(programs: Programs) -> bool:
-        """Whether a pass with the Hessian is within the memory allowed, found by planning it."""
-        try:
-            return programs.second_order is not None
-        except BudgetError:
-            return False
 
 
 def _count(number: int, noun: str) -> str:

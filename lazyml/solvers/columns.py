@@ -53,18 +53,6 @@ class ColumnFit:
     held_out: float
 
 
-class _OfColumn(Objective):
-    """An objective that tells whether a solver should ask for Hessians of its own."""
-
-    def __init__(self, *arguments: Any, has_hessian: bool, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._has_hessian = has_hessian
-
-    @property
-    def has_hessian(self) -> bool:
-        return self._has_hessian
-
-
 class Columns:
     """The fits of a loss that has parameters which are not trained, its settings.
 
@@ -233,9 +221,10 @@ class Columns:
             points = [{name: value[k] for name, value in stacked.items()} for k in range(count)]
             return np.array([value for value, _ in ask(points)])
 
-        return _OfColumn(
+        return Objective(
             lambda point: ask([point])[0], alone.shapes, dtypes=alone.dtypes, resolution=alone.resolution,
             hessian_resolution=alone.hessian_resolution, locate=lambda: self._programs.latest.locate_nonfinite(),
             with_hessian=with_hessian, several=values, pair=lambda one, other: tuple(ask([one, other])),
-            penalty=self._kinks(column.settings).penalty if self._kinked else None, has_hessian=self._own_hessians,
+            penalty=self._kinks(column.settings).penalty if self._kinked else None,
+            hessian_fits=lambda: self._own_hessians,
         )  # fmt: skip

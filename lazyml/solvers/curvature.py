@@ -30,7 +30,7 @@ from lazyml.solvers.centring import Factors, Moments, centre, centred
 from lazyml.solvers.metric import Hessian
 from lazyml.solvers.structure import Margin, Structure
 
-MARGIN_COLUMNS = 8
+MARGIN_COLUMNS = 10
 """Margin columns at most: k of them take k (k + 1) / 2 Gram matrices."""
 
 

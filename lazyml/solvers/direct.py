@@ -73,7 +73,7 @@ def solved(point: Point, hessian: Hessian, penalty: Penalised | None, resolution
     if penalty is None:  # refined, since the inverse rounds, too
         step = step + newton_state(moved(point, hessian, step), hessian, None, resolution).direction
     else:
-        free = point.x + step != 0
+        free = penalty.free(point.x + step)
     found = newton_state(moved(point, hessian, step, penalty), hessian, penalty, resolution)
     inflation = hessian.part(free).inflation(resolution)
     most = _DOUBTFUL * max(1.0, max_abs(found.x))

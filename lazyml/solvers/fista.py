@@ -94,7 +94,7 @@ class Fista:
             uphill = dot(y - x, move) > 0 and state.momentum > 1
             before = 1.0 if uphill else state.momentum
             after = (1 + math.sqrt(1 + 4 * before * before)) / 2
-            ahead = x if uphill else x + (before - 1) / after * move
+            ahead = x if uphill else _within(objective, x + (before - 1) / after * move)
             point, next_origin = objective.pair(x, ahead)
             any_finite = any_finite or point.finite
             bound = state.origin_value + dot(g, change) + dot(change, change) / (2 * length)
@@ -121,6 +121,11 @@ class Fista:
 def _step(objective: Objective, y: np.ndarray, gradient: np.ndarray, length: float) -> np.ndarray:
     ahead = y - length * gradient
     return ahead if objective.penalty is None else objective.penalty.step(ahead, length)
+
+
+def _within(objective: Objective, x: np.ndarray) -> np.ndarray:
+    """Where f may be asked for: momentum would carry beyond bounds."""
+    return x if objective.penalty is None else objective.penalty.within(x)
 
 
 def _smooth(objective: Objective, point: Point) -> float:

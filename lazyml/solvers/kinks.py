@@ -2,39 +2,40 @@
 
     l1 * sum(abs(w))    sum(v * abs(w[1:]))    norm(w, 1)                  weights of single parameters
     m * sum(sqrt(sum(W**2, axis=1)))    sum(norm(W, axis=1))    norm(w)    weights of groups
+    lz.box(w, 0, inf)    sum(where(w < 0, inf, 0))                         bounds (``boxes``)
 
-Whatever the spelling: a leaf is put in the place of every absolute value and norm of parameters; if the rest of the
-loss is linear in these leaves, its slopes by them are the weights.
+Whatever the spelling: a leaf is put in the place of every absolute value, norm and box of parameters; if the rest of
+the loss is linear in these leaves, its slopes by them are the weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lazyml.array import Array
 from lazyml.expr import build as b
-from lazyml.expr import forward
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node, intern_node, topological
 from lazyml.expr.show import formula
 from lazyml.functions import compute
 from lazyml.solvers.affine import AFFINE, degrees
-from lazyml.solvers.curvature import unit_vectors
+from lazyml.solvers.boxes import Bounds, alone_of, box_terms, find_bounds
 from lazyml.solvers.penalty import Penalty
 from lazyml.solvers.structure import Structure, put
 
 
 @dataclass(frozen=True, eq=False)
 class Kinks:
-    """The penalty, and the loss without it; or why there is none."""
+    """The penalty, and the loss without it; or why there is none, and whether the loss has bounds all the same."""
 
     penalty: Penalty | None
     smooth: Node
     why: str = ""
+    bounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,48 @@ def find_kinks(structure: Structure, parameters: Sequence[Node], given: Mapping[
     >>> found.penalty.weights.tolist()
     [0.5, 0.5]
     """
+    boxes = box_terms(structure.rest)
+    found = _find(structure, parameters, boxes, given)
+    if not boxes:
+        return found
+    return replace(_with_bounds(found, find_bounds(boxes, parameters)), bounded=True)
+
+
+def _find(
+    structure: Structure, parameters: Sequence[Node], boxes: Sequence[Node], given: Mapping[str, Any] | None
+) -> Kinks:
+    """The penalty without the bounds."""
     loss = structure.loss
     if not structure.separates:
         return Kinks(None, loss, structure.why)
     norms = _norms(structure.rest, parameters)
-    if not norms:
-        return Kinks(None, loss, "the loss has no absolute values or norms of its parameters")
-    leaves = {n.node: intern_node("param", (), f"norm {i}", n.node.dtype, n.node.shape) for i, n in enumerate(norms)}
+    if not norms and not boxes:
+        return Kinks(None, loss, "the loss has no absolute values, norms or bounds of its parameters")
+    terms = [*(n.node for n in norms), *boxes]
+    leaves = {term: intern_node("param", (), f"term {i}", term.dtype, term.shape) for i, term in enumerate(terms)}
     rest = put(structure.rest, leaves)
     degree = degrees([rest], leaves.values())
     if degree[rest] != AFFINE:
-        return Kinks(None, loss, "the loss is not linear in the absolute values and norms of its parameters")
+        return Kinks(None, loss, "the loss is not linear in the absolute values, norms and bounds of its parameters")
     slopes = gradient(rest, list(leaves.values()))
     if any(leaf in parameters or leaf in leaves.values() for leaf in topological(slopes)):
-        return Kinks(None, loss, "an absolute value or norm of parameters is multiplied by a parameter")
+        return Kinks(None, loss, "an absolute value, norm or bound of parameters is multiplied by a parameter")
     fixed = {leaf: b.const(given[leaf.arg], leaf.dtype) for leaf in topological(slopes)
              if leaf.op == "param" and given and leaf.arg in given}  # fmt: skip
     weights = compute([Array(put(slope, fixed)) for slope in slopes])
-    smooth = put(loss, {n.node: b.broadcast(b.const(0.0), n.node.shape) for n in norms})
-    return _gathered(norms, weights, parameters, loss, smooth)
+    if any((np.asarray(weight) <= 0).any() for weight in weights[len(norms) :]):
+        return Kinks(None, loss, "bounds of parameters have a weight that is not positive")
+    smooth = put(loss, {term: b.broadcast(b.const(0.0), term.shape) for term in terms})
+    return _gathered(norms, weights[: len(norms)], parameters, loss, smooth)
+
+
+def _with_bounds(found: Kinks, bounds: Bounds) -> Kinks:
+    if found.penalty is None or bounds.why:
+        return Kinks(None, found.smooth, found.why or bounds.why)
+    of_groups = np.concatenate([np.zeros(0, int), *(members for members, _ in found.penalty.groups)])
+    if np.isfinite(bounds.low[of_groups]).any() or np.isfinite(bounds.high[of_groups]).any():
+        return Kinks(None, found.smooth, "a parameter has bounds and is in a norm of several")
+    return Kinks(replace(found.penalty, low=bounds.low, high=bounds.high), found.smooth)
 
 
 def _gathered(
@@ -90,9 +114,10 @@ def _gathered(
         weight = np.asarray(values, dtype=np.float64)
         if (weight < 0).any():
             return Kinks(None, loss, f"{formula(norm.node, depth=3)} has a negative weight")
-        members, scale = _members(norm.inner, parameters, size)
-        if members is None:
+        members, scale, offset = alone_of(norm.inner, parameters, size)
+        if members is None or offset.any():
             return Kinks(None, loss, f"{formula(norm.inner, depth=3)} is not parameters, each by itself")
+        scale = np.abs(scale)
         if not norm.axes:
             np.add.at(single, members.reshape(-1), (weight * scale).reshape(-1))
             continue
@@ -105,17 +130,6 @@ def _gathered(
     if len(set(taken.tolist())) < len(taken):
         return Kinks(None, loss, "groups of parameters overlap")
     return Kinks(Penalty(single, tuple((members, w) for members, w in groups if w > 0)), smooth)
-
-
-def _members(inner: Node, parameters: Sequence[Node], size: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Which parameter each element is, and by what it is multiplied; None where it is not one parameter."""
-    (slope,) = forward.jvp([inner], parameters, unit_vectors(parameters, size))
-    at_zero = put(inner, {p: b.broadcast(b.const(0.0, p.dtype), p.shape) for p in parameters})
-    slopes, offset = (np.asarray(value, dtype=np.float64) for value in compute([Array(slope), Array(at_zero)]))
-    scale = np.abs(slopes).sum(axis=0)
-    if np.any(offset) or (np.count_nonzero(slopes, axis=0) != 1).any():
-        return None, scale
-    return np.abs(slopes).argmax(axis=0), scale
 
 
 def _norms(rest: Node, parameters: Sequence[Node]) -> list[_Norm]:

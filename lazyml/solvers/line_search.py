@@ -57,11 +57,18 @@ class Wolfe:
         return at_rounding and trial.slope <= (2 * self.c1 - 1) * origin.slope
 
 
-def search(objective: Objective, start: Point, direction: np.ndarray, length: float, wolfe: Wolfe) -> Step | None:
+def search(
+    objective: Objective,
+    start: Point,
+    direction: np.ndarray,
+    length: float,
+    wolfe: Wolfe,
+    tried: list[Point] | None = None,
+) -> Step | None:
     """A step along ``direction`` that ``wolfe`` accepts, or None when ``max_trials`` did not find one.
 
-    ``length`` is tried first. A trial that is not finite is a step too long; when none of them is finite, the
-    NonFiniteError names the last.
+    ``length`` is tried first; what was evaluated is added to ``tried``. A trial that is not finite is a step too long;
+    when none of them is finite, the NonFiniteError names the last.
     """
     origin = Trial(0.0, start.value, dot(start.gradient, direction))
     if not origin.slope < 0:
@@ -71,6 +78,8 @@ def search(objective: Objective, start: Point, direction: np.ndarray, length: fl
     for _ in range(wolfe.max_trials):
         point = objective(start.x + length * direction)
         any_finite = any_finite or point.finite
+        if tried is not None:
+            tried.append(point)
         trial = Trial(length, point.value, dot(point.gradient, direction)) if point.finite else Trial(
             length, math.inf, math.inf)  # fmt: skip
         if wolfe.accepts(origin, trial, objective.resolution):

@@ -57,13 +57,14 @@ def minimize(
     Parameters
     ----------
     loss : Array
-        A scalar formula with at least one parameter (``lz.param``).
+        A scalar formula with at least one parameter (``lz.param``). Bounds are terms of it: ``lz.box(w, low, high)``.
     start : mapping of str to array-like, optional
         A value for every parameter, by name, or trees by the name given to ``lz.params``; zeros when not given.
     solver : str or solver
         ``"auto"`` chooses by the structure of the loss and its size; ``Result.reason`` says what and why. Otherwise
-        ``"newton"``, ``"subsampled-newton"``, ``"lbfgs"``, ``"gradient-descent"``, ``"sgd"``, ``"adam"``, ``"svrg"``,
-        or a configured one such as ``Lbfgs(history=20)``. docs/solvers.md says what each does.
+        ``"newton"``, ``"subsampled-newton"``, ``"newton-cg"``, ``"direct"``, ``"lbfgs"``, ``"owlqn"``, ``"fista"``,
+        ``"accelerated"``, ``"gradient-descent"``, ``"sgd"``, ``"adam"``, ``"svrg"``, or a configured one such as
+        ``Lbfgs(history=20)``. docs/solvers.md says what each does.
     tolerance : float
         As above, and tolerance / 100 for the step of Newton's method. The default brings the parameters of a
         well-posed model to about 1e-5, and Newton's to 1e-8.
@@ -100,7 +101,8 @@ def minimize(
     DtypeError
         A parameter that is not of a floating type.
     ParameterError
-        No parameter in the loss; a start value missing, unknown or of the wrong shape; an unknown solver.
+        No parameter in the loss; a start value missing, unknown or of the wrong shape; an unknown solver; bounds that
+        the solver does not keep.
     EmptyDataError
         The data that the loss reads have no rows.
     NonFiniteError
@@ -142,25 +144,36 @@ def minimize(
     if not getattr(chosen, "few_passes", False):
         programs.expect_many_passes()
     objective = objective_for(chosen, programs)
+    begin = start_within(objective.flatten(values), objective)
     keep = None
     if checkpoint is not None:
         problem = programs.fingerprint if early_stopping is None else f"{programs.fingerprint} {early_stopping.rule}"
         keep = Checkpoint(checkpoint, problem, checkpoint_every, programs.sizes, journal)
     try:
-        with ProgressLine(progress) as line:
-            found = run(chosen, objective, objective.flatten(values), tolerance=tolerance,
-                        max_iterations=max_iterations, callback=callback, checkpoint=keep, progress=line,
-                        stopping=early_stopping)  # fmt: skip
+        with ProgressLine(progress, reason) as line:
+            found = run(chosen, objective, begin, tolerance=tolerance, max_iterations=max_iterations,
+                        callback=callback, checkpoint=keep, progress=line, stopping=early_stopping)  # fmt: skip
     except NonFiniteError as error:
         raise error.with_details(formula=loss.name, where=loss.where) from None
     return replace(found, reason=reason)
 
 
 def objective_for(solver: Solver, programs: Programs) -> Objective:
-    """What the solver sees of the loss: without the penalties that it takes by proximal steps, if it does."""
-    penalty = programs.kinks.penalty if getattr(solver, "proximal", False) else None
+    """What the solver sees of the loss: without the penalties that it takes by proximal steps, if it does. Raises
+    ParameterError for bounds of parameters that it would not keep."""
+    proximal, kinks = getattr(solver, "proximal", False), programs.kinks
+    penalty = kinks.penalty if proximal else None
+    if kinks.bounded and penalty is None:
+        raise ParameterError("parameters have bounds, which no step would keep", expected='"newton", "fista" or "auto"'
+                             if kinks.penalty is not None else "bounds of parameters, each by itself",
+                             found=kinks.why or type(solver).__name__)  # fmt: skip
     seen = programs if penalty is None else programs.smooth
     return seen.objective(sample=sampler(seen), batches=lambda: Minibatches(seen), penalty=penalty)
+
+
+def start_within(x: np.ndarray, objective: Objective) -> np.ndarray:
+    """A start within the bounds of the parameters, if they have any."""
+    return x if objective.penalty is None else objective.penalty.within(x)
 
 
 def trained_parameters(loss: Array) -> dict[str, Array]:

@@ -21,6 +21,7 @@ Oracle = Callable[[Params], tuple[float, Mapping[str, np.ndarray]]]
 Curved = Callable[[Params], tuple[float, Mapping[str, np.ndarray], np.ndarray | Hessian]]
 Several = Callable[[Params], np.ndarray]
 Answer = tuple[float, Mapping[str, np.ndarray]]
+Products = Callable[[Params, Params], tuple[float, Mapping[str, np.ndarray], Mapping[str, np.ndarray]]]
 Pair = Callable[[Params, Params], tuple[Answer, Answer]]
 
 # Relative roughness of a float64 sum over many rows, seen as a function of the parameters: some tens of the last place.
@@ -66,8 +67,15 @@ class Point:
 class Penalised(Protocol):
     """A penalty with kinks, as ``penalty.Penalty`` has it."""
 
+    @property
+    def weights(self) -> np.ndarray: ...
+    @property
+    def separable(self) -> bool: ...
     def value(self, x: np.ndarray) -> float: ...
+    def within(self, x: np.ndarray) -> np.ndarray: ...
+    def free(self, x: np.ndarray) -> np.ndarray: ...
     def step(self, x: np.ndarray, length: float) -> np.ndarray: ...
+    def subgradient(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray: ...
     def residual(self, x: np.ndarray, gradient: np.ndarray) -> float: ...
     def minimum_of_model(self, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray: ...
 
@@ -95,9 +103,10 @@ class Batches(Protocol):
 
 
 class Sample(NamedTuple):
-    """An objective on some of the rows, what share of them, and what it took to read them."""
+    """An objective on some of the rows, how many, what share of all, and what it took to read them."""
 
     objective: Objective
+    rows: int
     share: float
     bytes_read: int
     seconds: float
@@ -126,6 +135,11 @@ class Objective:
         Added to every value here, and to no gradient: for solvers that take proximal steps.
     with_hessian : callable, optional
         ``with_hessian(params) -> (value, gradients, hessian)``, the last (size, size) by the flat vector.
+    hessian_fits : callable, optional
+        Whether the memory allowed holds a pass with the Hessian; it does unless told otherwise.
+    with_products : callable, optional
+        ``with_products(params, vectors) -> (value, gradients, products)``: the Hessian times k vectors, each of them
+        and of the products by name with one more leading axis k.
     several : callable, optional
         ``several(params) -> values`` at k points at once, each parameter with one more leading axis k.
     pair : callable, optional
@@ -156,6 +170,8 @@ class Objective:
         quadratic: Callable[[], bool] | None = None,
         penalty: Penalised | None = None,
         with_hessian: Curved | None = None,
+        hessian_fits: Callable[[], bool] | None = None,
+        with_products: Products | None = None,
         several: Several | None = None,
         pair: Pair | None = None,
         sample: Callable[[int], Sample | None] | None = None,
@@ -168,7 +184,8 @@ class Objective:
         self.counts = Counts()
         self._evaluate, self._last_run, self._locate = evaluate, last_run, locate
         self._quadratic, self.penalty = quadratic, penalty
-        self._with_hessian, self._several, self._pair, self._sample = with_hessian, several, pair, sample
+        self._with_hessian, self._hessian_fits, self._with_products = with_hessian, hessian_fits, with_products
+        self._several, self._pair, self._sample = several, pair, sample
         self._batches, self._held_out = batches, held_out
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=np.int64).tolist()
         starts = [0, *ends]
@@ -209,6 +226,23 @@ class Objective:
         value, gradients, hessian = self._counted(self._with_hessian, self.unflatten(x))
         found = hessian if isinstance(hessian, Hessian) else Hessian(np.asarray(hessian))
         return self._point(x, value, gradients), found
+
+    @property
+    def has_hessian(self) -> bool:
+        """Whether ``with_hessian`` can be asked for, within the memory allowed."""
+        return self._with_hessian is not None and (self._hessian_fits is None or self._hessian_fits())
+
+    def with_products(self, x: np.ndarray, vectors: np.ndarray) -> tuple[Point, np.ndarray]:
+        """Value and gradient at ``x``, and the Hessian there times vectors (k, size), from one pass."""
+        oracle = self._with_products
+        if oracle is None:
+            raise ParameterError("this solver needs products with the Hessian", expected="an objective that has them",
+                                 found="value and gradient only", fix='use "lbfgs"')  # fmt: skip
+        parts = {name: vectors[:, self._slices[name]].reshape(len(vectors), *shape).astype(self.dtypes[name])
+                 for name, shape in self.shapes.items()}  # fmt: skip
+        value, gradients, products = self._counted(lambda both: oracle(*both), (self.unflatten(x), parts))
+        flat = [np.asarray(products[name], dtype=np.float64).reshape(len(vectors), -1) for name in self.shapes]
+        return self._point(x, value, gradients), np.concatenate(flat, axis=1)
 
     def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[Point, Point]:
         """Value and gradient at two points: one pass where the oracle can, else two."""

@@ -18,6 +18,7 @@ from lazyml.array import Array
 from lazyml.errors import BudgetError
 from lazyml.expr import build as b
 from lazyml.expr.batch import along
+from lazyml.expr.forward import hvp
 from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node
 from lazyml.functions import compile, mean, std
@@ -114,7 +115,7 @@ class Programs:
     def second_order(self) -> Any:
         """Value, gradient and the totals of the Hessian. On few rows many Gram matrices, as of many classes, go by
         NumPy: to compile them takes ten seconds and more."""
-        interpret = self.curvature.blocks > _MANY_BLOCKS and (self.rows or 0) <= _FEW_ROWS
+        interpret = self.curvature.blocks > _MANY_BLOCKS and not self.hessian_compiles_long
         formulas = [*self._first, *self._also, *self.curvature.nodes]
         return self.program_of(formulas, backend="numpy" if interpret else "auto")
 
@@ -122,6 +123,24 @@ class Programs:
     def value_gradient_hessian(self) -> list[Node]:
         """The loss, its slopes by the parameters, and the totals of the Hessian."""
         return [*self._first, *self.curvature.nodes]
+
+    @cached_property
+    def hessian_compiles_long(self) -> bool:
+        """Whether the pass with the Hessian has many Gram matrices, and too many rows to leave them to NumPy."""
+        return self.curvature.blocks > _MANY_BLOCKS and (self.rows or 0) > _FEW_ROWS
+
+    def products(self, count: int) -> Any:
+        """Value, gradient and the Hessian times ``count`` vectors."""
+        vectors = [b.param(f"{_OTHER}{p.arg}", (count, *p.shape), p.dtype) for p in self.parameters]
+        return self.program_of([*self._first, *self._also, *hvp(self.loss, self.parameters, vectors)])
+
+    @cached_property
+    def hessian_fits(self) -> bool:
+        """Whether a pass with the Hessian is within the memory allowed, found by planning it."""
+        try:
+            return self.second_order is not None
+        except BudgetError:
+            return False
 
     @cached_property
     def kinks(self) -> Kinks:
@@ -166,6 +185,8 @@ class Programs:
             hessian_resolution=rough,
             quadratic=lambda: self.curvature.quadratic,
             with_hessian=self.with_hessian,
+            hessian_fits=lambda: not self.hessian_compiles_long and self.hessian_fits,
+            with_products=self._with_products,
             several=self._values_at,
             pair=self._pair,
             held_out=None if self.watched is None else self._held_out,
@@ -210,6 +231,16 @@ class Programs:
         value, slopes, totals = self._answer(params, self._run(self.second_order, params))
         return value, slopes, self.curvature.assemble(totals)
 
+    def _with_products(
+        self, params: Params, vectors: Params
+    ) -> tuple[float, dict[str, np.ndarray], dict[str, np.ndarray]]:
+        count = len(next(iter(vectors.values())))
+        if count not in self._by_vectors:
+            self._by_vectors[count] = self.products(count)
+        names = {f"{_OTHER}{name}": value for name, value in vectors.items()}
+        value, slopes, products = self._answer(params, self._run(self._by_vectors[count], params | names))
+        return value, slopes, self._named(products)
+
     def _pair(self, params: Params, others: Params) -> tuple[Answer, Answer]:
         names = {f"{_OTHER}{name}": value for name, value in others.items()}
         values = self._run(self.twice, params | names)
@@ -250,6 +281,10 @@ class Programs:
 
     @cached_property
     def _by_count(self) -> dict[int, Any]:
+        return {}
+
+    @cached_property
+    def _by_vectors(self) -> dict[int, Any]:
         return {}
 
     def _named(self, slopes: Sequence[Any]) -> dict[str, np.ndarray]:

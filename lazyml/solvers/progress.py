@@ -17,11 +17,12 @@ class ProgressLine:
     """One line on stderr that is rewritten after each iteration.
 
     Used as a context manager, so that the terminal is restored however the run ends. ``show=None`` shows the line when
-    stderr is a terminal; nothing is imported, opened or printed otherwise.
+    stderr is a terminal; nothing is imported, opened or printed otherwise. ``about`` is a line above it that stays.
     """
 
-    def __init__(self, show: bool | None = None) -> None:
+    def __init__(self, show: bool | None = None, about: str = "") -> None:
         self.active = _is_terminal() if show is None else show
+        self._about = about
         self._live: Any = None
 
     def __enter__(self) -> ProgressLine:
@@ -42,6 +43,8 @@ class ProgressLine:
 
             self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
             self._live.start()
+            if self._about:
+                self._live.console.print(self._about, markup=False, highlight=False)
         from rich.text import Text
 
         self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)

@@ -14,6 +14,8 @@ from lazyml.solvers.gradient_descent import GradientDescent
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.lbfgs import Lbfgs
 from lazyml.solvers.newton import Newton
+from lazyml.solvers.newton_cg import NewtonCG
+from lazyml.solvers.owlqn import Owlqn
 from lazyml.solvers.sgd import Sgd
 from lazyml.solvers.subsampled import SubsampledNewton
 from lazyml.solvers.svrg import Svrg
@@ -24,8 +26,11 @@ SOLVERS: dict[str, Callable[[], Solver | Auto]] = {
     "gradient-descent": GradientDescent,
     "gd": GradientDescent,
     "newton": Newton,
+    "newton-cg": NewtonCG,
     "direct": Direct,
     "fista": Fista,
+    "accelerated": Fista,
+    "owlqn": Owlqn,
     "subsampled-newton": SubsampledNewton,
     "sgd": Sgd,
     "adam": Adam,

@@ -9,10 +9,11 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.damping import Damping, at_resolution
-from lazyml.solvers.metric import positive_part
+from lazyml.solvers.metric import Hessian, positive_part
 from lazyml.solvers.objective import Objective, Point, dot, euclidean, max_abs
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
+from lazyml.solvers.staleness import is_slow, nowhere
 
 # As for L-BFGS: a pair of less curvature is rounding.
 _LEAST_CURVATURE = 1e-14
@@ -20,7 +21,8 @@ _LEAST_CURVATURE = 1e-14
 
 @dataclass(frozen=True, eq=False)
 class KinkedState:
-    """The point, the next step and how fast the objective falls along it, what is left of the gradient, the metric."""
+    """The point, the next step and how fast the objective falls along it, what is left of the gradient, the metric;
+    the rest as in ``SubsampledState``."""
 
     x: np.ndarray
     value: float
@@ -29,6 +31,9 @@ class KinkedState:
     slope: float
     residual: float
     metric: np.ndarray
+    slow: bool = False
+    own: bool = False
+    origin: np.ndarray = field(default_factory=nowhere)
     outcome: Outcome | None = None
 
     @property
@@ -49,7 +54,8 @@ class SubsampledProximalNewton:
         x0 = argmin of the sample's objective and P,    B = the sample's Hessian there
         x' = x + t p,    x + p = argmin_u g'(u - x) + (u - x)'B(u - x) / 2 + P(u)
 
-    by coordinate descent, and B takes in each step by the BFGS update. A pass an iteration almost always.
+    by coordinate descent, and B takes in each step by the BFGS update. A pass an iteration almost always. Where B
+    serves badly, it becomes the Hessian of all rows, as there.
 
     Source: Lee, Sun and Saunders, Proximal Newton-type methods, SIAM J. Optim. 24 (2014) 1420.
     """
@@ -63,28 +69,58 @@ class SubsampledProximalNewton:
 
     def init(self, objective: Objective, x: np.ndarray) -> KinkedState:
         """The state at the sample's minimum: the sample and one pass."""
-        point, hessian = start_with_metric(objective, self.seed, x)
-        return _state(objective, point, positive_part(hessian.dense(), objective.hessian_resolution))
+        point, hessian, own = start_with_metric(objective, self.seed, x)
+        state = _in_metric_of(objective, point, hessian, own)
+        return state if own else replace(state, origin=x)
 
     def step(self, objective: Objective, state: KinkedState) -> KinkedState:
         """One iteration; where no step lowers the objective the state carries the outcome."""
+        if state.slow:
+            return self._newton_step(objective, state)
         point = objective(state.x + state.direction)
+        at_rest = at_resolution(objective, state)
         if self.damping.lowers(objective, state, 1.0, point.value) and point.finite:
             newer = self._next(objective, state, point)
-            if at_resolution(objective, state) and newer.residual > 0.9 * state.residual:
-                return replace(state, outcome=Outcome.PRECISION)
-            return newer
+            still = at_rest and newer.residual > 0.9 * state.residual
+            return replace(state, outcome=Outcome.PRECISION) if still else newer
+        if not at_rest and objective.has_hessian:
+            if state.own:
+                return self._shorter(objective, state, point)
+            at = state.origin if len(state.origin) else state.x
+            return replace(_in_metric_of(objective, *objective.with_hessian(at), own=True), slow=True)
         for length in self.damping.shorter(objective, state, point):
             point = objective(state.x + length * state.direction)
             if point.finite:
                 return self._next(objective, state, point)
-        at_rest = at_resolution(objective, state)
         return replace(state, outcome=Outcome.PRECISION if at_rest else Outcome.LINE_SEARCH)
 
     @staticmethod
     def _next(objective: Objective, state: KinkedState, point: Point) -> KinkedState:
         step, change = point.x - state.x, point.gradient - state.gradient
-        return _state(objective, point, updated(state.metric, step, change))
+        newer = _state(objective, point, updated(state.metric, step, change))
+        return replace(newer, slow=is_slow(objective, newer.value, -state.slope, -newer.slope))
+
+    def _newton_step(self, objective: Objective, state: KinkedState) -> KinkedState:
+        """One iteration that ends with the Hessian of all rows: that of the proximal Newton method."""
+        point, hessian = objective.with_hessian(state.x + state.direction)
+        if self.damping.lowers(objective, state, 1.0, point.value) and point.finite and hessian.finite:
+            newer = _in_metric_of(objective, point, hessian, own=True)
+            return replace(newer, slow=is_slow(objective, newer.value, -state.slope, -newer.slope))
+        return self._shorter(objective, state, point)
+
+    def _shorter(self, objective: Objective, state: KinkedState, tried: Point) -> KinkedState:
+        """The end of an iteration whose full step was refused: a shorter one, with the Hessian of all rows there."""
+        for length in self.damping.shorter(objective, state, tried):
+            point, hessian = objective.with_hessian(state.x + length * state.direction)
+            if point.finite and hessian.finite:
+                return replace(_in_metric_of(objective, point, hessian, own=True), slow=True)
+        at_rest = at_resolution(objective, state)
+        return replace(state, outcome=Outcome.PRECISION if at_rest else Outcome.LINE_SEARCH)
+
+
+def _in_metric_of(objective: Objective, point: Point, hessian: Hessian, own: bool) -> KinkedState:
+    state = _state(objective, point, positive_part(hessian.dense(), objective.hessian_resolution))
+    return replace(state, own=own)
 
 
 def _state(objective: Objective, point: Point, metric: np.ndarray) -> KinkedState:

@@ -68,6 +68,12 @@ def test_fit(tmp_path, condition):
     assert any("lazyml auto: tolerance" in note and "passes" in note for note in report["notes"])
 
 
+def test_solvers():
+    report = run("solvers", "--only", "visits", "--solvers", "auto", "newton", "--repeats", 1)
+    assert report["checks"]["visits: auto: gap"] < 1e-12 and report["checks"]["visits: newton: passes"] < 12
+    assert set(report["seconds"]) == {"visits: auto", "visits: newton"}
+
+
 def test_squares(tmp_path):
     report = run(
         "squares", "--rows", 20_011, "--columns", 4, "--dtype", "float64", "--repeats", 1, "--folder", tmp_path

@@ -41,7 +41,7 @@ LEFT = {
     "times a parameter": (lambda o: o.b * lz.sum(abs(o.w)), "multiplied by a parameter"),
     "overlapping": (lambda o: lz.norm(o.w) + lz.norm(o.w[:2]), "overlap"),
     "scaled within a group": (lambda o: lz.norm(o.w * np.array([1.0, 2.0, 3.0])), "scales the parameters"),
-    "none": (lambda o: lz.sum(o.w**2), "no absolute values or norms"),
+    "none": (lambda o: lz.sum(o.w**2), "no absolute values, norms or bounds"),
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ class FakePrograms:
     def __init__(self, loss):
         self.loss, self.fingerprint = loss, loss.fingerprint
         self.rows, self.sizes = loss.rows, {}
+        self.kinks = SimpleNamespace(penalty=None, bounded=False)
 
     def expect_many_passes(self):
         """Nothing is kept here."""

@@ -88,8 +88,8 @@ def test_solvers_by_name():
         with pytest.raises(ParameterError):
             find_solver(wrong)
     assert find_solver("auto") == Auto() and find_solver(Auto()) == Auto()
-    assert set(SOLVERS) == {"auto", "lbfgs", "gradient-descent", "gd", "newton", "direct", "fista", "subsampled-newton",
-                            "sgd", "adam", "svrg"}  # fmt: skip
+    assert set(SOLVERS) == {"auto", "lbfgs", "owlqn", "gradient-descent", "gd", "newton", "newton-cg", "direct",
+                            "fista", "accelerated", "subsampled-newton", "sgd", "adam", "svrg"}  # fmt: skip
 
 
 class Terminal(io.StringIO):
@@ -115,11 +115,11 @@ def test_progress_shows_on_a_terminal_and_restores_it(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with pytest.raises(KeyboardInterrupt), ProgressLine() as progress:
+    with pytest.raises(KeyboardInterrupt), ProgressLine(about="L-BFGS: as asked for") as progress:
         problem = rosenbrock(2)
         run(Lbfgs(), problem.objective(), problem.start, progress=progress, callback=interrupt_at(5))
     shown = terminal.getvalue()
-    assert "iteration 4  objective" in shown
+    assert 0 <= shown.find("L-BFGS: as asked for") < shown.find("iteration 1") < shown.find("iteration 4  objective")
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l") >= 0  # the cursor is back
 
 

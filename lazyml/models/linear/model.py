@@ -22,7 +22,7 @@ import numpy as np
 import lazyml as lz
 from lazyml.errors import BudgetError, ConvergenceWarning, NonFiniteError, ParameterError, SeparationWarning, ShapeError
 from lazyml.models.linear import checking
-from lazyml.models.linear.bounds import Bounds, fit_within
+from lazyml.models.linear.bounds import Bounds
 from lazyml.models.linear.checking import Features
 from lazyml.models.linear.estimator import Estimator, warn
 from lazyml.solvers import Outcome, Result
@@ -208,28 +208,13 @@ class LinearModel(Estimator, Fitted):
         f: Any = 1.0 if factor is None else factor[:, None] if outputs else factor
         self._penalised = bool(penalty) or self.bounds is not None
 
-        def smooth(at: Any) -> tuple[Any, dict[str, Any]]:
-            z = data.X @ at + b if self.fit_intercept else data.X @ at
-            fit, more = self._data_term(data, loss, z if data.offset is None else z + data.offset)
-            return fit + penalty.smooth(at, f), more
-
-        whole, more = smooth(w)
-        start = {**more, **self._start(data, w.shape, shape)}
-        if self.bounds is None:
-            result = self._run(whole + penalty.kinks(w, f), data, start)
-        else:
+        z = data.X @ w + b if self.fit_intercept else data.X @ w
+        fit, more = self._data_term(data, loss, z if data.offset is None else z + data.offset)
+        objective = fit + penalty.smooth(w, f) + penalty.kinks(w, f)
+        if self.bounds is not None:
             bounds = Bounds.of(self.bounds, w.shape)
-            slope = lz.compile(lz.grad(whole, w), **self._resources)
-            result = fit_within(
-                bounds,
-                lambda free, held, begin: self._run(
-                    smooth(free * w + held)[0] + penalty.kinks(w, f * free), data, begin
-                ),
-                lambda params: slope(**params),
-                penalty.l1 * f * np.ones(w.shape),
-                start,
-                self.tol,
-            )
+            objective = objective + lz.box(w, bounds.low, bounds.high)
+        result = self._run(objective, data, {**more, **self._start(data, w.shape, shape)})
         self.result_, self.n_iter_, self.n_passes_ = result, max(1, result.n_iter), result.passes
         return result.params["w"], result.params.get("b", np.zeros(shape))
 
