@@ -226,5 +226,5 @@ class Columns:
             hessian_resolution=alone.hessian_resolution, locate=lambda: self._programs.latest.locate_nonfinite(),
             with_hessian=with_hessian, several=values, pair=lambda one, other: tuple(ask([one, other])),
             penalty=self._kinks(column.settings).penalty if self._kinked else None,
-            hessian_fits=lambda: self._own_hessians,
+            hessian_fits=lambda: self._own_hessians, shared=True,
         )  # fmt: skip

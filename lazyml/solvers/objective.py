@@ -137,6 +137,8 @@ class Objective:
         ``with_hessian(params) -> (value, gradients, hessian)``, the last (size, size) by the flat vector.
     hessian_fits : callable, optional
         Whether the memory allowed holds a pass with the Hessian; it does unless told otherwise.
+    shared : bool
+        Whether passes are shared with other fits, so that a Hessian, which is not, is worth one less often.
     with_products : callable, optional
         ``with_products(params, vectors) -> (value, gradients, products)``: the Hessian times k vectors, each of them
         and of the products by name with one more leading axis k.
@@ -171,6 +173,7 @@ class Objective:
         penalty: Penalised | None = None,
         with_hessian: Curved | None = None,
         hessian_fits: Callable[[], bool] | None = None,
+        shared: bool = False,
         with_products: Products | None = None,
         several: Several | None = None,
         pair: Pair | None = None,
@@ -184,6 +187,7 @@ class Objective:
         self.counts = Counts()
         self._evaluate, self._last_run, self._locate = evaluate, last_run, locate
         self._quadratic, self.penalty = quadratic, penalty
+        self.shared = shared
         self._with_hessian, self._hessian_fits, self._with_products = with_hessian, hessian_fits, with_products
         self._several, self._pair, self._sample = several, pair, sample
         self._batches, self._held_out = batches, held_out

@@ -27,7 +27,7 @@ def passes_of_hessian(size: int) -> float:
 def is_slow(objective: Objective, value: float, before: float, after: float) -> bool:
     """Whether the decrease that the model promises, ``before`` and ``after`` a step, falls so slowly that to go on
     takes longer than to make a Hessian of all rows. A pass with one counts half its time here, for data in files, whose
-    reading takes some of both.
+    reading takes some of both. Where passes are shared with other fits, a Hessian is left to steps that are refused.
 
     At the rate ``after / before`` there are ``log(after / least) / log(before / after)`` passes left until the value
     shows no more, where ``least`` is 16 times its resolution.
@@ -37,7 +37,7 @@ def is_slow(objective: Objective, value: float, before: float, after: float) -> 
     (False, True)
     """
     least = 16 * objective.resolution * abs(value)
-    if not after > least:
+    if objective.shared or not after > least:
         return False
     left = math.log(after / max(least, 1e-300)) / math.log(before / after) if after < before else math.inf
     return left > _AFTER + passes_of_hessian(objective.size) / 2 and objective.has_hessian
