@@ -107,9 +107,9 @@ def _train_estimator(
 ) -> Training:
     limits = {theirs: settings[ours] for ours, theirs in LIMITS.items() if ours in settings}
     estimator = estimators.make(definition, solver=solver, **limits, **resources)
-    if run.get("checkpoint") and not estimator.one_run:
+    if run.get("checkpoint") and not estimator.one_formula:
         raise ParameterError(f"no checkpoint of a {type(estimator).__name__} that is fitted by several runs",
-                             expected="a model without bounds whose penalty is given, and no QuantileRegressor",
+                             expected="a model whose penalty is given, and no QuantileRegressor",
                              where=definition.place("estimator"), fix="leave out --checkpoint")  # fmt: skip
     built, selection = estimators.training_data(definition), None
     run |= _early_stopping(definition, built.data)

@@ -128,11 +128,6 @@ class LinearModel(Estimator, Fitted):
     def _resources(self) -> dict[str, Any]:
         return {"memory": self.memory, "threads": self.threads}
 
-    @property
-    def one_run(self) -> bool:
-        """Whether a fit is one run of a solver, so that a checkpoint can hold it."""
-        return self.one_formula and self.bounds is None
-
     @contextlib.contextmanager
     def run_with(self, **manner: Any) -> Iterator[None]:
         """Fits in this context take these arguments of ``lz.minimize`` besides: a checkpoint, a callback, progress;
