@@ -24,6 +24,7 @@ from lazyml.expr.row_ranges import slice_rows
 from lazyml.expr.substitute import substitute
 from lazyml.functions import compile, from_array
 from lazyml.plan.plan import row_bytes
+from lazyml.planned import source_of
 from lazyml.solvers.objective import Sample
 from lazyml.solvers.programs import Programs
 from lazyml.solvers.structure import row_leaves
@@ -34,7 +35,8 @@ WORTH = 5  # a sample of more than one row in so many is no sample
 MEMORY_SHARE = 4  # of the budget
 # Each is read by itself, in half a millisecond. Rows that lie side by side are often alike, as flights of one day: of
 # the same 20,000 rows of the flights in the demo, in order of time, 16 runs leave six times the gap that 256 do.
-SLICES = 64
+# Of data in chunks, a run reads one or two of them whole: beyond the fewest, one chunk in so many is read at most.
+SLICES, FEWEST, CHUNKS = 64, 16, 64
 
 
 def rows_to_draw(programs: Programs) -> tuple[int, str]:
@@ -76,7 +78,8 @@ def draw(programs: Programs, count: int, seed: int) -> Sample:
     began = time.perf_counter()
     leaves = row_leaves(programs.loss)
     rows = int(leaves[0].shape[0])
-    pieces = slices(rows, count, seed)
+    chunk = max(source_of(leaf).preferred_rows if leaf.op == "source" else 1 for leaf in leaves)
+    pieces = slices(rows, count, seed, chunk)
     # Each piece is a formula of its own: the memory of results that a plan states is that of all their rows.
     ranges = [[Array(slice_rows(leaf, p.start, p.stop - p.start)) for p in pieces] for leaf in leaves]
     reader: Any = compile(ranges, backend="numpy", pin=False, **programs.resources)
@@ -90,13 +93,14 @@ def draw(programs: Programs, count: int, seed: int) -> Sample:
     return Sample(inner.objective(), drawn, drawn / rows, reader.last_run.bytes_read, time.perf_counter() - began)
 
 
-def slices(rows: int, count: int, seed: int) -> Sequence[slice]:
+def slices(rows: int, count: int, seed: int, chunk: int = 1) -> Sequence[slice]:
     """``count`` of the rows: one run at random in each of equal parts of the data, so that sorted data are met evenly.
+    Fewer of them where the rows are stored in long chunks.
 
-    >>> [(piece.start // 50, piece.stop - piece.start) for piece in slices(3200, 96, seed=0)][:3]
+    >>> [(piece.start // 100, piece.stop - piece.start) for piece in slices(6400, 96, seed=0)][:3]
     [(0, 1), (1, 2), (2, 1)]
     """
-    parts = min(SLICES, count)
+    parts = min(max(rows // chunk // CHUNKS, FEWEST), SLICES, count)
     random = np.random.default_rng((seed, rows))
     found = []
     for k in range(parts):

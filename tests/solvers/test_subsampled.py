@@ -190,6 +190,7 @@ def test_a_budget_far_below_the_data_holds_a_sample(classes):
 
 def test_slices_depend_on_rows_and_seed_only():
     assert slices(10**6, 20_000, 0) == slices(10**6, 20_000, 0) != slices(10**6, 20_000, 1)
+    assert [len(slices(10**6, 20_000, 0, chunk)) for chunk in (1, 244, 512, 10_000)] == [64, 64, 30, 16]
     pieces = slices(10**6, 20_000, 0)
     assert len(pieces) == sampling.SLICES and sum(p.stop - p.start for p in pieces) == 20_000
     assert all(before.stop <= after.start for before, after in itertools.pairwise(pieces))
