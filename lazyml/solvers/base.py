@@ -26,9 +26,10 @@ from lazyml.errors import ParameterError
 from lazyml.solvers.checkpoint import Checkpoint
 from lazyml.solvers.early_stopping import EarlyStopping
 from lazyml.solvers.journey import Journey, Row, Solver, State
-from lazyml.solvers.objective import Objective, Params, describe, max_abs
+from lazyml.solvers.objective import Objective, Params
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.progress import ProgressLine
+from lazyml.solvers.vectors import describe, max_abs
 from lazyml.solvers.watch import Watch
 
 TOLERANCE = 1e-6

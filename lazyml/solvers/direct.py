@@ -10,9 +10,10 @@ import numpy as np
 from lazyml.errors import ParameterError
 from lazyml.solvers.metric import Hessian
 from lazyml.solvers.newton import Newton, NewtonState, newton_state
-from lazyml.solvers.objective import Objective, Penalised, Point, dot, max_abs
+from lazyml.solvers.objective import Objective, Penalised, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_hessian
+from lazyml.solvers.vectors import dot, max_abs
 
 # A value that is so much smaller than what it is the difference of has lost more digits than a fit should.
 _CANCELLED = 1e-5

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from lazyml.errors import ParameterError
-from lazyml.solvers.objective import Objective, Point, dot, euclidean, max_abs
+from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,9 @@ import numpy as np
 from lazyml.errors import ParameterError
 from lazyml.solvers.line_search import Wolfe, search
 from lazyml.solvers.metric import apply_inverse
-from lazyml.solvers.objective import Objective, Point, dot, euclidean, max_abs
+from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 # A pair whose curvature s'y / (|s| |y|) is below this is rounding, and would make the inverse Hessian explode.
 _LEAST_CURVATURE = 1e-14

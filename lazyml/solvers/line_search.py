@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lazyml.solvers.objective import Objective, Point, dot
+from lazyml.solvers.objective import Objective, Point
+from lazyml.solvers.vectors import dot
 
 
 class Trial(NamedTuple):

@@ -9,8 +9,9 @@ import numpy as np
 
 from lazyml.solvers.damping import Damping, at_resolution
 from lazyml.solvers.metric import Hessian, apply_inverse, positive_part
-from lazyml.solvers.objective import Objective, Penalised, Point, dot, max_abs
+from lazyml.solvers.objective import Objective, Penalised, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.vectors import dot, max_abs
 
 
 @dataclass(frozen=True, eq=False)

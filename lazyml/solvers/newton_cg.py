@@ -10,8 +10,9 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.lbfgs import two_loop, with_pair
-from lazyml.solvers.objective import Objective, dot, euclidean, max_abs
+from lazyml.solvers.objective import Objective
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 _INDEPENDENT = 1e-8  # of its length: what is left of a direction beside those that are there already
 _ACCEPTED, _GOOD = 1e-4, 0.75  # of the decrease that the model promises: enough for a step, and for a longer one

@@ -9,8 +9,9 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.lbfgs import two_loop, with_pair
-from lazyml.solvers.objective import Objective, Penalised, Point, dot, euclidean, max_abs
+from lazyml.solvers.objective import Objective, Penalised, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 
 from lazyml.runtime.workers import one_blas_thread
 from lazyml.solvers.metric import apply_inverse, inverse_root
-from lazyml.solvers.objective import dot, euclidean, max_abs
+from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 _Block = tuple[np.ndarray, float, float]
 

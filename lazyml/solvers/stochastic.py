@@ -16,9 +16,10 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.runtime.shuffled import Layout
-from lazyml.solvers.objective import Objective, Point, euclidean, max_abs
+from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.schedules import Schedule, find_schedule
+from lazyml.solvers.vectors import euclidean, max_abs
 
 _LIMITS = "learning_rate > 0, batch_size >= 1, patience >= 1, min_delta >= 0, seed from 0 to 2**63 - 1"
 _FIRST = 0  # the epoch whose first minibatches the learning rate is chosen by; training begins with the next

@@ -11,11 +11,12 @@ from lazyml.solvers.damping import Damping
 from lazyml.solvers.lbfgs import LbfgsState, at_resolution, two_loop, with_pair
 from lazyml.solvers.line_search import Step, Wolfe, search
 from lazyml.solvers.metric import Hessian, apply_inverse
-from lazyml.solvers.objective import Objective, Point, dot
+from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
 from lazyml.solvers.staleness import is_slow, nowhere
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
+from lazyml.solvers.vectors import dot
 
 
 @dataclass(frozen=True, eq=False)

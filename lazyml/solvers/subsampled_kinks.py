@@ -10,10 +10,11 @@ import numpy as np
 from lazyml.errors import ParameterError
 from lazyml.solvers.damping import Damping, at_resolution
 from lazyml.solvers.metric import Hessian, positive_part
-from lazyml.solvers.objective import Objective, Point, dot, euclidean, max_abs
+from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
 from lazyml.solvers.staleness import is_slow, nowhere
+from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 # As for L-BFGS: a pair of less curvature is rounding.
 _LEAST_CURVATURE = 1e-14

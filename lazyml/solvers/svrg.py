@@ -10,9 +10,10 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.runtime.shuffled import Layout
-from lazyml.solvers.objective import Objective, Point, max_abs
+from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.stochastic import curvature_of_batches, residual
+from lazyml.solvers.vectors import max_abs
 
 
 @dataclass(frozen=True, eq=False)

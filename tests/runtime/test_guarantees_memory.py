@@ -96,7 +96,7 @@ def files(tmp_path_factory):
     return path_of
 
 
-CASES = [(layout, what, threads) for what, threads in (("train", 2), ("train", 4)) for layout in LAYOUTS]
+CASES = [(layout, "train", 2) for layout in LAYOUTS] + [(layout, "train", 4) for layout in ("contiguous", "gzip")]
 CASES += [(layout, "store", 2) for layout in LAYOUTS if layout != "chunked"]  # that one is as contiguous
 
 
