@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import fit, squares
+from benchmarks import fit, select, squares
 from benchmarks import page_words as words
 from benchmarks.harness import seconds
 from benchmarks.staging import KINDS
@@ -130,6 +130,8 @@ RIVALS: dict[str, Callable[[Report], Pairs]] = {
     "models": lambda report: [("lazyml", name) for name in MODEL_PEERS],
     "in_memory": lambda report: [("lazyml", peer) for peer in PEERS],
     "fit": lambda report: [("lazyml auto", peer) for peer in (fit.LBFGS, fit.CHOLESKY, fit.TORCH)],
+    "select": lambda report: [(select.ALL, select.PEER)],
+    "minibatch": lambda report: [("lazyml Adam", name) for name in report["seconds"] if not name.startswith("lazyml")],
     "squares": lambda report: [(f"lazyml {name}", f"scikit-learn {name}, in memory") for name in squares.MODELS],
 }
 """By benchmark the names of ours and of another who does the same work, in the times of a report."""
@@ -147,8 +149,8 @@ def about(report: Report) -> str:
         return known[report["benchmark"]]
     if "layout" in report:
         return str(report["layout"])
-    if report["benchmark"] in ("fit", "squares"):
-        return f"whole fits, {shape(report)}"
+    if report["benchmark"] in ("fit", "squares", "select", "minibatch"):
+        return f"{report['benchmark']}, {shape(report)}"
     if "section" in report and report["benchmark"] == "models":
         return f"{report['section']}, {shape(report)}"
     where = "in memory" if report["benchmark"] == "in_memory" else "from a file"
@@ -203,12 +205,12 @@ def contest(found: Iterable[Report]) -> str:
 
 
 def fits(found: Iterable[Report]) -> str:
-    """All contestants, each with its time over that of lazyml."""
+    """All contestants, each with its time over that of lazyml at the same, or of the first."""
     rows = []
     for report in found:
         for each, timing in report["seconds"].items():
             same = each.replace("scikit-learn", "lazyml").removesuffix(", in memory")
-            mine = same if same in report["seconds"] else "lazyml auto"
+            mine = same if same in report["seconds"] else next(iter(report["seconds"]))
             rows.append([each, seconds(timing["median"]), times(report, each, mine)])
     return table(["", "time", "over that of lazyml"], rows)
 
@@ -261,6 +263,8 @@ SECTIONS: dict[str, tuple[str, Callable[[Iterable[Report]], str], str]] = {
     "fit": (words.FIT, fits, ""),
     "fit-mixed": (words.FIT_MIXED, fits, ""),
     "squares": (words.SQUARES, fits, ""),
+    "select": (words.SELECT, fits, ""),
+    "minibatch": (words.MINIBATCH, fits, ""),
     "rows": (words.ROWS, by_rows, "time of a row, by their number"),
     "overhead": (words.OVERHEAD, times_of, ""),
     "startup": (words.STARTUP, times_of, ""),

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import fit, gradient, in_memory, models, overhead, planning, rows, squares, staging_passes, startup
+from benchmarks import (
+    fit,
+    gradient,
+    in_memory,
+    models,
+    overhead,
+    planning,
+    rows,
+    select,
+    squares,
+    staging_passes,
+    startup,
+)
 from benchmarks.harness import seconds
 from benchmarks.suite import Found
 
@@ -129,6 +141,9 @@ TARGETS = (
     *(Target(f"{name}, times the speed of scikit-learn in memory",
              times_as_long("squares", f"scikit-learn {name}, in memory", f"lazyml {name}"), squares.TARGET,
              at_least=True) for name in squares.MODELS),
+    Target("16 penalties x 3 folds over one fit", times_as_long("select", select.ALL, select.ONE), select.ONE_TARGET),
+    Target("16 penalties x 3 folds, times the speed of scikit-learn's LogisticRegressionCV in memory",
+           times_as_long("select", select.PEER, select.ALL), select.PEER_TARGET, at_least=True),
     Target("measured peak of memory over the stated one", peak_over_stated, 1.0),
     *(Target(f"{what} of the largest file over that of {rows.BASE:,} rows", check("rows", f"growth of {name}"),
              rows.GROWTH_TARGET) for what, name in (("time of a row", "time"), ("peak of memory", "memory"))),
