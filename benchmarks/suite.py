@@ -44,7 +44,7 @@ SCRIPTS = {script.name: script for script in (
     Script("fit", "fit", "--rows 1000000", "--rows 10000000"),
     Script("fit-mixed", "fit", "--rows 300000 --condition 100", "--rows 10000000 --condition 100"),
     Script("squares", "squares", "--rows 1000000", "--rows 10000000"),
-    Script("select", "select", "--rows 300000 --repeats 2", "--rows 10000000 --peers"),
+    Script("select", "select", "--rows 300000 --repeats 2", "--rows 10000000 --peers --repeats 2"),
     Script("minibatch", "minibatch", "--rows 200000", "--rows 1000000 --repeats 5"),
     Script("rows", "rows", "--powers 4 5 6 7 --repeats 3", ""),
     Script("overhead", "overhead", "", "--rows 819200 --repeats 21"),

@@ -103,20 +103,19 @@ def test_in_memory():
 
 
 def test_models():
-    command = [sys.executable, "-m", "benchmarks.models", "--share", "0.002", "--repeats", "1", "--json"]
+    command = [sys.executable, "-m", "benchmarks.models", "--share", "0.002", "--repeats", "1", "--only",
+               "k-means", "histograms", "--json"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     reports = json.loads(done.stdout.splitlines()[-1])["sections"]
-    assert [report["section"] for report in reports] == ["k-means", *["models"] * 2, *["Gram"] * 4, "histograms"]
+    assert [report["section"] for report in reports] == ["k-means", "histograms"]
     assert all(report["failures"] == [] for report in reports)
     checks = {name for report in reports for name in report["checks"]}
     peers = ("k-means: times scikit-learn", "histograms: times LightGBM")
     notes = " ".join(note for report in reports for note in report["notes"])
     left_out = ("is not installed", "hides its differences")  # of so little data these are noise
     assert all(name in checks or any(why in notes for why in left_out) for name in peers)
-    assert {"16 models over one, 28 columns", "16 models over one, 512 columns", "histograms: ns a code",
-            "Gram, 512 columns of float32: share of syrk",
-            "Gram, 28 columns of float64: times NumPy"} <= checks  # fmt: skip
+    assert "histograms: ns a code" in checks
 
 
 def test_a_model_that_differs_fails_the_benchmark(capsys, monkeypatch):
@@ -179,8 +178,8 @@ def test_planning():
 
 
 def test_kernels():
-    report = run("kernels", "--functions", "erf", "power", "--columns", 28, "--repeats", 1)
-    rows = {f"{name} {dtype}" for name in ("erf", "power") for dtype in ("float64", "float32")}
+    report = run("kernels", "--functions", "erf", "--columns", 28, "--repeats", 1)
+    rows = {f"{name} {dtype}" for name in ("erf",) for dtype in ("float64", "float32")}
     assert set(report["nanoseconds"]) == rows and all(min(row.values()) > 0 for row in report["nanoseconds"].values())
     assert all(report["checks"][f"{row}: units apart"] <= 8 for row in rows)
     sums = {"sum, d=28 float64", "sum, d=28 float32"}
