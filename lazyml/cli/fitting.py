@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lazyml.cli.options import Force, Memory, Model, Threads, inputs
-from lazyml.errors import LazymlError, OutputExistsError
+from lazyml.errors import LazymlError, OutputExistsError, ParameterError
 
 if TYPE_CHECKING:
     from lazyml.models import Training
@@ -57,11 +57,20 @@ def fit(
         check_report(folder, force)
     if resume and checkpoint is None:
         checkpoint = out.with_name(f"{out.name}.checkpoint")
+    if checkpoint is not None:
+        check_output(checkpoint, True, inputs(model, definition))
+        if checkpoint.resolve() == out.resolve():
+            raise ParameterError("the checkpoint and the fitted model are one file", found=str(out),
+                                 fix="name another file for --checkpoint")  # fmt: skip
     run = _run(checkpoint, checkpoint_every, resume, force, progress)
     given = {"solver": solver, "tolerance": tolerance, "max_iterations": max_iterations}
     overrides = {name: value for name, value in given.items() if value is not None}
     resources: dict[str, Any] = {"memory": memory, "threads": threads}
-    command = ["fit", model, "--out", out, *_options({**given, **resources})]
+    every = None if checkpoint_every == 30.0 else checkpoint_every
+    flags = {"--no-report": no_report, "--force": force, "--progress": progress, "--no-progress": progress is False}
+    command = ["fit", model, "--out", out,
+               *_options({**given, **resources, "report": report, "checkpoint_every": every}),
+               *(flag for flag, is_set in flags.items() if is_set)]  # fmt: skip
     with _saying_how_to_resume(checkpoint, command), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         training = models.train(definition, solver=overrides, **run, **resources)
@@ -111,6 +120,8 @@ def _print(table: TableOf) -> None:
 
 def _run(checkpoint: Path | None, every: float, resume: bool, force: bool, progress: bool | None) -> dict[str, Any]:
     """What `lz.minimize` is told of the run."""
+    from lazyml.solvers.checkpoint import is_checkpoint
+
     run: dict[str, Any] = {} if progress is None else {"progress": progress}
     if checkpoint is None:
         return run
@@ -118,6 +129,9 @@ def _run(checkpoint: Path | None, every: float, resume: bool, force: bool, progr
         if not force:
             raise OutputExistsError("the checkpoint exists already", found=str(checkpoint),
                                     fix="add --resume to go on from it, or --force to start afresh")  # fmt: skip
+        if not is_checkpoint(checkpoint):
+            raise OutputExistsError("the file is no checkpoint, and is left as it is", found=str(checkpoint),
+                                    fix="name another file")  # fmt: skip
         checkpoint.unlink()
     if resume and not checkpoint.exists():
         print(f"there is no checkpoint {checkpoint}: starting afresh", file=sys.stderr)

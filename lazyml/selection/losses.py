@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lazyml.array import Array
-from lazyml.errors import ConvergenceWarning, ParameterError, SeparationWarning
+from lazyml.errors import ConvergenceWarning, ParameterError, SeparationWarning, ShapeError
 from lazyml.origins import warn
 from lazyml.selection.folds import find_folds
 from lazyml.selection.grid import points
@@ -31,6 +31,9 @@ def select_loss(
     resources: dict[str, Any] = {"memory": memory, "threads": threads}
     settings = points(grid)
     trained = _trained(loss, settings)
+    if score is not None and tuple(score.shape) != ():
+        raise ShapeError("a score is one number", expected="shape ()", found=f"shape {tuple(score.shape)}",
+                         formula=score.name, where=score.where, fix="take its mean, as lz.mean(...)")  # fmt: skip
     folds = None if cv is None else find_folds(cv, _rows(loss), seed=seed, **resources)
     if folds is not None:
         resources["memory"] = folds.rest_of(memory)

@@ -156,6 +156,8 @@ def finished(solver: Solver, journey: Journey, objective: Objective, outcome: Ou
     measure = getattr(solver, "measure", None)
     if measure is not None:
         journey = replace(journey, state=measure(objective, journey.state), counts=objective.counts)
+        if outcome is Outcome.NOISE and not journey.state.value <= journey.history[0].value:
+            outcome = Outcome.WORSE
     if watch is None:
         return result(journey, objective, outcome)
     journey = watch.finish(journey)
@@ -168,8 +170,10 @@ def finished(solver: Solver, journey: Journey, objective: Objective, outcome: Ou
     if measure is not None:
         best = measure(objective, replace(journey.state, x=journey.best))
         value, norm = best.value, best.gradient_norm
-    return replace(found, params=objective.unflatten(journey.best), value=value, gradient_norm=norm,
-                   passes=objective.counts.passes, held_out=row.held_out)  # fmt: skip
+    early = Outcome.HELD_OUT
+    return replace(found, params=objective.unflatten(journey.best), value=value, gradient_norm=norm, outcome=early,
+                   converged=early.converged, message=early.value, passes=objective.counts.passes,
+                   held_out=row.held_out)  # fmt: skip
 
 
 def judge(
@@ -188,9 +192,12 @@ def judge(
     size = max(1.0, max_abs(state.x))
     if small and state.step_ahead <= step_share * tolerance * size:
         return Outcome.GRADIENT
-    vanished = state.gradient_norm <= _VANISHED * tolerance * scale
+    # Of columns that are tiny the gradient is, too; what the next step promises, where a state knows, tells.
+    promised = getattr(state, "promised", 0.0)
+    vanished = max(state.gradient_norm, promised) <= _VANISHED * tolerance * scale
     if vanished and state.step_ahead > _RUNAWAY * size:
-        return Outcome.UNBOUNDED
+        # A quadratic has a minimum: it is flat along what collinear columns leave undetermined.
+        return Outcome.GRADIENT if objective.quadratic else Outcome.UNBOUNDED
     if stands_still(journey.history, objective.resolution):
         return at_rest
     return Outcome.ITERATIONS if len(journey.history) > max_iterations else None

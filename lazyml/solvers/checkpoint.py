@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from lazyml.errors import CheckpointError
+from lazyml.errors import CheckpointError, ParameterError
 from lazyml.runtime.journal import CallRecord, Journal, PassRecord
 from lazyml.solvers.journey import Journey, Row, Solver
 from lazyml.solvers.objective import Counts, Objective, whole
@@ -31,7 +31,7 @@ _VERSION = 2
 EVERY = 30.0
 """Seconds between two saves, when not told otherwise."""
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile)
 
 
 class Checkpoint:
@@ -59,6 +59,8 @@ class Checkpoint:
         sizes: Mapping[str, int] = NO_SIZES,
         journal: Journal | None = None,
     ) -> None:
+        if isinstance(every, bool) or not isinstance(every, int | float) or not every >= 0:
+            raise ParameterError("not a time between two saves", expected="seconds, >= 0", found=repr(every))
         self.path, self.problem, self.sizes = Path(path), problem, sizes
         self.journal = Journal() if journal is None else journal
         self.journal.every, self.journal.save = every, self.save
@@ -177,6 +179,14 @@ def saved_sizes(path: str | os.PathLike[str]) -> dict[str, int]:
         return {name: int(size) for name, size in about["sizes"].items()}
     except _DAMAGE:
         return {}
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a checkpoint, of whatever run."""
+    try:
+        return "fingerprint" in _read(Path(path))[1]
+    except _DAMAGE:
+        return False
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -22,6 +22,7 @@ from lazyml.array import Array
 from lazyml.errors import ParameterError
 from lazyml.expr import build as b
 from lazyml.expr.node import Node
+from lazyml.runtime.workers import one_blas_thread
 from lazyml.solvers import base
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result
@@ -178,7 +179,8 @@ class Columns:
             return [fit for half in halves for fit in self.fit(half, pilots)]
         passes = ColumnPasses(self._formulas, columns, **self._resources)
         jobs = [self._job(passes, k, pilots[column.pilot]) for k, column in enumerate(columns)]
-        results = in_lockstep(jobs, passes.evaluate)
+        with one_blas_thread(True):  # of many small systems, which more threads take longer for, and round differently
+            results = in_lockstep(jobs, passes.evaluate)
         held_out = passes.held_out([result.params for result in results])
         self.passes = whole(self.passes + passes.passes)
         return [ColumnFit(*fit) for fit in zip(columns, results, held_out, strict=True)]

@@ -26,6 +26,7 @@ from lazyml.expr.grad import gradient
 from lazyml.expr.node import Node, apply, intern_node, topological, transform, with_sources
 from lazyml.expr.rewrites import optimise
 from lazyml.functions import compute
+from lazyml.solvers.affine import AFFINE, degrees
 from lazyml.solvers.centring import Factors, Moments, centre, centred
 from lazyml.solvers.metric import Hessian
 from lazyml.solvers.structure import Margin, Structure
@@ -103,7 +104,7 @@ def find_curvature(structure: Structure, parameters: Sequence[Node], moments: Mo
     columns = sum(margin.columns for margin in structure.margins)
     if not structure.margins or columns > MARGIN_COLUMNS:
         return _by_unit_vectors(structure.loss, parameters, size)
-    second = _second_derivatives(structure)
+    second, affine = _second_derivatives(structure)
     factors = _factors(structure.margins, parameters, size)
     factors, basis = centre(factors, size, moments)
     nodes, parts = [], []
@@ -118,8 +119,9 @@ def find_curvature(structure: Structure, parameters: Sequence[Node], moments: Mo
             twice = (a, i) != (c, j)
             parts.append(_Part(u, v, (_width(left), _width(right)), twice))
     rest = _rest(structure, parameters, size)
+    affine = affine and _has_affine_slopes(structure.rest, parameters)
     constant = not _depend([*(h for row in second for h in row), *rest], parameters)
-    return Curvature((*nodes, *rest), constant, size, not parts, tuple(parts), basis)
+    return Curvature((*nodes, *rest), affine and constant, size, not parts, tuple(parts), basis)
 
 
 def _depend(nodes: Sequence[Node], parameters: Sequence[Node]) -> bool:
@@ -129,7 +131,20 @@ def _depend(nodes: Sequence[Node], parameters: Sequence[Node]) -> bool:
 
 def _by_unit_vectors(loss: Node, parameters: Sequence[Node], size: int) -> Curvature:
     found = forward.hvp(loss, parameters, unit_vectors(parameters, size))
-    return Curvature(tuple(found), not _depend(found, parameters), size)
+    quadratic = _has_affine_slopes(loss, parameters) and not _depend(found, parameters)
+    return Curvature(tuple(found), quadratic, size)
+
+
+def _has_affine_slopes(loss: Node, parameters: Sequence[Node]) -> bool:
+    """Whether the slopes are affine: a loss with kinks, such as an absolute value, has second derivatives that do not
+    depend on the parameters and is not quadratic for all that."""
+    return _are_affine(gradient(loss, parameters), parameters)
+
+
+def _are_affine(slopes: Sequence[Node], leaves: Sequence[Node]) -> bool:
+    roots = optimise(slopes)
+    degree = degrees(roots, leaves)
+    return all(degree[root] <= AFFINE for root in roots)
 
 
 def unit_vectors(parameters: Sequence[Node], size: int) -> list[Node]:
@@ -143,8 +158,9 @@ def unit_vectors(parameters: Sequence[Node], size: int) -> list[Node]:
     return parts
 
 
-def _second_derivatives(structure: Structure) -> list[list[Node]]:
-    """phi''_ab (n,) for all columns a, b of the margins: by leaves in the place of the margins."""
+def _second_derivatives(structure: Structure) -> tuple[list[list[Node]], bool]:
+    """phi''_ab (n,) for all columns a, b of the margins, by leaves in the place of the margins; and whether the slopes
+    are affine in these."""
     margins = [margin.node for margin in structure.margins]
     leaves = [intern_node("param", (), f"margin {i}", m.dtype, m.shape) for i, m in enumerate(margins)]
     there, back = dict(zip(margins, leaves, strict=True)), dict(zip(leaves, margins, strict=True))
@@ -154,7 +170,7 @@ def _second_derivatives(structure: Structure) -> list[list[Node]]:
     for slope in first:
         by_leaf = gradient(b.reduce("sum", slope, [0]), leaves)
         second.append([column for node in by_leaf for column in _columns(node)])
-    return [_put(row, back) for row in second]
+    return [_put(row, back) for row in second], _are_affine(first, leaves)
 
 
 def _put(roots: Sequence[Node], values: dict[Node, Node]) -> list[Node]:

@@ -151,3 +151,18 @@ def _kept(value: Node, keep: Array) -> Node:
     if len(value.shape) == 2:
         rows = rows[:, None] if axis == 0 else rows[None, :]
     return where(rows, Array(value), Array(b.const(0, value.dtype))).node  # type: ignore[no-any-return]
+
+
+def rule_of(given: Any) -> EarlyStopping | None:
+    """What ``lz.minimize`` was given: a rule, or the fraction of the rows that are held out. Raises ParameterError for
+    anything else.
+
+    >>> rule_of(0.1).fraction, rule_of(None)
+    (0.1, None)
+    """
+    if given is None or isinstance(given, EarlyStopping):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ParameterError("not a rule for early stopping", expected="lz.EarlyStopping(...), or a fraction",
+                             found=repr(given)[:80])  # fmt: skip
+    return EarlyStopping(float(given))

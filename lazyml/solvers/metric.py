@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_ROUNDING = 256
+"""Of the eigenvalues of a Hessian of unit diagonal, in roundings of an entry a column: sums over many rows lose more
+than one. A constant column beside the intercept was seen to give -1e-13 of four columns."""
+
 
 @dataclass(frozen=True, eq=False)
 class Hessian:
@@ -43,13 +47,28 @@ class Hessian:
         """With a diagonal matrix, by the parameters themselves, added."""
         if self.basis is None:
             return Hessian(self.matrix + np.diag(diagonal))
-        back = 2 * np.eye(len(self.matrix)) - self.basis  # the inverse of 1 + N with NN = 0
-        return Hessian(self.matrix + back.T @ (diagonal[:, None] * back), self.basis)
+        return Hessian(self.matrix + self.back.T @ (diagonal[:, None] * self.back), self.basis)
+
+    def positive(self, resolution: float) -> Hessian:
+        """With the magnitudes of negative eigenvalues (``positive_part``)."""
+        return Hessian(positive_part(self.matrix, resolution), self.basis)
+
+    @property
+    def back(self) -> np.ndarray:
+        """T^-1: the inverse of 1 + N with NN = 0 is 1 - N."""
+        return 2 * np.eye(len(self.matrix)) - (np.eye(len(self.matrix)) if self.basis is None else self.basis)
+
+    @property
+    def intercepts(self) -> np.ndarray:
+        """Which parameters T changes."""
+        if self.basis is None:
+            return np.zeros(len(self.matrix), bool)
+        return np.asarray((self.basis != np.eye(len(self.basis))).any(axis=1))
 
     def inverse_root(self, resolution: float) -> np.ndarray:
         """R such that ``R'R`` is its inverse, made safe (``inverse_root``)."""
         root = inverse_root(self.matrix, resolution)
-        return root if self.basis is None else np.asarray(root @ (2 * np.eye(len(root)) - self.basis).T)
+        return root if self.basis is None else np.asarray(root @ self.back.T)
 
     def inflation(self, resolution: float) -> float:
         """The largest variance inflation factor, ``C_jj (C^-1)_jj``: how many times rounding grows in a solution."""
@@ -58,7 +77,12 @@ class Hessian:
 
     def part(self, chosen: np.ndarray) -> Hessian:
         """Of some parameters only."""
-        return self if chosen.all() else Hessian(self.dense()[np.ix_(chosen, chosen)])
+        if chosen.all():
+            return self
+        among = np.ix_(chosen, chosen)
+        if self.basis is None or not chosen[self.intercepts].all():
+            return Hessian(self.dense()[among])
+        return Hessian(self.matrix[among], self.basis[among])
 
 
 def inverse_root(hessian: np.ndarray, resolution: float = float(np.finfo(np.float64).eps)) -> np.ndarray:
@@ -66,8 +90,8 @@ def inverse_root(hessian: np.ndarray, resolution: float = float(np.finfo(np.floa
 
     The Hessian is scaled to a unit diagonal first, ``C = S H S`` with ``S = 1 / sqrt(|diag H|)``, so that columns at
     1e8 and at 1e-8 are alike. Where ``C = L L'`` by Cholesky with no pivot that is rounding, ``R = L^-1 S``. Otherwise
-    with ``C = V diag(c) V'``: ``R = diag(|c|^-1/2) V' S``, where every ``c`` below ``4 size resolution max |c|`` counts
-    as 1: along what the data do not determine a step is as long as the gradient, which is rounding there, too.
+    with ``C = V diag(c) V'``: ``R = diag(|c|^-1/2) V' S``, where every ``c`` below ``256 size resolution max |c|``
+    counts as 1: along what the data do not determine a step is as long as the gradient, which is rounding there, too.
 
     ``resolution`` is the relative error of the entries.
 
@@ -81,7 +105,7 @@ def inverse_root(hessian: np.ndarray, resolution: float = float(np.finfo(np.floa
     diagonal = np.abs(np.diagonal(hessian))
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = hessian * scale[:, None] * scale
-    floor = 4 * len(hessian) * resolution
+    floor = _ROUNDING * len(hessian) * resolution
     try:
         lower = np.linalg.cholesky(scaled)
     except np.linalg.LinAlgError:
@@ -106,7 +130,7 @@ def positive_part(hessian: np.ndarray, resolution: float = float(np.finfo(np.flo
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = hessian / scale[:, None] / scale
     values, vectors = np.linalg.eigh(scaled)
-    if values.min(initial=0.0) >= -4 * len(hessian) * resolution * np.abs(values).max(initial=0.0):
+    if values.min(initial=0.0) >= -_ROUNDING * len(hessian) * resolution * np.abs(values).max(initial=0.0):
         return hessian
     return np.asarray((vectors * np.abs(values)) @ vectors.T * scale[:, None] * scale)
 

@@ -17,10 +17,11 @@ from lazyml.array import Array
 from lazyml.config import memory_budget
 from lazyml.errors import DtypeError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
 from lazyml.runtime.journal import Journal
+from lazyml.runtime.workers import one_blas_thread
 from lazyml.solvers.auto import Auto
 from lazyml.solvers.base import MAX_ITERATIONS, TOLERANCE, Result, check_limits, run
 from lazyml.solvers.checkpoint import EVERY, Checkpoint, saved_sizes
-from lazyml.solvers.early_stopping import EarlyStopping
+from lazyml.solvers.early_stopping import EarlyStopping, rule_of
 from lazyml.solvers.journey import Solver
 from lazyml.solvers.minibatch import Minibatches
 from lazyml.solvers.objective import Objective, Params
@@ -29,6 +30,8 @@ from lazyml.solvers.progress import ProgressLine
 from lazyml.solvers.registry import find_solver, nearest
 from lazyml.solvers.sample import sampler
 from lazyml.solvers.subsampled import SubsampledNewton
+
+_WIDE = 64  # parameters from which the library may share out a small product or decomposition
 
 
 def minimize(
@@ -44,7 +47,7 @@ def minimize(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     progress: bool | None = None,
-    early_stopping: EarlyStopping | None = None,
+    early_stopping: EarlyStopping | float | None = None,
 ) -> Result:
     """Find the parameters that minimise a formula over data of any size.
 
@@ -129,6 +132,7 @@ def minimize(
     if getattr(chosen, "stochastic", False):  # which needs as much again for its buffers
         memory = memory_budget(memory) // 2
     formula, watched, resources = loss.node, None, {"memory": memory, "threads": threads}
+    early_stopping = rule_of(early_stopping)
     if early_stopping is not None:
         formula, watched = early_stopping.split(loss.node, leaves, **resources)
     journal = None if checkpoint is None else Journal()
@@ -150,7 +154,8 @@ def minimize(
         problem = programs.fingerprint if early_stopping is None else f"{programs.fingerprint} {early_stopping.rule}"
         keep = Checkpoint(checkpoint, problem, checkpoint_every, programs.sizes, journal)
     try:
-        with ProgressLine(progress, reason) as line:
+        # More threads of the library would sum in another order, on other machines and with fewer processors.
+        with ProgressLine(progress, reason) as line, one_blas_thread(objective.size >= _WIDE):
             found = run(chosen, objective, begin, tolerance=tolerance, max_iterations=max_iterations,
                         callback=callback, checkpoint=keep, progress=line, stopping=early_stopping)  # fmt: skip
     except NonFiniteError as error:

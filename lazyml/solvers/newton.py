@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from lazyml.solvers.damping import Damping, at_resolution
-from lazyml.solvers.metric import Hessian, apply_inverse, positive_part
+from lazyml.solvers.metric import Hessian, apply_inverse
 from lazyml.solvers.objective import Objective, Penalised, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.proximal import minimum_of_model
 from lazyml.solvers.vectors import dot, max_abs
 
 
@@ -32,6 +33,11 @@ class NewtonState:
     def gradient_norm(self) -> float:
         """max |g|, or what is left of it where a penalty has kinks."""
         return self.residual
+
+    @property
+    def promised(self) -> float:
+        """How fast the objective falls along the next step."""
+        return abs(self.slope)
 
     @property
     def step_ahead(self) -> float:
@@ -101,6 +107,6 @@ def newton_state(point: Point, hessian: Hessian, penalty: Penalised | None, reso
     if penalty is None:
         direction = -apply_inverse(hessian.inverse_root(resolution), g)
         return NewtonState(point.x, point.value, g, direction, dot(g, direction), max_abs(g))
-    aim = penalty.minimum_of_model(point.x, g, positive_part(hessian.dense(), resolution))
+    aim = minimum_of_model(penalty, point.x, g, hessian.positive(resolution))
     slope = dot(g, aim - point.x) + penalty.value(aim) - penalty.value(point.x)
     return NewtonState(point.x, point.value, g, aim - point.x, slope, penalty.residual(point.x, g))

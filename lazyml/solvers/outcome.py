@@ -33,6 +33,10 @@ class Outcome(Enum):
         "converged to the noise of minibatches: the mean loss of an epoch no longer falls; a smaller learning_rate, a "
         'schedule that decays, a larger batch_size or the solver "svrg" go further'
     )
+    WORSE = (
+        "not converged: the objective no longer falls and is above that of the start; use a smaller learning_rate, and "
+        "scale the columns to similar size"
+    )
     SCHEDULE = "finished: the epochs of the schedule are over"
     ITERATIONS = (
         "not converged: max_iterations reached; raise max_iterations, scale the columns to similar size, add a "

@@ -95,6 +95,12 @@ class Penalty:
         """Which parameters are neither at a kink nor at a bound: along these f + P is smooth, groups aside."""
         return np.asarray(((x != 0) | (self.weights == 0)) & (x > self.low) & (x < self.high))
 
+    def leaves(self, parameters: np.ndarray) -> bool:
+        """Whether it says nothing of these (a mask): no weight, no bound, no group."""
+        bounds = np.broadcast_arrays(self.low, self.high, parameters)[:2]
+        grouped = any(parameters[members].any() for members, _ in self.groups)
+        return not (grouped or self.weights[parameters].any() or np.isfinite([b[parameters] for b in bounds]).any())
+
     def minimum_of_model(self, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
         """``argmin_u g'(u - x) + (u - x)'H(u - x) / 2 + P(u)`` by coordinate descent, a group at a time. Where there
         are no groups, each round is followed by a step to the minimum over what is free, a linear system, as far as the

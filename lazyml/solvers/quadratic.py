@@ -13,12 +13,13 @@ from lazyml.array import Array
 from lazyml.errors import NonFiniteError, ParameterError
 from lazyml.functions import compile
 from lazyml.solvers.direct import moved, solved
-from lazyml.solvers.metric import Hessian, positive_part
+from lazyml.solvers.metric import Hessian
 from lazyml.solvers.minimize import start_values, trained_parameters
 from lazyml.solvers.objective import Objective, Params, Point
 from lazyml.solvers.penalty import Penalty
 from lazyml.solvers.pilot import pilot, start_with_hessian
 from lazyml.solvers.programs import Programs
+from lazyml.solvers.proximal import minimum_of_model
 from lazyml.solvers.sample import sampler
 
 Weights = Mapping[str, Any]
@@ -58,7 +59,7 @@ class Quadratic:
         parameters = trained_parameters(loss)
         programs = Programs(loss.node, [p.node for p in parameters.values()], memory=memory, threads=threads)
         self._objective = programs.objective(sample=sampler(programs))
-        _check_quadratic(self._objective, loss)
+        _check_quadratic(programs, loss)
         start = start_values(self._objective.shapes, None)
         self._at, self._hessian = start_with_hessian(self._objective, 0, self._objective.flatten(start))
 
@@ -103,7 +104,7 @@ class Quadratic:
     def path(self, l1: Sequence[Weights], l2: Sequence[Weights] | None = None) -> list[Minimum]:
         """The minimum for each of several weights, each starting from the one before it."""
         found, x = [], self._at.x
-        metric = positive_part(self._hessian.dense(), self._objective.hessian_resolution)
+        metric = self._hessian.positive(self._objective.hessian_resolution)
         for k, weights in enumerate(l1):
             penalty, ridge = Penalty(self._weights(weights)), self._weights(None if l2 is None else l2[k])
             if not penalty.weights.any():
@@ -111,7 +112,7 @@ class Quadratic:
                 found.append(least)
                 continue
             slope = moved(self._at, self._hessian, x - self._at.x).gradient + ridge * x
-            x = penalty.minimum_of_model(x, slope, metric + np.diag(ridge))
+            x = minimum_of_model(penalty, x, slope, metric.plus(ridge))
             there = moved(self._at, self._hessian, x - self._at.x)
             value = there.value + 0.5 * float(ridge @ x**2) + penalty.value(x)
             residual = penalty.residual(x, there.gradient + ridge * x)
@@ -166,7 +167,7 @@ def parts(whole: Array, losses: Sequence[Array], **resources: Any) -> list[Quadr
     nodes = [p.node for p in trained.values()]
     of_all, of_each = ([Programs(loss.node, nodes, **resources) for loss in several] for several in ([whole], losses))
     objective = of_all[0].objective(sample=sampler(of_all[0]))
-    _check_quadratic(objective, whole)
+    _check_quadratic(of_all[0], whole)
     found = pilot(objective, 0, np.zeros(objective.size))
     if found is None:
         x = solved(*objective.at_start_with_hessian(np.zeros(objective.size)), None, objective.hessian_resolution).x
@@ -188,7 +189,7 @@ def parts(whole: Array, losses: Sequence[Array], **resources: Any) -> list[Quadr
     return made
 
 
-def _check_quadratic(objective: Objective, loss: Array) -> None:
-    if not objective.quadratic:
+def _check_quadratic(programs: Programs, loss: Array) -> None:
+    if not programs.curvature.quadratic or programs.kinks.bounded:
         raise ParameterError("the loss is not quadratic in its parameters", formula=loss.name, where=loss.where,
                              expected="squares, means or sums of them", fix="use lz.minimize")  # fmt: skip

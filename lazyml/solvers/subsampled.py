@@ -35,6 +35,11 @@ class SubsampledState(LbfgsState):
         """How fast the objective falls along the next step."""
         return dot(self.gradient, self.direction)
 
+    @property
+    def promised(self) -> float:
+        """The same as a size."""
+        return abs(self.slope)
+
 
 @dataclass(frozen=True)
 class SubsampledNewton:

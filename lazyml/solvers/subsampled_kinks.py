@@ -9,10 +9,11 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.damping import Damping, at_resolution
-from lazyml.solvers.metric import Hessian, positive_part
+from lazyml.solvers.metric import Hessian
 from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
+from lazyml.solvers.proximal import minimum_of_model
 from lazyml.solvers.staleness import is_slow, nowhere
 from lazyml.solvers.vectors import dot, euclidean, max_abs
 
@@ -22,8 +23,8 @@ _LEAST_CURVATURE = 1e-14
 
 @dataclass(frozen=True, eq=False)
 class KinkedState:
-    """The point, the next step and how fast the objective falls along it, what is left of the gradient, the metric;
-    the rest as in ``SubsampledState``."""
+    """The point, the next step and how fast the objective falls along it, what is left of the gradient, the metric,
+    which is that of ``basis`` times the parameters (``Hessian``); the rest as in ``SubsampledState``."""
 
     x: np.ndarray
     value: float
@@ -32,6 +33,7 @@ class KinkedState:
     slope: float
     residual: float
     metric: np.ndarray
+    basis: np.ndarray
     slow: bool = False
     own: bool = False
     origin: np.ndarray = field(default_factory=nowhere)
@@ -41,6 +43,11 @@ class KinkedState:
     def gradient_norm(self) -> float:
         """The largest entry of the smallest subgradient."""
         return self.residual
+
+    @property
+    def promised(self) -> float:
+        """How fast the objective falls along the next step."""
+        return abs(self.slope)
 
     @property
     def step_ahead(self) -> float:
@@ -98,7 +105,9 @@ class SubsampledProximalNewton:
     @staticmethod
     def _next(objective: Objective, state: KinkedState, point: Point) -> KinkedState:
         step, change = point.x - state.x, point.gradient - state.gradient
-        newer = _state(objective, point, updated(state.metric, step, change))
+        metric = Hessian(state.metric, state.basis)
+        step, change = state.basis @ step, metric.back.T @ change
+        newer = _state(objective, point, Hessian(updated(state.metric, step, change), state.basis))
         return replace(newer, slow=is_slow(objective, newer.value, -state.slope, -newer.slope))
 
     def _newton_step(self, objective: Objective, state: KinkedState) -> KinkedState:
@@ -120,19 +129,20 @@ class SubsampledProximalNewton:
 
 
 def _in_metric_of(objective: Objective, point: Point, hessian: Hessian, own: bool) -> KinkedState:
-    state = _state(objective, point, positive_part(hessian.dense(), objective.hessian_resolution))
-    return replace(state, own=own)
+    return replace(_state(objective, point, hessian.positive(objective.hessian_resolution)), own=own)
 
 
-def _state(objective: Objective, point: Point, metric: np.ndarray) -> KinkedState:
+def _state(objective: Objective, point: Point, metric: Hessian) -> KinkedState:
     penalty, g = objective.penalty, point.gradient
     if penalty is None:
         raise ParameterError("this solver is for penalties with kinks", found="none in the loss",
                              expected="absolute values or norms of parameters",
                              fix='use "subsampled-newton"')  # fmt: skip
-    aim = penalty.minimum_of_model(point.x, g, metric)
+    aim = minimum_of_model(penalty, point.x, g, metric)
     slope = dot(g, aim - point.x) + penalty.value(aim) - penalty.value(point.x)
-    return KinkedState(point.x, point.value, g, aim - point.x, slope, penalty.residual(point.x, g), metric)
+    basis = np.eye(len(g)) if metric.basis is None else metric.basis
+    residual = penalty.residual(point.x, g)
+    return KinkedState(point.x, point.value, g, aim - point.x, slope, residual, metric.matrix, basis)
 
 
 def updated(metric: np.ndarray, s: np.ndarray, y: np.ndarray) -> np.ndarray:

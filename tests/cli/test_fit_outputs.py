@@ -145,6 +145,16 @@ def test_what_is_resumed_ends_with_the_same_bits(folder):
     assert "damaged" in lazyml(*part, "--out", "n.safetensors", "--resume", code=1).stderr
 
 
+@pytest.mark.parametrize("taken", ["d.h5", "model.toml", "m.safetensors", "notes.txt"])
+@pytest.mark.parametrize("way", ["--force", "--resume"])
+def test_a_checkpoint_takes_the_place_of_nothing_else(folder, taken, way):
+    (folder / "notes.txt").write_text("precious")
+    before = (folder / taken).read_bytes() if (folder / taken).exists() else None
+    lazyml("fit", "model.toml", "--out", "m.safetensors", "--no-report", "--checkpoint", taken, way, code=1)
+    assert ((folder / taken).read_bytes() if before is not None else None) == before
+    assert not (folder / "m.safetensors").exists()
+
+
 def test_resuming_nothing_starts_afresh_and_says_so(folder):
     result = lazyml("fit", "model.toml", "--out", "m.safetensors", "--no-report", "--resume")
     assert "there is no checkpoint m.safetensors.checkpoint: starting afresh" in result.stderr

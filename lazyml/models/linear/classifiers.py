@@ -100,7 +100,7 @@ class Classifier(CrossValidated, ABC):
     def predict(self, X: Any, offset: Any = None) -> Any:
         """The most likely class of every row (n,); a formula for data that are not in memory."""
         z, in_memory = self._margin(X, offset)
-        index = (z > 0).astype("int64") if z.ndim == 1 else lz.argmax(z, axis=1)
+        index = self._class_numbers(z)
         if in_memory:
             return self.classes_[self._give(index, True)]
         if self.classes_.dtype.kind not in "biuf":
@@ -109,6 +109,12 @@ class Classifier(CrossValidated, ABC):
                              fix="use decision_function or predict_proba, or number the classes")  # fmt: skip
         return lz.take(self.classes_, index)
 
+    def _class_numbers(self, z: Any) -> Any:
+        """The number of the most likely class of every row; of a row that is nan one beyond the last, which no table
+        has."""
+        number = (z > 0).astype("int64") if z.ndim == 1 else lz.argmax(z, axis=1)
+        return lz.where(lz.isnan(z if z.ndim == 1 else lz.sum(z, axis=1)), len(self.classes_), number)
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of rows, by weight, whose class is predicted."""
         z, _ = self._margin(X)
@@ -116,8 +122,8 @@ class Classifier(CrossValidated, ABC):
         classes, index = checking.labels(y, rows, **self._resources)
         known = {label: number for number, label in enumerate(self.classes_.tolist())}
         place = np.array([known.get(label, -1) for label in classes.tolist()])
-        predicted = (z > 0).astype("int64") if z.ndim == 1 else lz.argmax(z, axis=1)
-        right = (predicted == lz.take(place, index)).astype("float64")
+        predicted = self._class_numbers(z)
+        right = lz.where(predicted < len(self.classes_), predicted == lz.take(place, index), np.nan)
         s: Any = lz.ones_like(right) if sample_weight is None else checking.column(sample_weight, rows, "sample_weight")
         good, total = lz.compute(lz.sum(s * right), lz.sum(s * lz.ones_like(right)), **self._resources)
         return float(good / total)

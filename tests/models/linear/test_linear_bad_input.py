@@ -293,3 +293,15 @@ def test_a_warm_start_goes_on_where_the_fit_before_it_ended():
     np.testing.assert_allclose(model.coef_, PoissonRegressor(alpha=0.01).fit(data, y).coef_, rtol=1e-6)
     with pytest.raises(ShapeError, match="warm start"):
         model.fit(data[:, :3], y)
+
+
+def test_a_row_that_is_nan_has_no_class_wherever_it_is():
+    X, y = cancer()
+    bad = X.copy()
+    bad[4, 1] = np.nan
+    for model in (LogisticRegression().fit(X, y), LinearSVC().fit(X, y)):
+        with pytest.raises(DataError, match="column 1"):
+            model.predict(bad)
+        with pytest.raises(LazymlError, match="4"):
+            lz.compute(model.predict(lz.from_array(bad)))
+        assert np.isnan(model.score(lz.from_array(bad), lz.from_array(y)))

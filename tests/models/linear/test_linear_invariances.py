@@ -9,12 +9,15 @@ import lazyml as lz
 from lazyml.models import (
     ElasticNet,
     GammaRegressor,
+    GeneralizedLinearModel,
     HuberRegressor,
+    Lasso,
     LinearRegression,
     LinearSVC,
     LinearSVR,
     LogisticRegression,
     PoissonRegressor,
+    Ridge,
 )
 
 MODELS = {
@@ -138,3 +141,29 @@ def test_float32_and_integer_columns(rng):
     np.testing.assert_allclose(
         LinearRegression().fit(whole, y).coef_, LinearRegression().fit(whole.astype(float), y).coef_, rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("constant", [5.0, 7.0, 10.0, 60.0])
+def test_a_constant_column_beside_the_intercept_does_no_harm(constant):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((5000, 2))
+    y = A @ [1.0, 2.0] + 3 + rng.standard_normal(5000)
+    X = np.column_stack([A, np.full(5000, constant)])
+    for model in (LinearRegression(), Ridge(1e-6), Lasso(1e-6)):
+        alone = type(model)(**model.get_params()).fit(A, y)
+        np.testing.assert_allclose(model.fit(X, y).coef_[:2], alone.coef_, rtol=1e-6)
+        np.testing.assert_allclose(model.predict(X[:5]), alone.predict(A[:5]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("mean", [1e4, 1e6, 1e8])
+def test_large_means_cost_nothing_with_kinks_either(mean):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((503, 3))
+    y = A @ [1.0, 2.0, 3.0] + rng.standard_normal(503)
+    np.testing.assert_allclose(Lasso(0.1).fit(A + mean, y).coef_, Lasso(0.1).fit(A, y).coef_, rtol=1e-6)
+    if mean < 1e8:
+        inside = {"family": "gaussian", "bounds": (0, 2)}
+        found, right = (GeneralizedLinearModel(**inside).fit(X, y).coef_ for X in (A + mean, A))
+        np.testing.assert_allclose(found, right, rtol=1e-6)
+        found, right = (LogisticRegression(C=0.1, l1_ratio=1).fit(X, y > 0).coef_ for X in (A + mean, A))
+        np.testing.assert_allclose(found, right, rtol=1e-5)
