@@ -134,6 +134,11 @@ class Program:
         return self._ready.fingerprint
 
     @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the formulas and of the data, apart."""
+        return self._ready.fingerprints
+
+    @property
     def sizes(self) -> Sizes:
         """How the passes are cut: for this machine, or for that where the program was planned first."""
         return sizes_of(self._ready.settings)

@@ -17,7 +17,7 @@ from lazyml.codegen.interpret import evaluate, evaluate_small, prepare_users
 from lazyml.config import Settings, machine_bytes, memory_budget, thread_count
 from lazyml.errors import LazymlError, UnsupportedError
 from lazyml.expr import build, verify
-from lazyml.expr.node import OPS, ChosenRows, Node, encode, topological
+from lazyml.expr.node import OPS, ChosenRows, Node, Rows, encode, topological
 from lazyml.expr.rewrites import optimise
 from lazyml.expr.rewrites.explain import LineOf
 from lazyml.expr.show import formula
@@ -181,6 +181,17 @@ class Planned:
         place = {node: at for at, node in enumerate(topological(self.outputs))}
         text = repr((encode(*self.outputs), [place[node] for node in self.outputs]))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """The same apart: what tells formulas on any data from others, and what tells data from others."""
+        nodes, keys = [], []
+        for op, src, arg, dtype, shape in encode(*self.outputs):
+            keys += [repr(arg)] if op == "source" else []
+            sizes = ["n" if isinstance(size, Rows) else int(size) for size in shape]
+            nodes.append((op, src, None if op == "source" else arg, dtype, sizes))
+        parts = {"formula": repr(nodes), "data": repr(keys)}
+        return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in parts.items()}
 
     def facts(self, prepared: bool, pinned: int) -> Facts:
         """What is said of a run beside its numbers: whether rows could stay in memory, and what computed."""

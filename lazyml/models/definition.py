@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lazyml.errors import FormulaError, SourceError, SourceNotFoundError
 from lazyml.models.grammar import syntax_tree
 from lazyml.models.references import DataReference, parse_reference, parse_references
@@ -105,7 +107,10 @@ def load_definition(source: str | Path | Mapping[str, Any]) -> ModelDefinition:
     Raises SourceNotFoundError when there is no such file and FormulaError, with the line, for what is wrong in it.
     """
     if isinstance(source, Mapping):
-        return definition_from_mapping(source)
+        return definition_from_mapping(_plain(source))
+    if not isinstance(source, str | Path):
+        raise FormulaError("not a model", expected="the path of a model file, or a mapping of its sections",
+                           found=type(source).__name__)  # fmt: skip
     path = Path(source)
     try:
         text = path.read_text(encoding="utf-8")
@@ -122,6 +127,15 @@ def load_definition(source: str | Path | Mapping[str, Any]) -> ModelDefinition:
         fix = 'text is quoted: loss = "mean(x)"'
         raise FormulaError(f"not a TOML file: {error}", where=where, fix=fix) from error
     return definition_from_mapping(mapping, folder=path.parent, origin=str(path), lines=key_lines(text))
+
+
+def _plain(value: Any) -> Any:
+    """A mapping with the numbers and lists that files have in the place of NumPy's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def definition_from_mapping(

@@ -69,9 +69,23 @@ def find_bounds(terms: Sequence[Node], parameters: Sequence[Node]) -> Bounds:
             _take_in(term.src[0], bool(_when(term)), parameters, found)
     except _UnknownError as unknown:
         return found._replace(why=str(unknown))
+    low, high = _in_types(found, parameters)
+    found = Bounds(low, high)
     if not (found.low <= found.high).all():
         return found._replace(why="bounds of a parameter leave nothing between them")
     return found
+
+
+def _in_types(found: Bounds, parameters: Sequence[Node]) -> tuple[np.ndarray, np.ndarray]:
+    """The bounds as numbers of each parameter's type, rounded inwards: values at them are handed over as they are."""
+    types = np.concatenate([np.full(int(np.prod(p.shape, dtype=int)), p.dtype == np.float32) for p in parameters])
+    low, high = found.low.copy(), found.high.copy()
+    for ends, inwards in ((low, np.inf), (high, -np.inf)):
+        rounded = ends.astype(np.float32)
+        outside = rounded < ends if inwards > 0 else rounded > ends
+        rounded = np.where(outside, np.nextafter(rounded, np.float32(inwards)), rounded)
+        ends[types] = rounded[types]
+    return low, high
 
 
 def _when(node: Node) -> bool | None:

@@ -31,6 +31,7 @@ _VERSION = 2
 EVERY = 30.0
 """Seconds between two saves, when not told otherwise."""
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile)
 
 
@@ -41,8 +42,8 @@ class Checkpoint:
     ----------
     path : str or path
         The file; resumed from when it exists.
-    problem : str
-        Identifies formula and data; a file with another one is refused.
+    problem : mapping of str to str
+        What identifies formula and data; a file with others is refused.
     every : float
         Seconds between two saves, at least; a long pass is saved on its way.
     journal : Journal, optional
@@ -54,14 +55,14 @@ class Checkpoint:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        problem: str = "",
+        problem: Mapping[str, str] = NOTHING,
         every: float = EVERY,
         sizes: Mapping[str, int] = NO_SIZES,
         journal: Journal | None = None,
     ) -> None:
         if isinstance(every, bool) or not isinstance(every, int | float) or not every >= 0:
             raise ParameterError("not a time between two saves", expected="seconds, >= 0", found=repr(every))
-        self.path, self.problem, self.sizes = Path(path), problem, sizes
+        self.path, self.problem, self.sizes = Path(path), dict(problem), sizes
         self.journal = Journal() if journal is None else journal
         self.journal.every, self.journal.save = every, self.save
         self._belongs: dict[str, Any] = {}
@@ -75,7 +76,7 @@ class Checkpoint:
     def fingerprint(self, solver: Solver, objective: Objective) -> dict[str, Any]:
         """What must be equal for a state to go on: parameters, solver, formula and data."""
         parameters = {n: f"{objective.dtypes[n]} {list(shape)}" for n, shape in objective.shapes.items()}
-        return {"parameters": parameters, "solver": repr(solver), "problem": self.problem}
+        return {**self.problem, "parameters": parameters, "solver": repr(solver)}
 
     def reached(self, journey: Journey) -> None:
         """The run has come so far, and goes on from here: saved when it is time for that."""
@@ -156,11 +157,11 @@ class Checkpoint:
                               fix="remove it to start fresh") from error  # fmt: skip
 
     def _compare(self, expected: dict[str, Any], found: dict[str, Any]) -> None:
-        differs = [key for key in expected if found.get(key) != expected[key]]
+        differs = [key for key in {**expected, **found} if found.get(key) != expected.get(key)]
         if differs:
             raise CheckpointError(
-                f"checkpoint {str(self.path)!r} belongs to another run: {' and '.join(differs)} differ",
-                expected="; ".join(f"{key} {_short(expected[key])}" for key in differs),
+                f"checkpoint {str(self.path)!r} belongs to another run, of other {' and '.join(differs)}",
+                expected="; ".join(f"{key} {_short(expected.get(key))}" for key in differs),
                 found="; ".join(f"{key} {_short(found.get(key))}" for key in differs),
                 fix="use another file, or remove this one to start fresh",
             )

@@ -151,7 +151,7 @@ def minimize(
     begin = start_within(objective.flatten(values), objective)
     keep = None
     if checkpoint is not None:
-        problem = programs.fingerprint if early_stopping is None else f"{programs.fingerprint} {early_stopping.rule}"
+        problem = programs.fingerprints | ({"early stopping": early_stopping.rule} if early_stopping else {})
         keep = Checkpoint(checkpoint, problem, checkpoint_every, programs.sizes, journal)
     try:
         # More threads of the library would sum in another order, on other machines and with fewer processors.

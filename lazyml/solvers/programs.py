@@ -204,9 +204,9 @@ class Programs:
         return dict(vars(self.first_order.sizes))
 
     @property
-    def fingerprint(self) -> str:
+    def fingerprints(self) -> dict[str, str]:
         """Identifies formulas and data."""
-        return str(self.first_order.fingerprint)
+        return dict(self.first_order.fingerprints)
 
     def program_of(self, nodes: Sequence[Node], backend: str = "auto") -> Any:
         """A program of these formulas, cut as the saved run was."""

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lazyml.errors import FormulaError, SourceError, SourceNotFoundError
@@ -145,3 +146,15 @@ def test_files_that_cannot_be_read(tmp_path):
     Path(tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FormulaError, match="not text"):
         load_definition(tmp_path / "binary.toml")
+
+
+def test_a_mapping_may_have_values_of_numpy():
+    mapping = {
+        "data": {"x": "d.h5:x"},
+        "params": {"w": {"shape": (np.int64(2),)}},
+        "model": {"loss": "sum(w**2) * l2"},
+        "hyper": {"l2": np.logspace(-2, 0, 3)},
+    }
+    assert load_definition(mapping).hyper["l2"] == pytest.approx([0.01, 0.1, 1.0])
+    with pytest.raises(FormulaError, match="not a model"):
+        load_definition([1])

@@ -6,7 +6,14 @@ import pytest
 from selection_data import cancer
 
 import lazyml as lz
-from lazyml.errors import ConvergenceWarning, EmptyDataError, ParameterError, SeparationWarning, UnsupportedError
+from lazyml.errors import (
+    ConvergenceWarning,
+    EmptyDataError,
+    ParameterError,
+    SeparationWarning,
+    ShapeError,
+    UnsupportedError,
+)
 from lazyml.solvers import sample
 
 
@@ -166,3 +173,11 @@ def test_a_loss_of_other_totals_is_refused():
     worst = lz.max((lz.from_array(X) @ w - lz.from_array(y)) ** 2) + lz.param("l2") * lz.sum(w**2)
     with pytest.raises((UnsupportedError, ParameterError), match="not a sum over rows"):
         lz.select(worst, {"l2": [1.0]})
+
+
+def test_a_score_is_one_number():
+    X, y = lz.from_array(np.eye(4)), lz.from_array(np.ones(4))
+    w, l2 = lz.param("w", 4), lz.param("l2")
+    z = X @ w
+    with pytest.raises(ShapeError, match="a score is one number"):
+        lz.select(lz.mean((z - y) ** 2) + l2 * lz.sum(w**2), {"l2": [1.0]}, cv=2, score=(z - y) ** 2)

@@ -130,3 +130,12 @@ def test_the_residual_at_a_bound_counts_what_points_inside():
     assert box.residual(x, g) == 0
     assert box.residual(x, -g) == 4.0  # -3 + 0, 4, -5 + 1
     assert box.value(np.array([0.0, 2.1, 0.0])) == INF and box.value(x) == 0
+
+
+def test_bounds_of_float32_parameters_are_kept_as_they_are_handed_over():
+    w = lz.param("w", 3, "float32")
+    X = lz.from_array(np.eye(3, dtype="f4"))
+    loss = lz.mean((X @ w - 1.0) ** 2) + lz.box(w, high=np.array([0.1, 0.3, 0.7]))
+    fit = lz.minimize(loss)
+    assert np.isfinite(lz.compile(loss)(**fit.params)) and fit.params["w"].dtype == np.float32
+    np.testing.assert_allclose(fit.params["w"], [0.1, 0.3, 0.7], rtol=1e-6)

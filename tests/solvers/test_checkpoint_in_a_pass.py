@@ -103,5 +103,5 @@ def test_a_damaged_part_of_a_pass_is_found(path, loads, tmp_path):
 
 def test_of_another_formula_it_is_refused_before_there_is_a_state(path, loads, tmp_path):
     until(loads, 40, path, checkpoint=tmp_path / "c")
-    with pytest.raises(CheckpointError, match="problem differ"):
+    with pytest.raises(CheckpointError, match="other formula"):
         fit(path, shift=0.5, checkpoint=tmp_path / "c")

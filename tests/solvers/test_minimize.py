@@ -50,7 +50,7 @@ class FakePrograms:
     shapes = {"b": (), "w": (3,)}  # noqa: RUF012
 
     def __init__(self, loss):
-        self.loss, self.fingerprint = loss, loss.fingerprint
+        self.loss, self.fingerprints = loss, {"formula": loss.fingerprint}
         self.rows, self.sizes = loss.rows, {}
         self.kinks = SimpleNamespace(penalty=None, bounded=False)
 
@@ -153,7 +153,7 @@ def test_checkpoint_of_another_formula_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         minimize(FakeLoss(), checkpoint=path, callback=interrupt)
     whole = minimize(FakeLoss())
-    with pytest.raises(CheckpointError, match="problem differ"):
+    with pytest.raises(CheckpointError, match="other formula"):
         minimize(FakeLoss(fingerprint="ridge"), checkpoint=path)
     resumed = minimize(FakeLoss(), checkpoint=path)
     assert resumed.params["w"].tobytes() == whole.params["w"].tobytes()

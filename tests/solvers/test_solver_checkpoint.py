@@ -7,6 +7,7 @@ from solver_problems import gaussian_classes, logistic, rosenbrock
 from lazyml.errors import CheckpointError
 from lazyml.solvers import Checkpoint, GradientDescent, Lbfgs, Objective, Outcome, run
 
+LATE = {"data": "late flights"}
 PROBLEM = logistic(*gaussian_classes(500, 8, condition=20), 1e-4)
 
 
@@ -63,7 +64,7 @@ def test_saves_at_most_every_few_seconds(tmp_path, monkeypatch):
     assert len(saves) == 1  # at the end
 
 
-def checkpointed(tmp_path, problem="late flights"):
+def checkpointed(tmp_path, problem=LATE):
     path = tmp_path / "fit.checkpoint"
     run(Lbfgs(), PROBLEM.objective(), PROBLEM.start, max_iterations=4, checkpoint=Checkpoint(path, problem))
     return path
@@ -78,7 +79,7 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path, damage):
     broken = damage(path.read_bytes())
     path.write_bytes(broken)
     with pytest.raises(CheckpointError, match="is damaged"):
-        run(Lbfgs(), PROBLEM.objective(), PROBLEM.start, checkpoint=Checkpoint(path, "late flights"))
+        run(Lbfgs(), PROBLEM.objective(), PROBLEM.start, checkpoint=Checkpoint(path, LATE))
     assert path.read_bytes() == broken
 
 
@@ -88,7 +89,7 @@ def test_any_flipped_byte_of_the_state_is_found(tmp_path):
     at = whole.index(np.load(path)["state/x"].tobytes())
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     with pytest.raises(CheckpointError, match="is damaged"):
-        Checkpoint(path, "late flights").load(Lbfgs(), PROBLEM.objective())
+        Checkpoint(path, LATE).load(Lbfgs(), PROBLEM.objective())
 
 
 def test_a_pickle_is_not_loaded(tmp_path):
@@ -102,12 +103,12 @@ def test_a_pickle_is_not_loaded(tmp_path):
 def test_another_problem_is_refused_saying_what_differs(tmp_path):
     path = checkpointed(tmp_path)
     other = rosenbrock(2)
-    with pytest.raises(CheckpointError, match=r"parameters differ(.|\n)*\[2\](.|\n)*\[9\]"):
-        run(Lbfgs(), other.objective(), other.start, checkpoint=Checkpoint(path, "late flights"))
-    with pytest.raises(CheckpointError, match="solver differ"):
-        run(Lbfgs(history=3), PROBLEM.objective(), PROBLEM.start, checkpoint=Checkpoint(path, "late flights"))
-    with pytest.raises(CheckpointError, match=r"problem differ(.|\n)*early flights(.|\n)*late flights"):
-        run(Lbfgs(), PROBLEM.objective(), PROBLEM.start, checkpoint=Checkpoint(path, "early flights"))
+    with pytest.raises(CheckpointError, match=r"other parameters(.|\n)*\[2\](.|\n)*\[9\]"):
+        run(Lbfgs(), other.objective(), other.start, checkpoint=Checkpoint(path, LATE))
+    with pytest.raises(CheckpointError, match="other solver"):
+        run(Lbfgs(history=3), PROBLEM.objective(), PROBLEM.start, checkpoint=Checkpoint(path, LATE))
+    with pytest.raises(CheckpointError, match=r"other data(.|\n)*early flights(.|\n)*late flights"):
+        run(Lbfgs(), PROBLEM.objective(), PROBLEM.start, checkpoint=Checkpoint(path, {"data": "early flights"}))
 
 
 def test_another_version_is_refused(tmp_path):
@@ -117,7 +118,7 @@ def test_another_version_is_refused(tmp_path):
     with path.open("wb") as file:
         np.savez(file, **arrays | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
     with pytest.raises(CheckpointError, match="version 99"):
-        Checkpoint(path, "late flights").load(Lbfgs(), PROBLEM.objective())
+        Checkpoint(path, LATE).load(Lbfgs(), PROBLEM.objective())
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_run(tmp_path):
