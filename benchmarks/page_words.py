@@ -125,6 +125,11 @@ SQUARES = """\
 Least squares, ridge regression, and a path of 100 lasso penalties, over the file in the page cache with a
 budget of 512 MiB; scikit-learn works on the array in memory.
 
+Some 80 ms of each of ours are the same for any number of rows: looking at the formula, planning, and the sample
+that the pass begins at. The pass takes 29 ns of processor time a row, 20 of them the Gram matrix, beside 10 for
+the gradient alone. That is why ridge regression, where scikit-learn makes the same Gram matrix of the array, is
+not further ahead.
+
 """
 
 SELECT = """\

@@ -10,6 +10,7 @@ import numpy as np
 from lazyml.errors import ParameterError
 from lazyml.runtime.shuffled import Layout
 from lazyml.solvers.objective import Objective
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.stochastic import Stochastic
 
 
@@ -33,6 +34,7 @@ class Adam(Stochastic):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        check_settings(self)
         super().__post_init__()
         if not (all(0 <= beta < 1 for beta in self.betas) and self.eps > 0 and self.weight_decay >= 0):
             raise ParameterError("not settings of Adam", expected="betas from 0 to below 1, eps > 0, weight_decay >= 0",

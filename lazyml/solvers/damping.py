@@ -10,6 +10,7 @@ import numpy as np
 
 from lazyml.errors import ParameterError
 from lazyml.solvers.objective import Objective, Point
+from lazyml.solvers.settings import check_settings
 
 
 class Aimed(Protocol):
@@ -43,6 +44,7 @@ class Damping:
     c1: float = 1e-4
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.lengths < 1 or self.rounds < 1:
             raise ParameterError("not a search for shorter steps", expected="lengths and rounds of at least 1",
                                  found=f"{self.lengths} and {self.rounds}")  # fmt: skip
@@ -70,6 +72,11 @@ class Damping:
                                        "elsewhere")  # fmt: skip
 
 
+def least_shown(objective: Objective, value: float) -> float:
+    """The least difference to a value that is more than the rounding of sums over rows."""
+    return 16 * objective.resolution * abs(value)
+
+
 def at_resolution(objective: Objective, state: Aimed) -> bool:
     """Whether the decrease that the quadratic model promises is below what the value can show."""
-    return -0.5 * state.slope <= 16 * objective.resolution * abs(state.value)
+    return -0.5 * state.slope <= least_shown(objective, state.value)

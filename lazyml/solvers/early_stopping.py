@@ -22,6 +22,7 @@ from lazyml.expr.show import formula
 from lazyml.functions import compute
 from lazyml.functions.elementwise import where
 from lazyml.functions.random import random_uniform
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.structure import SUMS, find_structure, is_total, row_leaves
 
 HELD_OUT_STREAM = 2**62
@@ -63,6 +64,7 @@ class EarlyStopping:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not (0 < self.fraction < 1 and self.patience >= 1 and self.min_delta >= 0):
             raise ParameterError("not a rule for stopping early", found=self,
                                  expected="fraction within 0 and 1, patience >= 1, min_delta >= 0")  # fmt: skip

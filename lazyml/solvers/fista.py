@@ -9,8 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.damping import least_shown
 from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 
@@ -71,6 +73,7 @@ class Fista:
     state: ClassVar[type] = FistaState
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not (self.grow >= 1 and 0 < self.shrink < 1 and self.max_trials >= 1):
             raise ParameterError("not a search for FISTA", expected="grow >= 1, shrink within 0 and 1, max_trials >= 1",
                                  found=f"{self.grow}, {self.shrink}, {self.max_trials}")  # fmt: skip
@@ -107,7 +110,7 @@ class Fista:
             length *= self.shrink
         if not any_finite:
             raise objective.not_finite(point, "at every step tried", "scale the columns, or start elsewhere")
-        noise = dot(g, change) <= 16 * objective.resolution * abs(state.value)
+        noise = dot(g, change) <= least_shown(objective, state.value)
         return replace(state, outcome=Outcome.PRECISION if noise else Outcome.LINE_SEARCH)
 
     @staticmethod

@@ -9,8 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.damping import least_shown
 from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 
@@ -70,6 +72,7 @@ class GradientDescent:
     state: ClassVar[type] = DescentState
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.step_size is not None and not 0 < self.step_size < math.inf:
             raise ParameterError("not a step size", expected="a number > 0, or None to adapt", found=self.step_size)
         if self.memory < 1:
@@ -89,7 +92,7 @@ class GradientDescent:
         found = self._backtrack(objective, state)
         if found is None:
             slope = dot(state.gradient, state.gradient)
-            noise = state.length * slope <= 16 * objective.resolution * abs(state.value)
+            noise = state.length * slope <= least_shown(objective, state.value)
             return replace(state, outcome=Outcome.PRECISION if noise else Outcome.LINE_SEARCH)
         length, point = found
         s, y = point.x - state.x, point.gradient - state.gradient

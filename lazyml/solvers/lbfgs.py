@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.damping import at_resolution
 from lazyml.solvers.line_search import Wolfe, search
 from lazyml.solvers.metric import apply_inverse
 from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 # A pair whose curvature s'y / (|s| |y|) is below this is rounding, and would make the inverse Hessian explode.
@@ -40,6 +42,11 @@ class LbfgsState:
         """The largest move that the next step would make: with curvature known, an estimate of the error of ``x``."""
         return max_abs(self.direction)
 
+    @property
+    def slope(self) -> float:
+        """How fast the objective falls along the next step."""
+        return dot(self.gradient, self.direction)
+
 
 @dataclass(frozen=True)
 class Lbfgs:
@@ -64,6 +71,7 @@ class Lbfgs:
     state: ClassVar[type] = LbfgsState
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.history < 1:
             raise ParameterError("not a history for L-BFGS", expected="at least 1 pair", found=self.history)
 
@@ -130,20 +138,3 @@ def with_pair(
         return steps, changes
     first = max(len(steps) - history + 1, 0)
     return (*steps[first:], s), (*changes[first:], y)
-
-
-class Aimed(Protocol):
-    """A state that knows its next step."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def gradient(self) -> np.ndarray: ...
-    @property
-    def direction(self) -> np.ndarray: ...
-
-
-def at_resolution(objective: Objective, state: Aimed) -> bool:
-    """Whether the decrease that the model ``g'Hg / 2`` promises is below what the value can show."""
-    promised = -0.5 * dot(state.gradient, state.direction)
-    return promised <= 16 * objective.resolution * abs(state.value)

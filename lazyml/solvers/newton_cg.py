@@ -9,9 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.damping import least_shown
 from lazyml.solvers.lbfgs import two_loop, with_pair
 from lazyml.solvers.objective import Objective
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 _INDEPENDENT = 1e-8  # of its length: what is left of a direction beside those that are there already
@@ -78,6 +80,7 @@ class NewtonCG:
     state: ClassVar[type] = NewtonCGState
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.columns < 1 or self.history < 1 or self.max_rounds < 1:
             raise ParameterError("not a configuration of Newton-CG", expected="columns, history and rounds of at least "
                                  "1", found=f"{self.columns}, {self.history} and {self.max_rounds}")  # fmt: skip
@@ -93,7 +96,7 @@ class NewtonCG:
         """One iteration; where no step lowers the objective the state carries the outcome."""
         state = self._explored(objective, state)
         p, left, promised = _model(state)
-        at_rest = promised <= 16 * objective.resolution * abs(state.value)
+        at_rest = promised <= least_shown(objective, state.value)
         if not np.any(p):
             return replace(state, outcome=Outcome.PRECISION if at_rest else Outcome.LINE_SEARCH)
         steps, changes = with_pair(state.steps, state.changes, p, left - state.gradient, self.history)

@@ -8,9 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.damping import least_shown
 from lazyml.solvers.lbfgs import two_loop, with_pair
 from lazyml.solvers.objective import Objective, Penalised, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.vectors import dot, euclidean, max_abs
 
 
@@ -67,6 +69,7 @@ class Owlqn:
     state: ClassVar[type] = OwlqnState
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.history < 1 or self.max_trials < 1:
             raise ParameterError("not a configuration of OWL-QN", expected="a history and trials of at least 1",
                                  found=f"{self.history} and {self.max_trials}")  # fmt: skip
@@ -82,7 +85,7 @@ class Owlqn:
     def step(self, objective: Objective, state: OwlqnState) -> OwlqnState:
         """One iteration; a search that fails is tried once more without the pairs, then the state has the outcome."""
         promised = -0.5 * dot(state.slope, state.direction)
-        at_rest = promised <= 16 * objective.resolution * abs(state.value)
+        at_rest = promised <= least_shown(objective, state.value)
         point = self._search(objective, state, state.direction, 1.0 if state.steps else _first(state.slope))
         steps, changes = state.steps, state.changes
         if point is None and steps and not at_rest:

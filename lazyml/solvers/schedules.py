@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from lazyml.errors import ParameterError
+from lazyml.solvers.settings import check_settings
 
 
 class Schedule(Protocol):
@@ -48,6 +49,7 @@ class InverseTime:
     epochs: None = None
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not (self.decay >= 0 and 0 <= self.power <= 1):
             raise ParameterError("not a schedule", expected="decay >= 0 and a power from 0 to 1",
                                  found=f"{self.decay}, {self.power}")  # fmt: skip
@@ -72,6 +74,7 @@ class Cosine:
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not 0 <= self.warmup < self.epochs:
             raise ParameterError("not a schedule", expected="epochs > warmup >= 0",
                                  found=f"epochs={self.epochs}, warmup={self.warmup}")  # fmt: skip

@@ -12,6 +12,7 @@ from lazyml.errors import ParameterError
 from lazyml.runtime.shuffled import Layout
 from lazyml.solvers.objective import Objective
 from lazyml.solvers.schedules import Schedule
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.stochastic import Stochastic, curvature_of_batches
 
 
@@ -47,6 +48,7 @@ class Sgd(Stochastic):
     proximal: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_settings(self)
         super().__post_init__()
         if not 0 <= self.momentum < 1 or (self.nesterov and not self.momentum):
             raise ParameterError("not a momentum", expected="from 0 to below 1, and above 0 for Nesterov's",

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from lazyml.solvers.damping import least_shown
 from lazyml.solvers.objective import Objective
 
 _AFTER = 4  # passes that a fit takes, or fewer, once the metric is the Hessian of all rows near the minimum
@@ -36,7 +37,7 @@ def is_slow(objective: Objective, value: float, before: float, after: float) -> 
     >>> is_slow(curved, 1.0, before=1e-2, after=1e-4), is_slow(curved, 1.0, before=1e-2, after=5e-3)
     (False, True)
     """
-    least = 16 * objective.resolution * abs(value)
+    least = least_shown(objective, value)
     if objective.shared or not after > least:
         return False
     left = math.log(after / max(least, 1e-300)) / math.log(before / after) if after < before else math.inf

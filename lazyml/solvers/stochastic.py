@@ -19,6 +19,7 @@ from lazyml.runtime.shuffled import Layout
 from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.schedules import Schedule, find_schedule
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.vectors import euclidean, max_abs
 
 _LIMITS = "learning_rate > 0, batch_size >= 1, patience >= 1, min_delta >= 0, seed from 0 to 2**63 - 1"
@@ -78,6 +79,7 @@ class Stochastic:
     state: ClassVar[type] = EpochState
 
     def __post_init__(self) -> None:
+        check_settings(self)
         find_schedule(self.schedule)
         rate = self.learning_rate
         wrong = {

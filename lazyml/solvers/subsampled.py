@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from lazyml.solvers.damping import Damping
-from lazyml.solvers.lbfgs import LbfgsState, at_resolution, two_loop, with_pair
+from lazyml.solvers.damping import Damping, at_resolution
+from lazyml.solvers.lbfgs import LbfgsState, two_loop, with_pair
 from lazyml.solvers.line_search import Step, Wolfe, search
 from lazyml.solvers.metric import Hessian, apply_inverse
 from lazyml.solvers.objective import Objective, Point
@@ -16,7 +16,6 @@ from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
 from lazyml.solvers.staleness import is_slow, nowhere
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
-from lazyml.solvers.vectors import dot
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +28,6 @@ class SubsampledState(LbfgsState):
     slow: bool = field(default=False, kw_only=True)
     own: bool = field(default=False, kw_only=True)
     origin: np.ndarray = field(default_factory=nowhere, kw_only=True)
-
-    @property
-    def slope(self) -> float:
-        """How fast the objective falls along the next step."""
-        return dot(self.gradient, self.direction)
 
     @property
     def promised(self) -> float:

@@ -12,6 +12,7 @@ from lazyml.errors import ParameterError
 from lazyml.runtime.shuffled import Layout
 from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
+from lazyml.solvers.settings import check_settings
 from lazyml.solvers.stochastic import curvature_of_batches, residual
 from lazyml.solvers.vectors import max_abs
 
@@ -72,10 +73,13 @@ class Svrg:
     state: ClassVar[type] = SvrgState
 
     def __post_init__(self) -> None:
+        check_settings(self)
         rate = self.learning_rate
-        if (rate is not None and not 0 < rate < math.inf) or self.batch_size < 1 or not 0 <= self.seed < 2**63:
+        wrong = rate is not None and not 0 < rate < math.inf
+        if wrong or self.batch_size < 1 or self.max_halvings < 1 or not 0 <= self.seed < 2**63:
             raise ParameterError("not settings of SVRG", found=self,
-                                 expected="learning_rate > 0, batch_size >= 1, seed from 0 to 2**63 - 1")  # fmt: skip
+                                 expected="learning_rate > 0, batch_size and max_halvings >= 1, seed from 0 to "
+                                 "2**63 - 1")  # fmt: skip
 
     def init(self, objective: Objective, x: np.ndarray) -> SvrgState:
         """The state at the start: one pass, and some minibatches where a learning rate is looked for."""

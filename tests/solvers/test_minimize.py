@@ -15,7 +15,7 @@ from lazyml.errors import (
     ParameterError,
     ShapeError,
 )
-from lazyml.solvers import Lbfgs, Objective
+from lazyml.solvers import Adam, Fista, Lbfgs, Objective, Sgd, Svrg
 from lazyml.solvers.minimize import minimize as lazyml_minimize
 
 # Not as an attribute of the package, which may offer the function under the same name.
@@ -162,3 +162,24 @@ def test_checkpoint_of_another_formula_is_refused(tmp_path):
 
 def interrupt(result):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("make", "setting"),
+    [(Lbfgs, {"history": "a"}), (Lbfgs, {"history": 2.5}), (Fista, {"grow": "a"}), (Lbfgs, {"history": True}),
+     (Adam, {"learning_rate": "a"}), (Sgd, {"seed": 1.5}), (Svrg, {"max_halvings": 0})],
+)  # fmt: skip
+def test_settings_of_another_type(make, setting):
+    with pytest.raises(ParameterError, match=next(iter(setting))):
+        make(**setting)
+
+
+def test_a_time_between_saves_that_is_none(tmp_path):
+    for every in ("30", -1, float("nan")):
+        with pytest.raises(ParameterError, match="time between two saves"):
+            minimize(FakeLoss(), checkpoint=tmp_path / "c", checkpoint_every=every)
+
+
+def test_early_stopping_that_is_no_rule():
+    with pytest.raises(ParameterError, match="rule for early stopping"):
+        minimize(FakeLoss(), early_stopping="soon")
