@@ -12,7 +12,7 @@ from typing import Any
 from lazyml import trees
 from lazyml.codegen.compiled import CompiledTile
 from lazyml.codegen.functions import Tile
-from lazyml.codegen.interpret import InterpretedTile, evaluate_small
+from lazyml.codegen.interpret import evaluate_small
 from lazyml.config import SETTINGS
 from lazyml.errors import FileChangedError, ParameterError, ShapeError, UnsupportedError
 from lazyml.expr import build
@@ -129,13 +129,8 @@ class Program:
         return self._ready.tiles
 
     @property
-    def fingerprint(self) -> str:
-        """Identifies the formulas and the data: equal in two processes when both are the same."""
-        return self._ready.fingerprint
-
-    @property
     def fingerprints(self) -> dict[str, str]:
-        """Of the formulas and of the data, apart."""
+        """Identify the "formula" and the "data": equal in two processes when both are the same."""
         return self._ready.fingerprints
 
     @property
@@ -158,7 +153,8 @@ class Program:
         gives the formulas as they are after it; `stage="source"` gives the generated code.
         """
         if stage == "plan":
-            kernels = [[self._kernel_text(tile) for tile in one.tiles] for one in self._ready.functions]
+            chosen = self._options.backend == "auto"
+            kernels = [[tile.about(chosen) for tile in one.tiles] for one in self._ready.functions]
             return explain_plan(self.plan, kernels)
         if stage == "source":
             return self.source
@@ -168,14 +164,6 @@ class Program:
             return explain_stage(self._given, stage)
         known = ", ".join(repr(name) for name in ("plan", "rewrites", *NAMES, "source"))
         raise UnsupportedError("no such stage to explain", expected=f"one of {known}", found=repr(stage))
-
-    def _kernel_text(self, tile: Tile) -> str:
-        if isinstance(tile, InterpretedTile):
-            small = self._options.backend == "auto"
-            return "NumPy interpreter" + (", since the data is too small to be worth compiling for" if small else "")
-        parts = f" in {tile.parts} parts" if tile.parts else ""
-        when = "cached, nothing to compile" if tile.is_kept() else "to be compiled at first use"
-        return f"{tile.name[:17]}{parts} · {when}"
 
     def prepare(self) -> Program:
         """Return when every kernel is loaded or compiled."""
@@ -331,7 +319,7 @@ class Program:
         spans = tuple([span_of(rows, a_pass.rows) for a_pass in plan.passes])
         given = bind(plan.parameters, params)
         known = ready.given(spans) | given
-        call = self.journal.call(ready.fingerprint, given, spans) if self.journal is not None else None
+        call = self.journal.call(ready.fingerprints, given, spans) if self.journal is not None else None
         run = Run(known, spans, file_sinks, begin, call)
         kernels_there = ready.prepared or self._prepare(ahead=True)
         ready.pins.make_room()

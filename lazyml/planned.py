@@ -176,15 +176,8 @@ class Planned:
             self.remembered.clear()
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Identifies the formulas and the data."""
-        place = {node: at for at, node in enumerate(topological(self.outputs))}
-        text = repr((encode(*self.outputs), [place[node] for node in self.outputs]))
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """The same apart: what tells formulas on any data from others, and what tells data from others."""
+        """What tells formulas on any data from others, and what tells data from others."""
         nodes, keys = [], []
         for op, src, arg, dtype, shape in encode(*self.outputs):
             keys += [repr(arg)] if op == "source" else []

@@ -55,11 +55,12 @@ class SliceCalls:
     def _tile(self, blocks: Blocks, known: Mapping[Node, Values]) -> Callable[..., None]:
         """The tile function with these small values; its memory is that of the last call with such blocks."""
         tile = self._functions.own
-        call: Any = self._calls.get(blocks)
-        if call is None:
-            call = self._calls[blocks] = tile.call(blocks)
-        call.take(tile.forms(known))
-        return call  # type: ignore[no-any-return]
+        found: Any = self._calls.get(blocks)
+        if found is None:
+            found = self._calls[blocks] = tile.call(blocks)
+        found.take(tile.forms(known))
+        call: Callable[..., None] = found
+        return call
 
     def _fill(
         self, tile: Callable[..., None], tiling: Tiling, first: int, last: int, partials: Sequence[Values]

@@ -70,6 +70,12 @@ class CompiledTile:
         """How many functions a long one is cut into; 0 where it is one."""
         return self.source.parts.count("@jit.part")
 
+    def about(self, chosen: bool) -> str:
+        """Its name, and whether there is machine code of it."""
+        parts = f" in {self.parts} parts" if self.parts else ""
+        when = "cached, nothing to compile" if self.is_kept() else "to be compiled at first use"
+        return f"{self.name[:17]}{parts} · {when}"
+
     def is_kept(self) -> bool:
         """Whether the machine code is in this process or on disk."""
         return self._loaded is not None or kernel_cache.is_kept("tile", self._text)

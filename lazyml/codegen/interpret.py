@@ -57,6 +57,10 @@ class InterpretedTile:
         self._pages = [(node, node.shape[1:]) for node in a_pass.sources]
         prepare_users(self.rows_order)
 
+    def about(self, chosen: bool) -> str:
+        """What it is, and why, where nobody asked for it."""
+        return "NumPy interpreter" + (", since the data is too small to be worth compiling for" if chosen else "")
+
     def bind(self, inputs: Mapping[Node, Values], blocks: Blocks) -> Callable[[int], Callable[..., None]]:
         """For one run: a function that gives each worker its own call. There are no blocks: a page is one."""
 

@@ -21,7 +21,6 @@ from lazyml.models import plots
 from lazyml.models.tables import print_facts, print_table
 
 L2 = 1e-4
-TOLERANCE = 1e-4  # on the coefficients; the scores stand still long before
 
 MODEL_FILE = f"""\
 # Was a flight more than 15 minutes late on arrival? What `lazyml demo` trained, as a declaration.
@@ -39,10 +38,6 @@ loss  = "mean(log(1 + exp(score)) - late * score) + 0.5 * l2 * sum(w**2)"
 
 [hyper]
 l2 = {L2}
-
-[solver]
-name      = "lbfgs"
-tolerance = {TOLERANCE}
 
 [predict]
 probability = "sigmoid(score)"
@@ -74,9 +69,11 @@ def run(folder: Path, *, memory: str = "64 MiB", threads: int | None = None, row
     print(program.explain())
 
     start = {"w": np.zeros(X.shape[1]), "b": 0.0}
-    fit = lz.minimize(loss, start=start, solver="lbfgs", tolerance=TOLERANCE, **resources)
+    fit = lz.minimize(loss, start=start, **resources)
     _heading("Training")
-    print_table("L-BFGS", ["iteration", "objective", "gradient", "passes", "seconds"], report.history_rows(fit.history))
+    solver, _, why = fit.reason.partition(": ")
+    print_table(solver, ["iteration", "objective", "gradient", "passes", "seconds"], report.history_rows(fit.history))
+    print(why)
     print(fit.message)
 
     truth, probability, scores = evaluate(folder, fit.params, resources)
@@ -87,8 +84,7 @@ def run(folder: Path, *, memory: str = "64 MiB", threads: int | None = None, row
 
     (folder / "model.toml").write_text(MODEL_FILE, encoding="utf-8")
     built = models.build(models.load_definition(folder / "model.toml"))
-    settings = {"solver": "lbfgs", "tolerance": TOLERANCE}
-    models.fitted_model(built, fit, settings).save(folder / "model.safetensors", force=True)
+    models.fitted_model(built, fit, {"solver": "auto"}).save(folder / "model.safetensors", force=True)
     plots.plot_convergence(fit.history, folder / "convergence.png")
     report.plot_calibration(truth, probability, rate, folder / "calibration.png")
 
@@ -130,10 +126,10 @@ def _summary(program: Any, fit: Any, memory: str, path: Path, seconds: float) ->
     speed = (last.passes - first.passes) * one.bytes_read / max(last.seconds - first.seconds, 1e-9)
     _heading("What it took")
     facts = [
-        ("passes", f"{fit.passes} over {format_bytes(one.bytes_read)}"),
+        ("passes", f"{fit.passes:.3g} over {format_bytes(one.bytes_read)}"),
         ("seconds", f"{first.seconds:.2f} for the first, which compiles when no kernel is cached; "
                     f"{last.seconds - first.seconds:.2f} for the others"),
-        ("speed", f"{speed / 1e9:.2f} GB/s through loss, gradient and solver"),
+        ("speed", f"{speed / 1e9:.2f} GB/s through passes and solver"),
         ("memory", f"{format_bytes(one.peak_bytes)} at most, {format_bytes(program.peak_bytes)} stated by the plan, "
                    f"{memory} allowed, {format_bytes(path.stat().st_size)} on disk"),
         ("demo", f"{seconds:.1f} s in all"),

@@ -43,7 +43,7 @@ def history_rows(history: Sequence[Any]) -> list[list[str]]:
     """The training at a glance: rows at 0, 1, 2, 5, 10, 20, 50 ... and the last."""
     shown = {0, len(history) - 1, *(step * 10**power for power in range(5) for step in (1, 2, 5))}
     return [
-        [str(i), f"{row.value:.8f}", f"{row.gradient_norm:.1e}", str(row.passes), f"{row.seconds:.2f}"]
+        [str(i), f"{row.value:.8f}", f"{row.gradient_norm:.1e}", f"{row.passes:.4g}", f"{row.seconds:.2f}"]
         for i, row in enumerate(history)
         if i in shown
     ]

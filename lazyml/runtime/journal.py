@@ -146,9 +146,11 @@ class Journal:
         self._found: list[CallRecord] = []
         self._lock = threading.Lock()
 
-    def call(self, fingerprint: str, params: Mapping[Any, Values], spans: Sequence[range]) -> CallJournal:
+    def call(
+        self, fingerprints: Mapping[str, str], params: Mapping[Any, Values], spans: Sequence[range]
+    ) -> CallJournal:
         """For a call that begins. What was restored counts as long as the same calls are made in the same order."""
-        program, key = _key(fingerprint, {}, spans), _key(fingerprint, params, spans)
+        program, key = _key(fingerprints, {}, spans), _key(fingerprints, params, spans)
         if self._found and self._found[0].key == key:
             record = self._found.pop(0)
         else:
@@ -181,9 +183,9 @@ class Journal:
             self._lock.release()
 
 
-def _key(fingerprint: str, params: Mapping[Any, Values], spans: Sequence[range]) -> str:
+def _key(fingerprints: Mapping[str, str], params: Mapping[Any, Values], spans: Sequence[range]) -> str:
     """Identifies a call."""
-    found = hashlib.sha256(f"{fingerprint} {spans}".encode())
+    found = hashlib.sha256(f"{dict(fingerprints)} {spans}".encode())
     for name, value in sorted((node.arg, value) for node, value in params.items()):
         found.update(f"{name} {value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
     return found.hexdigest()

@@ -9,17 +9,19 @@ import numpy as np
 
 from lazyml.array import Array
 from lazyml.errors import ConvergenceWarning, ParameterError, SeparationWarning, ShapeError
+from lazyml.expr import build as b
 from lazyml.origins import warn
 from lazyml.selection.folds import find_folds
 from lazyml.selection.grid import points
 from lazyml.selection.table import Selection, candidate, chosen
-from lazyml.solvers import Outcome
+from lazyml.solvers import Outcome, Result
 from lazyml.solvers.column_passes import Column
 from lazyml.solvers.columns import ColumnFit, Columns
-from lazyml.solvers.minimize import trained_parameters
+from lazyml.solvers.minimize import minimize, trained_parameters
+from lazyml.solvers.objective import whole
 from lazyml.solvers.partition import NONE_HELD
 from lazyml.solvers.registry import nearest
-from lazyml.solvers.structure import row_leaves
+from lazyml.solvers.structure import put, row_leaves
 
 
 def select_loss(
@@ -58,16 +60,28 @@ def select_loss(
         results = [fit.result for fit in fits[mine]]
         groups.append(tuple(results))
         table.append(candidate(point, scores[mine], max(r.passes for r in results), all(r.converged for r in results)))
-    model = None
+    model, passes = None, columns.passes
     if refit and folds:
         best = chosen(table, rule, larger_is_better)
-        (again,) = columns.fit([Column(settings[best], NONE_HELD, best)], pilots)
-        warn_of([again])
-        model = again.result
+        model = _of_all_rows(loss, settings[best], groups[best][0], tolerance, max_iterations, resources)
+        passes = whole(passes + model.passes)
     name = "loss held out" if folds else "loss of the rows trained on"
     return Selection(tuple(table), name if score is None else getattr(score, "label", None) or "score",
-                     larger_is_better, rule, columns.passes, f"{len(fits)} fits shared passes; {columns.reason}",
+                     larger_is_better, rule, passes, f"{len(fits)} fits shared passes; {columns.reason}",
                      tuple(groups), model)  # fmt: skip
+
+
+def _of_all_rows(
+    loss: Array, settings: Mapping[str, float], near: Result, tolerance: float, max_iterations: int,
+    resources: Mapping[str, Any],
+) -> Result:  # fmt: skip
+    """The fit with these settings to all rows, a fit of its own: it shares no passes, and may take Hessians of them."""
+    fixed = {p.node: b.const(settings[p.name], p.node.dtype) for p in loss.parameters() if p.name in settings}
+    alone = Array(put(loss.node, fixed))
+    found = minimize(alone, near.params, tolerance=tolerance, max_iterations=max_iterations, progress=False,
+                     **resources)  # fmt: skip
+    warn_of([ColumnFit(Column(settings), found, float("nan"))])
+    return found
 
 
 def warn_of(fits: Sequence[ColumnFit], names: Sequence[str] | None = None) -> None:

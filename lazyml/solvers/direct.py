@@ -10,7 +10,8 @@ import numpy as np
 from lazyml.errors import ParameterError
 from lazyml.solvers.metric import Hessian
 from lazyml.solvers.newton import Newton, NewtonState, newton_state
-from lazyml.solvers.objective import Objective, Penalised, Point
+from lazyml.solvers.objective import Objective, Point
+from lazyml.solvers.oracle import Penalised
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_hessian
 from lazyml.solvers.vectors import dot, max_abs

@@ -104,7 +104,8 @@ class EarlyStopping:
                                  formula=formula(loss), expected="one number of rows", found=f"{counts}",
                                  fix="give EarlyStopping(formula=...) and train on the other rows")  # fmt: skip
         if self.rows is None:
-            return random_uniform(Array(like), self.seed, HELD_OUT_STREAM) < self.fraction  # type: ignore[no-any-return]
+            drawn: Array = random_uniform(Array(like), self.seed, HELD_OUT_STREAM)
+            return drawn < self.fraction
         if not isinstance(self.rows, Array) or self.rows.dtype != np.bool_:
             raise DtypeError("rows to hold out are told by True and False", expected="an Array of bool",
                              found=getattr(self.rows, "dtype", type(self.rows).__name__),
@@ -152,7 +153,8 @@ def _kept(value: Node, keep: Array) -> Node:
     rows: Any = Array(apply("choose_rows", keep.node, size.mask)) if isinstance(size, ChosenRows) else keep
     if len(value.shape) == 2:
         rows = rows[:, None] if axis == 0 else rows[None, :]
-    return where(rows, Array(value), Array(b.const(0, value.dtype))).node  # type: ignore[no-any-return]
+    kept: Array = where(rows, Array(value), Array(b.const(0, value.dtype)))
+    return kept.node
 
 
 def rule_of(given: Any) -> EarlyStopping | None:

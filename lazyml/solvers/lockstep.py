@@ -84,8 +84,8 @@ def in_lockstep(jobs: Sequence[Job], evaluate: Evaluate) -> list[Any]:
             waiting: dict[int, Sequence[Any]] = {}
             for number, given in answers.items():
                 points = runs[number].resume(given)
-                if runs[number].error is not None:
-                    raise runs[number].error  # type: ignore[misc]
+                if (error := runs[number].error) is not None:
+                    raise error
                 if points is not None:
                     waiting[number] = points
             answers = dict(_answered(waiting, evaluate)) if waiting else {}

@@ -9,7 +9,8 @@ import numpy as np
 
 from lazyml.solvers.damping import Damping, at_resolution
 from lazyml.solvers.metric import Hessian, apply_inverse
-from lazyml.solvers.objective import Objective, Penalised, Point
+from lazyml.solvers.objective import Objective, Point
+from lazyml.solvers.oracle import Penalised
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.proximal import minimum_of_model
 from lazyml.solvers.vectors import dot, max_abs

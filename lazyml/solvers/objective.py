@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lazyml.errors import NonFiniteError, ParameterError, ShapeError
 from lazyml.runtime.shuffled import Layout
 from lazyml.solvers.metric import Hessian
+from lazyml.solvers.oracle import Batches, MinibatchOf, Penalised, RunCost
 from lazyml.solvers.vectors import describe
 
 Params = dict[str, np.ndarray]
@@ -27,17 +28,6 @@ Pair = Callable[[Params, Params], tuple[Answer, Answer]]
 
 # Relative roughness of a float64 sum over many rows, seen as a function of the parameters: some tens of the last place.
 RESOLUTION = 64 * float(np.finfo(np.float64).eps)
-
-
-class RunCost(Protocol):
-    """What one run of the oracle cost; ``program.last_run`` is one."""
-
-    @property
-    def passes(self) -> float: ...
-    @property
-    def bytes_read(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
 
 
 class Counts(NamedTuple):
@@ -63,45 +53,6 @@ class Point:
     @property
     def finite(self) -> bool:
         return math.isfinite(self.value) and bool(np.isfinite(self.gradient).all())
-
-
-class Penalised(Protocol):
-    """A penalty with kinks, as ``penalty.Penalty`` has it."""
-
-    @property
-    def weights(self) -> np.ndarray: ...
-    @property
-    def separable(self) -> bool: ...
-    def value(self, x: np.ndarray) -> float: ...
-    def within(self, x: np.ndarray) -> np.ndarray: ...
-    def free(self, x: np.ndarray) -> np.ndarray: ...
-    def leaves(self, parameters: np.ndarray) -> bool: ...
-    def step(self, x: np.ndarray, length: float) -> np.ndarray: ...
-    def subgradient(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray: ...
-    def residual(self, x: np.ndarray, gradient: np.ndarray) -> float: ...
-    def minimum_of_model(self, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray: ...
-
-
-class MinibatchOf(Protocol):
-    """The objective as some rows estimate it, in the flat vector."""
-
-    rows: int
-
-    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]: ...
-    def pair(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]: ...
-
-
-class Batches(Protocol):
-    """All minibatches of an objective, as ``minibatch.Minibatches`` has them."""
-
-    rows: int
-
-    @property
-    def last_run(self) -> RunCost: ...
-    def layout(self) -> Layout: ...
-    def epoch(
-        self, layout: Layout, batch_size: int, seed: int, number: int, at: np.ndarray | None = None
-    ) -> Generator[MinibatchOf]: ...
 
 
 class Sample(NamedTuple):

@@ -10,7 +10,8 @@ import numpy as np
 from lazyml.errors import ParameterError
 from lazyml.solvers.damping import least_shown
 from lazyml.solvers.lbfgs import two_loop, with_pair
-from lazyml.solvers.objective import Objective, Penalised, Point
+from lazyml.solvers.objective import Objective, Point
+from lazyml.solvers.oracle import Penalised
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.settings import check_settings
 from lazyml.solvers.vectors import dot, euclidean, max_abs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lazyml.solvers.metric import Hessian
-from lazyml.solvers.objective import Penalised
+from lazyml.solvers.oracle import Penalised
 
 
 def minimum_of_model(penalty: Penalised, x: np.ndarray, gradient: np.ndarray, hessian: Hessian) -> np.ndarray:

@@ -8,6 +8,7 @@ the parameters that it met, since another pass would be needed for more; the val
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -64,7 +65,7 @@ class EpochState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stochastic:
+class Stochastic(ABC):
     """The loop over epochs and minibatches; a kind of solver adds ``memory`` and ``move``."""
 
     learning_rate: float | None = None
@@ -91,17 +92,17 @@ class Stochastic:
         for what in (what for what, is_wrong in wrong.items() if is_wrong):
             raise ParameterError(f"not {what} for {type(self).__name__}", found=self, expected=_LIMITS)
 
+    @abstractmethod
     def memory(self, size: int) -> tuple[np.ndarray, ...]:
         """What is kept from step to step, at the start."""
-        raise NotImplementedError
 
+    @abstractmethod
     def move(self, x: np.ndarray, gradient: np.ndarray, rate: float, step: int, memory: tuple[np.ndarray, ...]) -> None:
         """Change ``x`` and ``memory`` by one step, the ``step``-th from 1."""
-        raise NotImplementedError
 
+    @abstractmethod
     def default_rate(self, objective: Objective, x: np.ndarray, layout: Layout) -> float:
         """The learning rate where none is given."""
-        raise NotImplementedError
 
     def init(self, objective: Objective, x: np.ndarray) -> EpochState:
         """The state at the start: one pass over all rows, and some minibatches where a learning rate is looked for."""

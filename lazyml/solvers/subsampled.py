@@ -14,6 +14,7 @@ from lazyml.solvers.metric import Hessian, apply_inverse
 from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
+from lazyml.solvers.renewing import Renewing
 from lazyml.solvers.staleness import is_slow, nowhere
 from lazyml.solvers.subsampled_kinks import SubsampledProximalNewton
 
@@ -36,7 +37,7 @@ class SubsampledState(LbfgsState):
 
 
 @dataclass(frozen=True)
-class SubsampledNewton:
+class SubsampledNewton(Renewing[SubsampledState]):
     """Newton's method on a sample in memory, then L-BFGS on all rows in the metric of the sample's Hessian.
 
         x0 = argmin of the sample's objective,    H = its Hessian there
@@ -78,13 +79,13 @@ class SubsampledNewton:
     def init(self, objective: Objective, x: np.ndarray) -> SubsampledState:
         """The state at the sample's minimum: the sample and one pass."""
         point, hessian, own = start_with_metric(objective, self.seed, x)
-        state = self._in_metric_of(objective, point, hessian, own)
+        state = self.in_metric_of(objective, point, hessian, own)
         return state if own else replace(state, origin=x)
 
     def step(self, objective: Objective, state: SubsampledState) -> SubsampledState:
         """One iteration; a search that fails is tried once more without the pairs, then the state has the outcome."""
         if state.slow:
-            return self._newton_step(objective, state)
+            return self.newton_step(objective, state)
         at_rest = at_resolution(objective, state)
         renews = not at_rest and objective.has_hessian
         start = Point(state.x, state.value, state.gradient)
@@ -97,9 +98,9 @@ class SubsampledNewton:
         if renews:
             point = tried[0] if tried and tried[0].finite and tried[0].value < state.value else start
             if state.own and point is start and tried:
-                return self._shorter(objective, state, tried[0])
+                return self.shorter(objective, state, tried[0])
             at = state.origin if len(state.origin) else point.x
-            return replace(self._in_metric_of(objective, *objective.with_hessian(at), own=True), slow=True)
+            return replace(self.in_metric_of(objective, *objective.with_hessian(at), own=True), slow=True)
         if state.steps and not at_rest:
             afresh = -apply_inverse(state.root, state.gradient)
             accepted = search(objective, start, afresh, 1.0, self.wolfe)
@@ -116,25 +117,8 @@ class SubsampledNewton:
                         steps=steps, changes=changes, own=False, origin=nowhere())  # fmt: skip
         return replace(newer, slow=is_slow(objective, newer.value, -state.slope, -newer.slope))
 
-    def _newton_step(self, objective: Objective, state: SubsampledState) -> SubsampledState:
-        """One iteration that ends with the Hessian of all rows there, as one of Newton's method does."""
-        point, hessian = objective.with_hessian(state.x + state.direction)
-        if self.damping.lowers(objective, state, 1.0, point.value) and point.finite and hessian.finite:
-            newer = self._in_metric_of(objective, point, hessian, own=True)
-            return replace(newer, slow=is_slow(objective, newer.value, -state.slope, -newer.slope))
-        return self._shorter(objective, state, point)
-
-    def _shorter(self, objective: Objective, state: SubsampledState, tried: Point) -> SubsampledState:
-        """The end of an iteration whose full step was refused: a shorter one, with the Hessian of all rows there."""
-        for length in self.damping.shorter(objective, state, tried):
-            point, hessian = objective.with_hessian(state.x + length * state.direction)
-            if point.finite and hessian.finite:
-                return replace(self._in_metric_of(objective, point, hessian, own=True), slow=True)
-        at_rest = at_resolution(objective, state)
-        return replace(state, outcome=Outcome.DECREMENT if at_rest else Outcome.LINE_SEARCH)
-
-    @staticmethod
-    def _in_metric_of(objective: Objective, point: Point, hessian: Hessian, own: bool) -> SubsampledState:
+    def in_metric_of(self, objective: Objective, point: Point, hessian: Hessian, own: bool) -> SubsampledState:
+        """With no pairs yet."""
         root = hessian.inverse_root(objective.hessian_resolution)
         direction = -apply_inverse(root, point.gradient)
         return SubsampledState(point.x, point.value, point.gradient, direction, (), (), root=root, own=own)

@@ -14,6 +14,7 @@ from lazyml.solvers.objective import Objective, Point
 from lazyml.solvers.outcome import Outcome
 from lazyml.solvers.pilot import start_with_metric
 from lazyml.solvers.proximal import minimum_of_model
+from lazyml.solvers.renewing import Renewing
 from lazyml.solvers.staleness import is_slow, nowhere
 from lazyml.solvers.vectors import dot, euclidean, max_abs
 
@@ -56,7 +57,7 @@ class KinkedState:
 
 
 @dataclass(frozen=True)
-class SubsampledProximalNewton:
+class SubsampledProximalNewton(Renewing[KinkedState]):
     """``SubsampledNewton`` for a smooth loss f and a penalty P with kinks:
 
         x0 = argmin of the sample's objective and P,    B = the sample's Hessian there
@@ -78,13 +79,13 @@ class SubsampledProximalNewton:
     def init(self, objective: Objective, x: np.ndarray) -> KinkedState:
         """The state at the sample's minimum: the sample and one pass."""
         point, hessian, own = start_with_metric(objective, self.seed, x)
-        state = _in_metric_of(objective, point, hessian, own)
+        state = self.in_metric_of(objective, point, hessian, own)
         return state if own else replace(state, origin=x)
 
     def step(self, objective: Objective, state: KinkedState) -> KinkedState:
         """One iteration; where no step lowers the objective the state carries the outcome."""
         if state.slow:
-            return self._newton_step(objective, state)
+            return self.newton_step(objective, state)
         point = objective(state.x + state.direction)
         at_rest = at_resolution(objective, state)
         if self.damping.lowers(objective, state, 1.0, point.value) and point.finite:
@@ -93,9 +94,9 @@ class SubsampledProximalNewton:
             return replace(state, outcome=Outcome.PRECISION) if still else newer
         if not at_rest and objective.has_hessian:
             if state.own:
-                return self._shorter(objective, state, point)
+                return self.shorter(objective, state, point)
             at = state.origin if len(state.origin) else state.x
-            return replace(_in_metric_of(objective, *objective.with_hessian(at), own=True), slow=True)
+            return replace(self.in_metric_of(objective, *objective.with_hessian(at), own=True), slow=True)
         for length in self.damping.shorter(objective, state, point):
             point = objective(state.x + length * state.direction)
             if point.finite:
@@ -110,26 +111,9 @@ class SubsampledProximalNewton:
         newer = _state(objective, point, Hessian(updated(state.metric, step, change), state.basis))
         return replace(newer, slow=is_slow(objective, newer.value, -state.slope, -newer.slope))
 
-    def _newton_step(self, objective: Objective, state: KinkedState) -> KinkedState:
-        """One iteration that ends with the Hessian of all rows: that of the proximal Newton method."""
-        point, hessian = objective.with_hessian(state.x + state.direction)
-        if self.damping.lowers(objective, state, 1.0, point.value) and point.finite and hessian.finite:
-            newer = _in_metric_of(objective, point, hessian, own=True)
-            return replace(newer, slow=is_slow(objective, newer.value, -state.slope, -newer.slope))
-        return self._shorter(objective, state, point)
-
-    def _shorter(self, objective: Objective, state: KinkedState, tried: Point) -> KinkedState:
-        """The end of an iteration whose full step was refused: a shorter one, with the Hessian of all rows there."""
-        for length in self.damping.shorter(objective, state, tried):
-            point, hessian = objective.with_hessian(state.x + length * state.direction)
-            if point.finite and hessian.finite:
-                return replace(_in_metric_of(objective, point, hessian, own=True), slow=True)
-        at_rest = at_resolution(objective, state)
-        return replace(state, outcome=Outcome.PRECISION if at_rest else Outcome.LINE_SEARCH)
-
-
-def _in_metric_of(objective: Objective, point: Point, hessian: Hessian, own: bool) -> KinkedState:
-    return replace(_state(objective, point, hessian.positive(objective.hessian_resolution)), own=own)
+    def in_metric_of(self, objective: Objective, point: Point, hessian: Hessian, own: bool) -> KinkedState:
+        """With no steps taken in yet."""
+        return replace(_state(objective, point, hessian.positive(objective.hessian_resolution)), own=own)
 
 
 def _state(objective: Objective, point: Point, metric: Hessian) -> KinkedState:

@@ -91,7 +91,7 @@ def plan(make, size):
     made = make(X, size)
     params = made[0].parameters()
     program = lz.compile([*made, *(lz.grad(made[0], params) if params else [])], backend="numpy", memory="1 GiB")
-    assert program.explain() and program.fingerprint
+    assert program.explain() and program.fingerprints
     for a_pass in program.plan.passes:
         assert CompiledTile(a_pass).text
 

@@ -44,7 +44,7 @@ def test_a_program_arrives_as_it_was(path, streamed):
     assert len(text) < 5000
     twin = pickle.loads(text)
     assert twin.last_run is None and twin.plan.budget == 3 * 2**20 and twin.plan.threads == 2
-    assert twin.fingerprint == program.fingerprint and twin.explain() == program.explain()
+    assert twin.fingerprints == program.fingerprints and twin.explain() == program.explain()
     assert bits(twin(**POINT)) == bits(program(**POINT))
     assert twin.last_run.bytes_read == program.last_run.bytes_read == N * (D + 1) * 8
     for other in (copy.copy(program), copy.deepcopy(program)):
